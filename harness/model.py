@@ -1,0 +1,249 @@
+"""The values that cross from one stage to the next, and the words used for them.
+
+Everything here is immutable and knows nothing of how it was made: judging, comparing
+and rendering work on these values alone, on a fresh run or on a stored one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+SCHEMA = 1
+
+
+class Role(StrEnum):
+    """What a kernel is in a run."""
+
+    BASELINE = "baseline"
+    CANDIDATE = "candidate"
+
+
+class Status(StrEnum):
+    """How the run of one kernel ended."""
+
+    COMPLETED = "completed"  # the suite ran to its end
+    CRASHED = "crashed"  # the kernel died after the suite had begun
+    HUNG = "hung"  # nothing was heard within a deadline after the suite had begun
+    BOOT_FAILED = "boot_failed"  # the guest never reported, or was not the kernel asked for
+    UNAVAILABLE = "unavailable"  # the kernel could not be resolved, fetched or prepared
+    INTERRUPTED = "interrupted"  # the user or a signal stopped it
+
+
+class Outcome(StrEnum):
+    """What became of one planned test."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+    CRASHED = "crashed"  # the kernel, or the test process, died in it
+    TIMEOUT = "timeout"
+    MISSING = "missing"  # planned, never reported
+
+
+class State(StrEnum):
+    """State of a zero-copy path, or of another property that a probe looks for."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNREACHABLE = "unreachable"  # the algorithm or interface cannot be used here
+    UNKNOWN = "unknown"  # the probe did not run, or its positive control failed
+
+
+class Control(StrEnum):
+    """What a probe's positive control said."""
+
+    FIRED = "fired"  # the probe could have seen the property in this guest
+    FAILED = "failed"  # it could not have: the observation is void
+    NOT_RUN = "not_run"
+
+
+class ChangeClass(StrEnum):
+    """What a difference between baseline and candidate amounts to."""
+
+    REGRESSED = "regressed"
+    FIXED = "fixed"
+    INTENDED = "intended"  # explained by a named kernel change whose signature was observed
+    NEWLY_UNAVAILABLE = "newly_unavailable"
+    VANISHED = "vanished"  # planned on the baseline, not on the candidate
+    NEW = "new"
+    FLAKY = "flaky"
+
+
+@dataclass(frozen=True)
+class PackageFile:
+    """One package a kernel was unpacked from."""
+
+    name: str
+    version: str
+    sha256: str
+    #: "signed index": the hash stood in an index whose signature was verified;
+    #: "outside the signed index": fetched from the pool without one; "local": given by the user.
+    trust: str
+
+
+@dataclass(frozen=True)
+class BootableKernel:
+    """A kernel ready for vng.
+
+    ``image`` is a bzImage below a directory that also holds ``lib/modules/<release>``
+    with the uncompressed modules which the initramfs must load; ``modules_image`` is a
+    read-only ext4 image of the whole ``lib/modules/<release>`` for the guest, and
+    ``modules_tree`` the same as a directory. Both are None if the kernel has no modules.
+    """
+
+    spec: str
+    release: str
+    image: Path
+    modules_image: Path | None
+    modules_tree: Path | None
+    config: Path | None
+    packages: tuple[PackageFile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What one probe saw, for instance of a zero-copy path."""
+
+    state: State
+    control: Control
+    evidence: str = ""
+    test: str = ""  # id of the test that recorded it
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was learnt of one kernel beside test outcomes."""
+
+    af_alg_restrict: int | None = None  # the sysctl as booted; None if the kernel lacks it
+    zero_copy: dict[str, Fact] = field(default_factory=dict)  # path -> state
+    page_cache_write: Fact | None = None  # CVE-2026-31431
+    other: dict[str, Fact] = field(default_factory=dict)
+
+    def named(self) -> dict[str, Fact]:
+        """All probe facts by their full name (``zero_copy.skcipher.splice_file``)."""
+        facts = {f"zero_copy.{path}": fact for path, fact in self.zero_copy.items()}
+        if self.page_cache_write is not None:
+            facts["page_cache_write"] = self.page_cache_write
+        return facts | self.other
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """Outcome of one planned test."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    id: str
+    outcome: Outcome
+    seconds: float = 0.0
+    message: str = ""  # one line: why skipped, what was expected and seen
+    details: str = ""  # the traceback or console excerpt, whole
+
+
+@dataclass(frozen=True)
+class ConsoleEvent:
+    """A report by the kernel on its console: panic, oops, warning, sanitizer splat."""
+
+    kind: str
+    title: str
+    seconds: float  # host time since the guest was started
+    test: str = ""  # id of the test that was running, "" if none
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GuestIdentity:
+    """Who the guest said it is, in its first record."""
+
+    release: str  # uname -r
+    version: str  # uname -v
+    machine: str
+    cmdline: str
+    nonce: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What follows for one kernel from its observations."""
+
+    ok: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class KernelResult:
+    """Everything observed of one kernel in one run, and its verdict."""
+
+    spec: str
+    release: str  # "" while unknown
+    role: Role
+    status: Status
+    status_reason: str = ""  # why not completed, in one line
+    boot_seconds: float | None = None  # start of vng to the guest's first record
+    suite_seconds: float | None = None  # first record to last
+    wall_seconds: float | None = None  # start of vng to the end of its process group
+    taint_before: int | None = None  # /proc/sys/kernel/tainted when the guest reported
+    taint: int | None = None  # the same after the suite; None if never read
+    identity: GuestIdentity | None = None
+    console_events: tuple[ConsoleEvent, ...] = ()
+    facts: Facts = field(default_factory=Facts)
+    plan: tuple[str, ...] = ()
+    collection_errors: tuple[str, ...] = ()
+    tests: tuple[TestResult, ...] = ()
+    packages: tuple[PackageFile, ...] = ()
+    notes: tuple[str, ...] = ()
+    append: tuple[str, ...] = ()  # kernel arguments added by --append
+    directory: str = ""  # of this kernel's files, relative to the run directory
+    reproduce: str = ""  # command that runs this kernel's suite again
+    #: Options of the kernel's config that say what AF_ALG offers ("y", "m" or "n").
+    config: dict[str, str] = field(default_factory=dict)
+    verdict: Verdict = field(default_factory=lambda: Verdict(False, ("not judged",)))
+
+
+@dataclass(frozen=True)
+class HostInfo:
+    """The machine that ran the guests."""
+
+    accel: str  # "tcg" or "kvm"
+    accel_reason: str
+    qemu: str
+    vng: str
+    cpus: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between baseline and candidate."""
+
+    id: str  # test id, or the full name of a fact
+    cls: ChangeClass  # "class" in results.json
+    baseline: str
+    candidate: str
+    explanation: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All differences between two kernels."""
+
+    baseline: str  # release
+    candidate: str
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run: what ``results.json`` holds."""
+
+    schema: int
+    exit_code: int
+    started: str  # UTC, ISO 8601
+    command: str
+    seed: int  # of the known answers and random inputs
+    host: HostInfo
+    kernels: tuple[KernelResult, ...]
+    comparisons: tuple[Comparison, ...] = ()

@@ -1,0 +1,29 @@
+"""Where things lie: the cache, and the data that travels with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def default_cache_dir() -> Path:
+    """The XDG cache directory of this program (not created)."""
+    return Path(platformdirs.user_cache_dir("afalg-harness"))
+
+
+def _data_dir(in_wheel: str, in_checkout: str) -> Path:
+    installed = _PACKAGE / in_wheel
+    return installed if installed.is_dir() else _PACKAGE.parent / in_checkout
+
+
+def suite_dir() -> Path:
+    """The in-guest pytest suite: ``tests/afalg`` of a checkout, or its copy in the wheel."""
+    return _data_dir("_suite", "tests/afalg")
+
+
+def kconfigs_dir() -> Path:
+    """The kconfig fragments."""
+    return _data_dir("_kconfigs", "kconfigs")

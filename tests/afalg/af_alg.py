@@ -1,0 +1,201 @@
+"""A thin wrapper of the AF_ALG socket calls, close to Documentation/crypto/userspace-if.rst.
+
+A ``Transform`` is the bound socket (an algorithm and its key), a ``Request`` one accepted
+from it. Calls raise ``OSError`` as the kernel reports it; only "the kernel does not offer
+this" is told apart, as ``NotOffered``, because a test skips on it instead of failing.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+# include/uapi/linux/if_alg.h
+SOL_ALG = 279
+ALG_SET_KEY = 1
+ALG_SET_IV = 2
+ALG_SET_OP = 3
+ALG_SET_AEAD_ASSOCLEN = 4
+ALG_SET_AEAD_AUTHSIZE = 5
+ALG_OP_DECRYPT = 0
+ALG_OP_ENCRYPT = 1
+
+MSG_DONTWAIT = socket.MSG_DONTWAIT
+MSG_MORE = socket.MSG_MORE
+MSG_TRUNC = socket.MSG_TRUNC
+
+ENCRYPT = ALG_OP_ENCRYPT
+DECRYPT = ALG_OP_DECRYPT
+
+#: Type, data: one control message of level SOL_ALG.
+ControlMessage = tuple[int, bytes]
+
+
+class NotOffered(Exception):
+    """The kernel does not offer an algorithm or an interface; says what was observed."""
+
+
+def errno_name(error: OSError) -> str:
+    """The symbolic name of an error: ``ENOENT``."""
+    return errno.errorcode.get(error.errno or 0, str(error.errno))
+
+
+def shorten(data: bytes, limit: int = 16) -> str:
+    """Bytes as hex for a message, the middle left out when there are many."""
+    if len(data) <= 2 * limit:
+        return data.hex() or "(empty)"
+    return f"{data[:limit].hex()}..{data[-4:].hex()} ({len(data)} bytes)"
+
+
+def difference(expected: bytes, seen: bytes) -> str:
+    """One line telling two byte strings apart: their lengths and the first difference."""
+    if len(expected) != len(seen):
+        return (
+            f"expected {len(expected)} bytes {shorten(expected)}, "
+            f"saw {len(seen)} bytes {shorten(seen)}"
+        )
+    at = next((i for i, (a, b) in enumerate(zip(expected, seen, strict=True)) if a != b), None)
+    if at is None:
+        return "no difference"
+    return (
+        f"first difference at byte {at} of {len(seen)}: "
+        f"expected {expected[at : at + 16].hex()}, saw {seen[at : at + 16].hex()}"
+    )
+
+
+def op_message(op: int) -> ControlMessage:
+    """Control message: encrypt or decrypt."""
+    return ALG_SET_OP, struct.pack("=I", op)
+
+
+def iv_message(iv: bytes) -> ControlMessage:
+    """Control message: ``struct af_alg_iv``, the length and then the bytes."""
+    return ALG_SET_IV, struct.pack("=I", len(iv)) + iv
+
+
+def assoclen_message(length: int) -> ControlMessage:
+    """Control message: how much of an AEAD's input is associated data."""
+    return ALG_SET_AEAD_ASSOCLEN, struct.pack("=I", length)
+
+
+class Request:
+    """One request socket: input goes in by ``send`` or splice, output comes out by ``recv``."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def fileno(self) -> int:
+        """The descriptor, as os.splice() and os.sendfile() want it."""
+        return self.sock.fileno()
+
+    def send(
+        self,
+        data: bytes = b"",
+        *,
+        op: int | None = None,
+        iv: bytes | None = None,
+        assoclen: int | None = None,
+        more: bool = False,
+        control: list[ControlMessage] | None = None,
+        flags: int = 0,
+    ) -> int:
+        """sendmsg() with the control messages that are given, and MSG_MORE if ``more``."""
+        messages = list(control or [])
+        if op is not None:
+            messages.append(op_message(op))
+        if iv is not None:
+            messages.append(iv_message(iv))
+        if assoclen is not None:
+            messages.append(assoclen_message(assoclen))
+        return self.sock.sendmsg(
+            [data] if data else [],
+            [(SOL_ALG, kind, payload) for kind, payload in messages],
+            flags | (MSG_MORE if more else 0),
+        )
+
+    def recv(self, length: int, flags: int = MSG_DONTWAIT) -> bytes:
+        """recv() of the result.
+
+        By default with MSG_DONTWAIT: the result of a complete request is computed inside
+        the call all the same, and a kernel that sees an incomplete one says EAGAIN
+        instead of hanging the guest (SO_RCVTIMEO has no effect on AF_ALG).
+        """
+        return self.sock.recv(length, flags)
+
+    def recv_with_flags(self, length: int, flags: int = MSG_DONTWAIT) -> tuple[bytes, int]:
+        """recvmsg(): the data, and the flags that the kernel set."""
+        data, _, seen, _ = self.sock.recvmsg(length, 0, flags)
+        return data, seen
+
+    def accept(self) -> Request:
+        """accept() on the request: a copy of a half-done hash."""
+        return Request(self.sock.accept()[0])
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.sock.close()
+
+
+class Transform:
+    """A socket bound to one algorithm; closes its requests with itself."""
+
+    def __init__(self, kind: str, name: str, *, feature: int = 0, mask: int = 0) -> None:
+        self.kind = kind
+        self.name = name
+        self._requests: list[Request] = []
+        self.sock = open_socket()
+        try:
+            self.sock.bind((kind, name, feature, mask))
+        except FileNotFoundError as error:
+            self.sock.close()
+            raise NotOffered(f"bind {kind} {name!r}: {errno_name(error)}") from error
+        except OSError:
+            self.sock.close()
+            raise
+
+    def set_key(self, key: bytes) -> None:
+        """setsockopt(ALG_SET_KEY)."""
+        self.sock.setsockopt(SOL_ALG, ALG_SET_KEY, key)
+
+    def set_authsize(self, size: int) -> None:
+        """setsockopt(ALG_SET_AEAD_AUTHSIZE): the size travels as optlen, without a value."""
+        self.sock.setsockopt(SOL_ALG, ALG_SET_AEAD_AUTHSIZE, None, size)
+
+    def request(self) -> Request:
+        """accept() a new request socket."""
+        request = Request(self.sock.accept()[0])
+        self._requests.append(request)
+        return request
+
+    def close(self) -> None:
+        """Close the request sockets and then the bound one."""
+        for request in self._requests:
+            request.close()
+        self.sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_socket() -> socket.socket:
+    """An unbound AF_ALG socket; opening one makes the kernel load ``af_alg``."""
+    try:
+        return socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET, 0)
+    except OSError as error:
+        if error.errno == errno.EAFNOSUPPORT:
+            raise NotOffered("socket(AF_ALG): EAFNOSUPPORT") from error
+        raise

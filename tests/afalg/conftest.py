@@ -1,0 +1,79 @@
+"""What every test of the suite can use.
+
+The suite runs as root inside a guest, under the kernel that is judged. Its pytest plugin
+gives two more fixtures: ``record_fact`` (say what a probe saw) and ``known_answers``
+(computed on the host with OpenSSL, see harness/guest/oracle.py).
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+import af_alg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RESTRICT = Path("/proc/sys/crypto/af_alg_restrict")
+
+
+class Bind(Protocol):
+    """Type of the ``bind`` fixture."""
+
+    def __call__(
+        self, kind: str, name: str, *, feature: int = 0, mask: int = 0
+    ) -> af_alg.Transform: ...
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers of the suite."""
+    config.addinivalue_line(
+        "markers", "regression(cve, fix): the defect that the test looks for, as data"
+    )
+    config.addinivalue_line(
+        "markers", "policy_as_booted: leave af_alg_restrict alone (default: opened to 0)"
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def opened_policy(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Open ``af_alg_restrict`` (2f204fe718f5, 7.3) for a module, and put it back.
+
+    What the kernel can do is one question, what its policy lets through another: a module
+    about the policy marks itself ``policy_as_booted``.
+    """
+    if request.node.get_closest_marker("policy_as_booted"):
+        yield
+        return
+    try:
+        af_alg.open_socket().close()  # loads af_alg: the sysctl exists only from then on
+    except af_alg.NotOffered:
+        pass  # either level 2 of the policy, or no AF_ALG at all: the tests find out
+    if not RESTRICT.exists():
+        yield
+        return
+    booted = RESTRICT.read_text()
+    RESTRICT.write_text("0")
+    yield
+    RESTRICT.write_text(booted)
+
+
+@pytest.fixture
+def bind() -> Iterator[Bind]:
+    """Bind algorithms; skips the test, with the errno, if the kernel does not offer one."""
+    with ExitStack() as stack:
+
+        def bind_or_skip(
+            kind: str, name: str, *, feature: int = 0, mask: int = 0
+        ) -> af_alg.Transform:
+            try:
+                transform = af_alg.Transform(kind, name, feature=feature, mask=mask)
+            except af_alg.NotOffered as reason:
+                pytest.skip(str(reason))
+            return stack.enter_context(transform)
+
+        yield bind_or_skip

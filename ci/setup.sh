@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Sets up a Debian machine: system packages, then a virtual environment in .venv.
+# Safe to repeat (does only what is missing) and to interrupt (does it again).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(
+    busybox-static             # for vng's initramfs
+    ca-certificates            # mirrors over https
+    debian-archive-keyring     # checks what is downloaded
+    e2fsprogs                  # mkfs.ext4: the guest's disks
+    file                       # vng reads a kernel image's release with it
+    kmod                       # depmod, modprobe: which modules boot a kernel
+    mmdebstrap                 # builds the guest image
+    python3-pip python3-venv   # the virtual environment
+    qemu-system-x86            # runs the guests
+    uidmap                     # mmdebstrap without root
+    zstd                       # packages and modules compressed with it
+)
+missing=()
+for package in "${packages[@]}"; do
+    status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || {
+            echo "setup: as root, run: apt-get install ${missing[*]}" >&2
+            exit 3
+        }
+        as_root=(sudo)
+    fi
+    echo "setup: installing system packages: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# Done again only if what is asked for has changed; the stamp is written last.
+wanted=$(sha256sum pyproject.toml | cut -d' ' -f1)
+if [ "$(cat .venv/.afalg-harness 2>/dev/null)" != "$wanted" ]; then
+    echo "setup: installing the Python packages into .venv"
+    python3 -m venv .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+    echo "$wanted" >.venv/.afalg-harness
+fi

@@ -1,0 +1,78 @@
+"""The ``afalg-harness`` command: parses arguments, runs a subcommand, turns errors to codes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+
+from harness.commands import compare, doctor, report, run
+from harness.errors import ExitCode, HarnessError
+
+_DESCRIPTION = """\
+Boot Linux kernels in lightweight VMs, run an AF_ALG functional and security suite in
+each, and compare the results: is zero-copy gone, and does everything else still work?"""
+
+_EPILOG = """\
+exit codes:
+  0    every candidate is as expected, and everything planned ran
+  1    a regression, an unmet expectation, a crash caused by the suite, or missing tests
+  2    the command was used wrongly, or an input is bad
+  3    infrastructure: host not fit, download, build or boot failed
+  130  interrupted; what had finished is stored
+
+example:
+  afalg-harness run debian:6.12.43+deb12-amd64 debian:trixie-backports"""
+
+_COMMANDS = (run, compare, report, doctor)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="afalg-harness",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    version = importlib.metadata.version("afalg-harness")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in _COMMANDS:
+        name = module.__name__.rpartition(".")[2]
+        summary, _, example = (module.__doc__ or "").partition("\n\n")
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=example,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        amount = subparser.add_mutually_exclusive_group()
+        amount.add_argument("-q", "--quiet", action="store_true", help="no progress, results only")
+        amount.add_argument("-v", "--verbose", action="store_true", help="say more")
+        module.add_arguments(subparser)
+        subparser.set_defaults(execute=module.execute)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code documented in ``--help``."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.execute(arguments))
+    except HarnessError as error:
+        print(f"afalg-harness: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("afalg-harness: interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (head, a pager): not an error of ours.
+        sys.stderr.close()
+        return ExitCode.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

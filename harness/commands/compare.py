@@ -1,0 +1,50 @@
+"""compare the kernels of two stored runs, without booting anything
+
+example:
+  afalg-harness compare runs/before runs/after
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.errors import InputError
+from harness.judge.compare import compare
+from harness.judge.exit_code import exit_code
+from harness.model import KernelResult, Role, RunResult
+from harness.report import store
+from harness.report.terminal import print_verdict
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``compare``."""
+    parser.add_argument("baseline", type=Path, metavar="RUN_A", help="run directory (baseline)")
+    parser.add_argument("candidate", type=Path, metavar="RUN_B", help="run directory (candidate)")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Compare RUN_A's baseline (its first kernel) with every candidate of RUN_B."""
+    baseline = store.load(arguments.baseline).kernels
+    later = store.load(arguments.candidate)
+    candidates = [kernel for kernel in later.kernels if kernel.role is Role.CANDIDATE]
+    for run, kernels in ((arguments.baseline, baseline), (arguments.candidate, candidates)):
+        if not kernels:
+            raise InputError(f"{run}: the run holds no kernel to compare")
+    result = _compared(later, replace(baseline[0], role=Role.BASELINE), candidates)
+    print_verdict(result, Console(), None)
+    return result.exit_code
+
+
+def _compared(run: RunResult, first: KernelResult, candidates: list[KernelResult]) -> RunResult:
+    comparisons = tuple(compare(first, kernel) for kernel in candidates)
+    kernels = (first, *candidates)
+    return replace(
+        run,
+        kernels=kernels,
+        comparisons=comparisons,
+        exit_code=int(exit_code(kernels, comparisons)),
+    )

@@ -1,0 +1,38 @@
+"""check whether this host is fit, and name what mends it
+
+example:
+  afalg-harness doctor
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from harness.errors import ExitCode
+from harness.host import check_host
+from harness.paths import default_cache_dir
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``doctor``."""
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="cache directory to check")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print a line per check; 0 if all that is required is there, else 3."""
+    console = Console(highlight=False, soft_wrap=True)
+    checks = check_host(arguments.cache or default_cache_dir())
+    for check in checks:
+        if check.ok and arguments.quiet:
+            continue
+        word = "[green]ok[/]" if check.ok else "[red]missing[/]" if check.required else "[yellow]note[/]"
+        console.print(f"{word}  {check.name}: {escape(check.found)}")
+        if not check.ok and check.remedy:
+            console.print(f"         mend with: {escape(check.remedy)}")
+    fit = all(check.ok for check in checks if check.required)
+    console.print("this host is fit" if fit else "this host is not fit: see above")
+    return ExitCode.OK if fit else ExitCode.INFRASTRUCTURE

@@ -1,0 +1,40 @@
+"""render the reports of a stored run again, in any format
+
+example:
+  afalg-harness report runs/20261123T101500Z-1a2b --format summary
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.report import store
+from harness.report.render import FORMATS, render
+from harness.report.terminal import print_verdict
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``report``."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
+    parser.add_argument(
+        "--format",
+        action="append",
+        choices=sorted({*FORMATS, "text"}),
+        default=[],
+        help="a file to write into the run directory; text prints the verdict (default)",
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Render; returns the exit code of the run that is reported."""
+    result = store.load(arguments.run)
+    directory = arguments.run if arguments.run.is_dir() else arguments.run.parent
+    formats = arguments.format or ["text"]
+    for path in render(result, directory, [name for name in formats if name != "text"]):
+        print(path)
+    if "text" in formats:
+        print_verdict(result, Console(), directory)
+    return result.exit_code

@@ -1,0 +1,131 @@
+"""boot kernels, run the suites in each, judge and compare them
+
+examples:
+  afalg-harness run debian:6.12.43+deb12-amd64 debian:trixie-backports
+  afalg-harness run ./vmlinuz --suite zero_copy
+  afalg-harness run --baseline debian:trixie linux-image-test_amd64.deb --out runs/test
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from harness.commands.options import (
+    add_guest_options,
+    add_source_options,
+    kernel_sources,
+    progress_display,
+)
+from harness.errors import ExitCode
+from harness.guest.payload import Selection
+from harness.judge.expectations import load_expectations
+from harness.model import RunResult
+from harness.progress import Progress
+from harness.report.terminal import print_verdict
+from harness.run import Run, RunOptions, new_run_directory
+
+_DEFAULT_SEED = 20260422  # any fixed number: two runs use the same known answers
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``run``."""
+    parser.add_argument(
+        "specs",
+        nargs="+",
+        metavar="SPEC",
+        help="a kernel: PATH to an image or package tree, A.deb[,B.deb...], debian:RELEASE, "
+        "debian:SUITE[/FLAVOUR]; of several the first is the baseline unless --baseline names one",
+    )
+    parser.add_argument("--baseline", metavar="SPEC", help="the kernel to compare with")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="run directory (default: runs/<UTC time>-<id>)"
+    )
+    parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="guests at once")
+    tests = parser.add_argument_group("what runs")
+    tests.add_argument(
+        "--suite",
+        action="append",
+        default=[],
+        metavar="NAME|ID|PATH",
+        help="a suite, a test id, or a pytest folder of your own (repeatable; default: all suites)",
+    )
+    tests.add_argument("-k", dest="keyword", metavar="EXPR", help="only tests that match (pytest -k)")
+    tests.add_argument(
+        "--timeout", type=float, metavar="S", help="seconds that one kernel's suite may take"
+    )
+    tests.add_argument(
+        "--seed", type=int, default=_DEFAULT_SEED, metavar="N", help="seed of the test data"
+    )
+    judging = parser.add_argument_group("what is expected")
+    judging.add_argument(
+        "--expect",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="expect another state of a fact or outcome of a test (repeatable)",
+    )
+    judging.add_argument(
+        "--expectations", type=Path, metavar="FILE", help="expectations file (TOML)"
+    )
+    add_guest_options(parser)
+    add_source_options(parser)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run; returns the exit code of the result."""
+    out = arguments.out or new_run_directory()
+    options = RunOptions(
+        specs=tuple(arguments.specs),
+        baseline=arguments.baseline,
+        sources=kernel_sources(arguments),
+        out=out,
+        command=shlex.join(["afalg-harness", *sys.argv[1:]]),
+        expectations=load_expectations(arguments.expectations, arguments.expect),
+        selection=Selection(
+            suites=tuple(arguments.suite),
+            arguments=("-k", arguments.keyword) if arguments.keyword else (),
+            seed=arguments.seed,
+        ),
+        jobs=arguments.jobs,
+        accel=arguments.accel,
+        root=arguments.root,
+        append=tuple(arguments.append),
+        suite_timeout=arguments.timeout,
+    )
+    console = Console()
+    with progress_display(console, arguments.quiet) as progress:
+        result = _run_interruptibly(options, progress)
+    print_verdict(result, console, out)
+    return result.exit_code
+
+
+def _run_interruptibly(options: RunOptions, progress: Progress) -> RunResult:
+    """Run; the first SIGINT or SIGTERM ends the guests and keeps what is there."""
+    run = Run(options, progress)
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if run.stop.is_set():
+            raise SystemExit(ExitCode.INTERRUPTED)
+        run.stop.set()
+        progress.report("afalg-harness", f"stopping ({signal.Signals(number).name})")
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return run.execute()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,122 @@
+"""Recognises what a kernel reports on its console: panics, oopses, warnings, sanitizer splats.
+
+The messages are those of the kernel's own ``panic()`` (kernel/panic.c), ``die()``
+(arch/x86/kernel/dumpstack.c), ``__warn()`` (kernel/panic.c), mm/kasan/report.c,
+mm/kfence/report.c, kernel/kcsan/report.c, lib/ubsan.c, kernel/locking/lockdep.c,
+kernel/hung_task.c, kernel/rcu/tree_stall.h and kernel/watchdog.c.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from harness.model import ConsoleEvent
+
+#: What ``records.log_to_console`` writes when a test starts.
+TEST_MARKER = re.compile(r"afalg-harness: start (\S.*)$")
+
+#: Printk's prefix: time stamp, and the caller with CONFIG_PRINTK_CALLER.
+_PREFIX = re.compile(r"^(?:<\d>)?\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
+
+#: First match wins, so the particular stands before the general.
+_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("panic", re.compile(r"Kernel panic - not syncing")),
+    ("kasan", re.compile(r"BUG: KASAN:")),
+    ("kfence", re.compile(r"BUG: KFENCE:")),
+    ("kcsan", re.compile(r"BUG: KCSAN:")),
+    ("kmsan", re.compile(r"BUG: KMSAN:")),
+    ("ubsan", re.compile(r"^UBSAN:")),
+    (
+        "lockdep",
+        re.compile(
+            r"WARNING: (?:possible (?:circular|recursive|irq lock inversion)|inconsistent lock"
+            r"|bad unlock balance|suspicious RCU usage|held lock freed|lock held when returning"
+            r"|.*lock order.*detected)|\[ BUG: Invalid wait context \]|BUG: held lock freed"
+        ),
+    ),
+    ("soft_lockup", re.compile(r"BUG: (?:soft lockup|workqueue lockup)|hard LOCKUP")),
+    ("rcu_stall", re.compile(r"rcu.*(?:self-)?detected (?:expedited )?stalls?")),
+    ("hung_task", re.compile(r"INFO: task .* blocked (?:for more than|in I/O wait)")),
+    (
+        "oops",
+        re.compile(
+            r"BUG: unable to handle|BUG: kernel NULL pointer|kernel BUG at|^Oops\b"
+            r"|general protection fault|^(?:stack segment|double fault|invalid opcode):"
+            r"|Unable to handle kernel"
+        ),
+    ),
+    ("bug", re.compile(r"\bBUG: ")),
+    ("warning", re.compile(r"WARNING: (?:CPU: \d+ PID: \d+ at |\S+:\d+ at )")),
+    ("list_corruption", re.compile(r"list_(?:add|del) corruption")),
+    ("leak", re.compile(r"kmemleak: \d+ new suspected memory leaks?")),
+)
+#: Lines that close a report.
+_END = re.compile(r"---\[ end (?:trace|Kernel panic)|^={20,}$")
+_MAX_LINES = 150  # of one report
+
+
+@dataclass
+class _Report:
+    kind: str
+    title: str
+    seconds: float
+    test: str
+    lines: list[str] = field(default_factory=list)
+
+    def event(self) -> ConsoleEvent:
+        return ConsoleEvent(self.kind, self.title, self.seconds, self.test, tuple(self.lines))
+
+
+class ConsoleScanner:
+    """Turns console lines into events, charging each to the test that was running."""
+
+    def __init__(self) -> None:
+        self._open: _Report | None = None
+        self._test = ""
+
+    def feed(self, seconds: float, line: str) -> Iterator[ConsoleEvent]:
+        """Take one line, ``seconds`` after the guest's start; yields events that it ends."""
+        text = _PREFIX.sub("", line)
+        marker = TEST_MARKER.search(text)
+        if marker:
+            yield from self.finish()
+            self._test = marker.group(1)
+            return
+        kind = self._classify(text)
+        if kind is not None:
+            # An oops prints several headers ("BUG: …", "Oops: …"): they are one report.
+            if self._open is None or not self._continues(kind):
+                yield from self.finish()
+                self._open = _Report(kind, text.strip(), round(seconds, 3), self._test)
+        if self._open is not None:
+            self._open.lines.append(line)
+            if _END.search(text) and len(self._open.lines) > 2:
+                yield from self.finish()
+            elif len(self._open.lines) >= _MAX_LINES:
+                yield from self.finish()
+
+    def finish(self) -> Iterator[ConsoleEvent]:
+        """Yield the report that is still open, if any."""
+        if self._open is not None:
+            report, self._open = self._open, None
+            yield report.event()
+
+    def _continues(self, kind: str) -> bool:
+        assert self._open is not None
+        return kind == "oops" and self._open.kind in {"oops", "kasan", "list_corruption"}
+
+    @staticmethod
+    def _classify(text: str) -> str | None:
+        for kind, pattern in _KINDS:
+            if pattern.search(text):
+                return kind
+        return None
+
+
+def scan(lines: Iterable[tuple[float, str]]) -> list[ConsoleEvent]:
+    """All events of a whole console log, given as (seconds, line)."""
+    scanner = ConsoleScanner()
+    events = [event for seconds, line in lines for event in scanner.feed(seconds, line)]
+    return [*events, *scanner.finish()]

@@ -1,0 +1,118 @@
+"""First program of ours in the guest: says who the guest is, runs the suite, says how it ended.
+
+Started by vng's init with ``python3 -I agent.py``. The suite runs in a forked process, so
+that its death (an oops in a system call kills the caller) is itself reported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import records  # noqa: E402  (found beside this file, not as a package)
+
+RESTRICT = Path("/proc/sys/crypto/af_alg_restrict")
+NONCE = "afalg_harness.nonce="
+INTERNAL_ERROR = 3  # as pytest.ExitCode.INTERNAL_ERROR
+
+
+def open_port() -> int:
+    """Open the results port, loading its driver if the kernel has it as a module."""
+    port = records.find_port()
+    if port is None:
+        subprocess.run(["modprobe", "virtio_console"], check=False)
+        port = records.find_port()
+    if port is None:
+        raise SystemExit(f"afalg-harness: no virtio-serial port named {records.PORT_NAME}")
+    return os.open(port, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def probe_af_alg() -> str:
+    """Load AF_ALG as any program would: by asking for a socket. Empty if that works."""
+    try:
+        socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET).close()
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def send_identity(writer: records.RecordWriter) -> None:
+    """First record: what runs here, in the kernel's own words."""
+    af_alg_error = probe_af_alg()
+    uname = os.uname()
+    cmdline = Path("/proc/cmdline").read_text().strip()
+    nonces = [word.removeprefix(NONCE) for word in cmdline.split() if word.startswith(NONCE)]
+    writer.send(
+        "hello",
+        nonce=nonces[0] if nonces else "",
+        release=uname.release,
+        version=uname.version,
+        machine=uname.machine,
+        cmdline=cmdline,
+        af_alg_error=af_alg_error,
+        # The sysctl exists only once af_alg is loaded.
+        af_alg_restrict=int(RESTRICT.read_text()) if RESTRICT.exists() else None,
+        taint=records.read_taint(),
+        python=sys.version.split()[0],
+    )
+
+
+def run_suite(writer: records.RecordWriter, settings: dict[str, object]) -> int:
+    """Run pytest in this process; returns its exit status."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    os.environ["AFALG_KNOWN_ANSWERS"] = str(HERE / "known_answers.json")
+    import pytest  # noqa: PLC0415  (slow to import: only in the process that needs it)
+    import recording  # noqa: PLC0415
+
+    suite = HERE / "suite"
+    os.chdir(suite)
+    # Pytest's own output would mix with kernel messages on the console; stderr stays.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+    limit = settings["test_seconds"]
+    assert isinstance(limit, (int, float))
+    selection = settings["arguments"]
+    assert isinstance(selection, list)
+    arguments = [*recording.PYTEST_ARGUMENTS, f"--rootdir={suite}", f"--confcutdir={suite}"]
+    return int(pytest.main([*arguments, *selection], [recording.Recorder(writer, float(limit))]))
+
+
+def main() -> None:
+    """Report, run, report."""
+    writer = records.RecordWriter(open_port())
+    send_identity(writer)
+    settings = json.loads((HERE / "settings.json").read_text())
+    started = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        writer.own()
+        status = INTERNAL_ERROR
+        try:
+            status = run_suite(writer, settings)
+        except BaseException:
+            traceback.print_exc()  # on the console: there is nobody else to tell
+            raise
+        finally:
+            os._exit(status)
+    _, wait_status = os.waitpid(child, 0)
+    writer.send(
+        "end",
+        # pytest's exit status; negative: the signal that killed the suite's process
+        status=os.waitstatus_to_exitcode(wait_status),
+        seconds=round(time.monotonic() - started, 3),
+        taint=records.read_taint(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What a guest is given to run: the agent, the suites and the known answers, as one archive.
+
+The archive is attached as a raw disk that the guest unpacks with tar, so that it needs
+neither a network nor a shared file system.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import InputError
+from harness.guest import inside
+from harness.guest.oracle import known_answers
+from harness.paths import suite_dir
+
+_BYTECODE = "__pycache__"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which tests to run.
+
+    ``suites`` are names of the suite's own folders or paths to suites of the user's (a
+    folder or one file); empty means all of the suite. ``arguments`` go to pytest
+    (``-k EXPRESSION``); ``test_seconds`` is each test's time limit.
+    """
+
+    suites: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    test_seconds: float = 30.0
+    seed: int = 0
+
+
+def suite_names() -> list[str]:
+    """The suites that travel with the harness."""
+    return sorted(
+        entry.name
+        for entry in suite_dir().iterdir()
+        if entry.is_dir() and any(entry.glob("test_*.py"))
+    )
+
+
+def write_payload(selection: Selection, target: Path) -> None:
+    """Write the archive for ``selection`` to ``target``.
+
+    Raises InputError for a suite that is neither a known name nor a path.
+    """
+    names, extra = _resolve_suites(selection.suites)
+    settings = {
+        "arguments": [*selection.arguments, *names],
+        "test_seconds": selection.test_seconds,
+    }
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sorted(Path(inside.__file__).parent.glob("*.py")):
+            _add(archive, path.name, path.read_bytes())
+        _add(archive, "settings.json", json.dumps(settings).encode())
+        _add(archive, "known_answers.json", json.dumps(known_answers(selection.seed)).encode())
+        for name, path in [*_files(suite_dir(), "suite"), *extra]:
+            _add(archive, name, path.read_bytes())
+
+
+def _resolve_suites(suites: Sequence[str]) -> tuple[list[str], list[tuple[str, Path]]]:
+    """Pytest's arguments, and the files of the user's own suites."""
+    known = suite_names()
+    if not suites:
+        return known, []
+    names: list[str] = []
+    extra: list[tuple[str, Path]] = []
+    for suite in suites:
+        path = Path(suite)
+        if suite in known or _is_test_id(suite):
+            names.append(suite)
+        elif path.exists():
+            own = path.resolve()
+            if own.name in known:
+                raise InputError(f"--suite {suite}: the name {own.name} is taken by a built-in suite")
+            names.append(own.name)
+            extra += _files(own, f"suite/{own.name}") if own.is_dir() else [(f"suite/{own.name}", own)]
+        else:
+            raise InputError(
+                f"--suite {suite}: neither a suite ({', '.join(known)}) nor a path that exists"
+            )
+    return names, extra
+
+
+def _is_test_id(text: str) -> bool:
+    return "::" in text or (suite_dir() / text).is_file()
+
+
+def _files(top: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    for path in sorted(top.rglob("*")):
+        if path.is_file() and _BYTECODE not in path.parts:
+            yield f"{prefix}/{path.relative_to(top)}", path
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    # No owner and no time: the archive depends on its content alone.
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    info.mode = 0o644
+    archive.addfile(info, io.BytesIO(data))

@@ -1,0 +1,141 @@
+"""Is this host fit to run guests? What is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HostError
+from harness.guest.accel import QEMU, qemu_version
+from harness.guest.vng import find_vng
+from harness.processes import PACKAGES, find_program
+
+_NEEDED_BYTES = 3 << 30  # image, two kernels with their packages, room to build
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of ``doctor``."""
+
+    name: str
+    ok: bool
+    found: str  # what was seen
+    remedy: str = ""  # command that mends it, if not ok
+    required: bool = True  # False: good to have
+
+
+def check_host(cache: Path) -> list[Check]:
+    """All checks of this host; ``cache`` is the cache directory that will be used."""
+    checks = [_program(name, package) for name, package in _programs()]
+    checks += [check() for check in (_python, _vng, _busybox, _keyring, _kvm)]
+    if os.geteuid() != 0:
+        checks += _user_namespaces()
+    checks.append(_space(cache))
+    return checks
+
+
+def _programs() -> Iterator[tuple[str, str]]:
+    needed = ("apt-get", "depmod", "file", "mkfs.ext4", "mmdebstrap", "modprobe", "tar", QEMU)
+    for name in needed:
+        yield name, PACKAGES[name]
+
+
+def _program(name: str, package: str) -> Check:
+    try:
+        path = find_program(name)
+        found = f"{path} ({qemu_version()})" if name == QEMU else path
+    except HostError:
+        return Check(name, False, "not installed", f"apt-get install {package}")
+    return Check(name, True, found)
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Check("python", sys.version_info >= (3, 11), version, "apt-get install python3 (>= 3.11)")
+
+
+def _vng() -> Check:
+    try:
+        return Check("vng", True, find_vng())
+    except HostError:
+        return Check("vng", False, "not installed", "pip install 'virtme-ng>=1.42'")
+
+
+def _busybox() -> Check:
+    # vng copies it into the initramfs, where no library is.
+    remedy = "apt-get install busybox-static"
+    try:
+        path = find_program("busybox")
+        kind = subprocess.run(
+            [find_program("file"), "-L", path], capture_output=True, text=True, check=False
+        ).stdout
+    except HostError as error:
+        return Check("busybox", False, str(error), remedy)
+    static = "static" in kind
+    return Check("busybox", static, path if static else f"{path} is not static", remedy)
+
+
+def _keyring() -> Check:
+    return Check(
+        "archive keyring",
+        _KEYRING.is_file(),
+        str(_KEYRING) if _KEYRING.is_file() else f"no {_KEYRING}",
+        "apt-get install debian-archive-keyring",
+    )
+
+
+def _kvm() -> Check:
+    kvm = Path("/dev/kvm")
+    if not kvm.exists():
+        return Check("kvm", False, "no /dev/kvm: guests run under TCG emulation", required=False)
+    if not os.access(kvm, os.R_OK | os.W_OK):
+        remedy = f"adduser {getpass.getuser()} kvm"
+        return Check("kvm", False, "no right to /dev/kvm: TCG emulation", remedy, required=False)
+    return Check("kvm", True, "/dev/kvm opens; `run` tries whether it works", required=False)
+
+
+def _user_namespaces() -> Iterator[Check]:
+    """What mmdebstrap needs to build the guest image without root."""
+    yield _program("newuidmap", PACKAGES["newuidmap"])
+    user = getpass.getuser()
+    ranges = Path("/etc/subuid")
+    granted = ranges.is_file() and any(
+        line.startswith(f"{user}:") for line in ranges.read_text().splitlines()
+    )
+    yield Check(
+        "subordinate uids",
+        granted,
+        f"{user} has a range in /etc/subuid" if granted else f"{user} has none in /etc/subuid",
+        f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+    )
+    try:
+        unshare = [find_program("unshare"), "--map-root-user", "true"]
+        allowed = subprocess.run(unshare, capture_output=True, check=False).returncode == 0
+    except HostError:
+        allowed = False
+    yield Check(
+        "user namespaces",
+        allowed,
+        "allowed" if allowed else "not allowed",
+        "sysctl kernel.unprivileged_userns_clone=1",
+    )
+
+
+def _space(cache: Path) -> Check:
+    existing = next(path for path in (cache, *cache.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    return Check(
+        "disk space",
+        free >= _NEEDED_BYTES,
+        f"{free / (1 << 30):.1f} GiB free below {existing}",
+        "free some, or choose another place with --cache DIR",
+    )
+
+

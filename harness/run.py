@@ -1,0 +1,285 @@
+"""The main job: kernel specs in, run directory and verdict out.
+
+Kernels are resolved one after the other while earlier ones already run; each result is
+judged and stored the moment it is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import importlib.metadata
+import os
+import secrets
+import shlex
+import shutil
+import tempfile
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.errors import HarnessError, InputError
+from harness.guest.accel import Accel, choose_accel, qemu_version
+from harness.guest.image import guest_image
+from harness.guest.observe import Deadlines, observe
+from harness.guest.payload import Selection, write_payload
+from harness.guest.session import GuestSettings
+from harness.guest.vng import Root
+from harness.judge.compare import compare
+from harness.judge.exit_code import exit_code
+from harness.judge.expectations import Expectations
+from harness.judge.verdict import judge
+from harness.kernels.kconfig import crypto_config
+from harness.kernels.resolve import KernelSources, resolve
+from harness.model import (
+    SCHEMA,
+    BootableKernel,
+    HostInfo,
+    KernelResult,
+    Role,
+    RunResult,
+    Status,
+)
+from harness.progress import Progress
+from harness.report import store
+from harness.report.render import render
+
+#: Files written beside results.json at the end of every run.
+REPORT_FORMATS = ("junit", "summary")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What ``afalg-harness run`` was asked to do."""
+
+    specs: tuple[str, ...]
+    baseline: str | None  # spec; None: the first of several specs
+    sources: KernelSources
+    out: Path
+    command: str
+    expectations: Expectations
+    selection: Selection = field(default_factory=Selection)
+    jobs: int = 1
+    accel: str = "auto"
+    root: str = "image"  # "image", "host", or a path
+    append: tuple[str, ...] = ()
+    suite_timeout: float | None = None  # seconds
+
+
+def new_run_directory() -> Path:
+    """A fresh ``runs/<UTC time>-<id>`` below the working directory (not created)."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    return Path("runs") / f"{now}-{secrets.token_hex(2)}"
+
+
+def planned_roles(options: RunOptions) -> list[tuple[str, Role]]:
+    """Each kernel spec with its role, baseline first, no spec twice."""
+    baseline = options.baseline
+    specs = list(dict.fromkeys(options.specs))
+    if baseline is None and len(specs) > 1:
+        baseline = specs[0]
+    candidates = [(spec, Role.CANDIDATE) for spec in specs if spec != baseline]
+    if baseline is not None and not candidates:
+        raise InputError(f"{baseline}: a kernel cannot be compared with itself; name another SPEC")
+    return ([(baseline, Role.BASELINE)] if baseline is not None else []) + candidates
+
+
+class Run:
+    """One run. ``stop`` may be set from a signal handler: guests end, results are kept."""
+
+    def __init__(self, options: RunOptions, progress: Progress) -> None:
+        self._options = options
+        self._progress = progress
+        self.stop = threading.Event()
+        self._lock = threading.Lock()
+        self._accel: Accel | None = None
+        self._roles = planned_roles(options)
+        self._results: dict[str, KernelResult] = {
+            spec: KernelResult(
+                spec=spec,
+                release="",
+                role=role,
+                status=Status.INTERRUPTED,
+                status_reason="not finished",
+            )
+            for spec, role in self._roles
+        }
+        self._directories: set[str] = set()
+        self._started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+    def execute(self) -> RunResult:
+        """Run everything; returns the result, which is also in the run directory.
+
+        Raises HarnessError only for what concerns the whole run (host not fit, output
+        not writable); what befalls one kernel is in its result.
+        """
+        out = self._options.out
+        qemu_version()  # before anything is downloaded
+        try:
+            (out / "kernels").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--out {out}: {error.strerror or error}") from error
+        self._store()
+        root = self._root()
+        with tempfile.TemporaryDirectory(prefix="afalg-run-") as scratch:
+            payload = Path(scratch) / "payload.tar"
+            write_payload(self._options.selection, payload)
+            self._run_kernels(root, payload)
+        result = self._store()
+        render(result, out, REPORT_FORMATS)
+        return result
+
+    def _root(self) -> Root:
+        wanted = self._options.root
+        if wanted == "image":
+            sources = self._options.sources
+            return Root("disk", guest_image(sources.cache, sources.mirror, self._progress))
+        if wanted == "host":
+            return Root("directory", Path("/"), python=os.path.realpath(shutil.which("python3") or ""))
+        path = Path(wanted).resolve()
+        if not path.exists():
+            raise InputError(f"--root {wanted}: neither 'image', 'host' nor a path that exists")
+        return Root("directory" if path.is_dir() else "disk", path)
+
+    def _run_kernels(self, root: Root, payload: Path) -> None:
+        options = self._options
+        with (
+            ThreadPoolExecutor(1, thread_name_prefix="resolve") as resolver,
+            ThreadPoolExecutor(max(1, options.jobs), thread_name_prefix="guest") as guests,
+        ):
+            waiting: list[Future[None]] = []
+            for spec, role in self._roles:
+                kernel = resolver.submit(self._resolve, spec)
+                waiting.append(guests.submit(self._run_one, spec, role, kernel, root, payload))
+            try:
+                for future in waiting:
+                    future.result()
+            except BaseException:
+                self.stop.set()
+                raise
+
+    def _resolve(self, spec: str) -> BootableKernel:
+        if self.stop.is_set():
+            raise InputError("stopped before it was fetched")
+        return resolve(spec, self._options.sources, self._progress)
+
+    def _run_one(
+        self, spec: str, role: Role, resolving: Future[BootableKernel], root: Root, payload: Path
+    ) -> None:
+        blank = self._results[spec]
+        try:
+            kernel = resolving.result()
+            if self.stop.is_set():
+                return
+            result = self._observe(kernel, role, root, payload)
+        except HarnessError as error:
+            if self.stop.is_set():
+                return
+            result = replace(
+                blank,
+                status=Status.UNAVAILABLE,
+                status_reason=str(error),
+                status_exit=int(error.exit_code),
+            )
+        result = replace(
+            result,
+            append=self._options.append,
+            reproduce=self._reproduce(spec),
+            verdict=judge(result, self._options.expectations),
+        )
+        with self._lock:
+            self._results[spec] = result
+        self._store()
+        self._progress.finish(spec, _describe(result))
+
+    def _observe(
+        self, kernel: BootableKernel, role: Role, root: Root, payload: Path
+    ) -> KernelResult:
+        options = self._options
+        with self._lock:
+            if self._accel is None:
+                self._accel = choose_accel(
+                    options.accel, kernel.image, options.sources.cache, self._progress
+                )
+            accel = self._accel
+        directory = self._kernel_directory(kernel.release)
+        config: dict[str, str] = {}
+        if kernel.config is not None:
+            with contextlib.suppress(OSError):
+                shutil.copyfile(kernel.config, directory / "config")
+                config = crypto_config(kernel.config)
+        observed = observe(
+            kernel,
+            role,
+            GuestSettings(root=root, accel=accel.name, append=options.append),
+            payload,
+            Deadlines.for_accel(accel.name, options.suite_timeout),
+            directory,
+            self.stop,
+            self._progress,
+        )
+        return replace(observed, config=config)
+
+    def _kernel_directory(self, release: str) -> Path:
+        """A directory of this kernel's own, even if two specs have the same release."""
+        with self._lock:
+            name, number = release, 1
+            while name in self._directories:
+                number += 1
+                name = f"{release}~{number}"
+            self._directories.add(name)
+        directory = self._options.out / "kernels" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    def _reproduce(self, spec: str) -> str:
+        options = self._options
+        argv = ["afalg-harness", "run", spec]
+        argv += [word for suite in options.selection.suites for word in ("--suite", suite)]
+        argv += [word for item in options.append for word in ("--append", item)]
+        argv += ["--root", options.root] if options.root != "image" else []
+        return shlex.join(argv)
+
+    def _store(self) -> RunResult:
+        with self._lock:
+            kernels = [self._results[spec] for spec, _ in self._roles]
+            result = self._assemble(kernels)
+            store.save(result, self._options.out / "results.json")
+        return result
+
+    def _assemble(self, kernels: Sequence[KernelResult]) -> RunResult:
+        baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
+        comparisons = tuple(
+            compare(baseline, kernel)
+            for kernel in kernels
+            if baseline is not None and kernel is not baseline and kernel.plan and baseline.plan
+        )
+        return RunResult(
+            schema=SCHEMA,
+            exit_code=int(exit_code(kernels, comparisons)),
+            started=self._started,
+            command=self._options.command,
+            seed=self._options.selection.seed,
+            host=HostInfo(
+                accel=self._accel.name if self._accel else "",
+                accel_reason=self._accel.reason if self._accel else "no guest was started",
+                qemu=qemu_version(),
+                vng=importlib.metadata.version("virtme-ng"),
+                cpus=os.cpu_count() or 1,
+            ),
+            kernels=tuple(kernels),
+            comparisons=comparisons,
+        )
+
+
+def _describe(result: KernelResult) -> str:
+    """How one kernel ended, for the progress display."""
+    if result.status is not Status.COMPLETED:
+        return f"{result.status.replace('_', ' ')}: {result.status_reason}"
+    counts: dict[str, int] = {}
+    for test in result.tests:
+        counts[test.outcome] = counts.get(test.outcome, 0) + 1
+    tests = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+    return f"{result.release}: {tests} ({result.wall_seconds:.1f} s)"

@@ -58,7 +58,9 @@ def _program(name: str, package: str) -> Check:
 
 def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Check("python", sys.version_info >= (3, 11), version, "apt-get install python3 (>= 3.11)")
+    return Check(
+        "python", sys.version_info >= (3, 11), version, "apt-get install python3 (>= 3.11)"
+    )
 
 
 def _vng() -> Check:
@@ -137,5 +139,3 @@ def _space(cache: Path) -> Check:
         f"{free / (1 << 30):.1f} GiB free below {existing}",
         "free some, or choose another place with --cache DIR",
     )
-
-

@@ -183,6 +183,7 @@ class KernelResult:
     role: Role
     status: Status
     status_reason: str = ""  # why not completed, in one line
+    status_exit: int | None = None  # exit code of the error that made it unavailable
     boot_seconds: float | None = None  # start of vng to the guest's first record
     suite_seconds: float | None = None  # first record to last
     wall_seconds: float | None = None  # start of vng to the end of its process group

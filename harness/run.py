@@ -137,7 +137,9 @@ class Run:
             sources = self._options.sources
             return Root("disk", guest_image(sources.cache, sources.mirror, self._progress))
         if wanted == "host":
-            return Root("directory", Path("/"), python=os.path.realpath(shutil.which("python3") or ""))
+            return Root(
+                "directory", Path("/"), python=os.path.realpath(shutil.which("python3") or "")
+            )
         path = Path(wanted).resolve()
         if not path.exists():
             raise InputError(f"--root {wanted}: neither 'image', 'host' nor a path that exists")

@@ -29,7 +29,13 @@ def execute(arguments: argparse.Namespace) -> int:
     for check in checks:
         if check.ok and arguments.quiet:
             continue
-        word = "[green]ok[/]" if check.ok else "[red]missing[/]" if check.required else "[yellow]note[/]"
+        word = (
+            "[green]ok[/]"
+            if check.ok
+            else "[red]missing[/]"
+            if check.required
+            else "[yellow]note[/]"
+        )
         console.print(f"{word}  {check.name}: {escape(check.found)}")
         if not check.ok and check.remedy:
             console.print(f"         mend with: {escape(check.remedy)}")

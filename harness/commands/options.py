@@ -42,7 +42,9 @@ def kernel_sources(arguments: argparse.Namespace) -> KernelSources:
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cache directory {cache}: {error.strerror}; name another with --cache")
+        raise InputError(
+            f"cache directory {cache}: {error.strerror}; name another with --cache"
+        ) from error
     mirror = arguments.mirror or os.environ.get("AFALG_MIRROR") or None
     return KernelSources(cache=cache.resolve(), mirror=mirror, refresh=arguments.refresh)
 

@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|ID|PATH",
         help="a suite, a test id, or a pytest folder of your own (repeatable; default: all suites)",
     )
-    tests.add_argument("-k", dest="keyword", metavar="EXPR", help="only tests that match (pytest -k)")
+    tests.add_argument(
+        "-k", dest="keyword", metavar="EXPR", help="only tests that match (pytest -k)"
+    )
     tests.add_argument(
         "--timeout", type=float, metavar="S", help="seconds that one kernel's suite may take"
     )

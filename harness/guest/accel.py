@@ -83,7 +83,9 @@ def _try_kvm(image: Path) -> str | None:
     argv = ["-machine", "q35,accel=kvm", "-cpu", "host", "-m", "512", "-nodefaults"]
     argv += ["-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", str(image)]
     argv += ["-append", "console=ttyS0 earlyprintk=serial panic=-1"]
-    child = pexpect.spawn(find_program(QEMU), argv, timeout=_TRY_SECONDS, encoding="utf-8", codec_errors="replace")
+    child = pexpect.spawn(
+        find_program(QEMU), argv, timeout=_TRY_SECONDS, encoding="utf-8", codec_errors="replace"
+    )
     try:
         outcome = child.expect(
             [

@@ -92,9 +92,9 @@ class ConsoleScanner:
                 self._open = _Report(kind, text.strip(), round(seconds, 3), self._test)
         if self._open is not None:
             self._open.lines.append(line)
-            if _END.search(text) and len(self._open.lines) > 2:
-                yield from self.finish()
-            elif len(self._open.lines) >= _MAX_LINES:
+            if (_END.search(text) and len(self._open.lines) > 2) or len(
+                self._open.lines
+            ) >= _MAX_LINES:
                 yield from self.finish()
 
     def finish(self) -> Iterator[ConsoleEvent]:
@@ -104,8 +104,9 @@ class ConsoleScanner:
             yield report.event()
 
     def _continues(self, kind: str) -> bool:
-        assert self._open is not None
-        return kind == "oops" and self._open.kind in {"oops", "kasan", "list_corruption"}
+        """Whether a header belongs to the report that is open."""
+        first = self._open.kind if self._open is not None else ""
+        return kind == "oops" and first in {"oops", "kasan", "list_corruption"}
 
     @staticmethod
     def _classify(text: str) -> str | None:

@@ -118,8 +118,11 @@ def _build(scratch: Path, target: Path, mirror: str, progress: Progress) -> None
     # As an ordinary user, a user namespace makes mkfs see the files as root's.
     as_root = [] if is_root else ["unshare", "--map-root-user"]
     run(
-        [*as_root, "mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-m", "0"]
-        + ["-E", "root_owner=0:0", "-d", str(tree), str(image), _SIZE],
+        [
+            *as_root,
+            *("mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-m", "0"),
+            *("-E", "root_owner=0:0", "-d", tree, image, _SIZE),
+        ],
         doing="writing the guest image",
     )
     if not image.is_file():
@@ -129,4 +132,4 @@ def _build(scratch: Path, target: Path, mirror: str, progress: Progress) -> None
 
 def _world_readable_tmp() -> str:
     """mmdebstrap's unshared user must be able to enter its directory: not one in a home."""
-    return "/var/tmp" if Path("/var/tmp").is_dir() else tempfile.gettempdir()  # noqa: S108
+    return "/var/tmp" if Path("/var/tmp").is_dir() else tempfile.gettempdir()

@@ -122,7 +122,9 @@ class _Recorder:
         self._events.write(json.dumps({"host_seconds": round(record.seconds, 3), **data}) + "\n")
         self._events.flush()
         if data.get("seq") != seen.next_number:
-            seen.notes.append(f"records lost: number {data.get('seq')} after {seen.next_number - 1}")
+            seen.notes.append(
+                f"records lost: number {data.get('seq')} after {seen.next_number - 1}"
+            )
         seen.next_number = int(str(data.get("seq", 0))) + 1
         seen.last_record = record.seconds
         handler = getattr(self, f"_on_{data.get('type')}", None)
@@ -188,7 +190,7 @@ def _integer(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def observe(  # noqa: PLR0913
+def observe(
     kernel: BootableKernel,
     role: Role,
     settings: GuestSettings,
@@ -280,7 +282,9 @@ def _conclude(
     if seen.identity is None:
         if stopped:
             return Status.INTERRUPTED, "stopped while booting"
-        return Status.BOOT_FAILED, expired or _last_words(panics, "the guest ended before it reported")
+        return Status.BOOT_FAILED, expired or _last_words(
+            panics, "the guest ended before it reported"
+        )
     if seen.identity.release != kernel.release:
         return (
             Status.BOOT_FAILED,

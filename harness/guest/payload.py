@@ -78,9 +78,13 @@ def _resolve_suites(suites: Sequence[str]) -> tuple[list[str], list[tuple[str, P
         elif path.exists():
             own = path.resolve()
             if own.name in known:
-                raise InputError(f"--suite {suite}: the name {own.name} is taken by a built-in suite")
+                raise InputError(
+                    f"--suite {suite}: the name {own.name} is taken by a built-in suite"
+                )
             names.append(own.name)
-            extra += _files(own, f"suite/{own.name}") if own.is_dir() else [(f"suite/{own.name}", own)]
+            extra += (
+                _files(own, f"suite/{own.name}") if own.is_dir() else [(f"suite/{own.name}", own)]
+            )
         else:
             raise InputError(
                 f"--suite {suite}: neither a suite ({', '.join(known)}) nor a path that exists"

@@ -26,7 +26,9 @@ PAYLOAD_NAME = "payload.tar"
 _SHARED_PAYLOAD = "/run/afalg-payload"
 _SHARED_MODULES = "/run/afalg-modules"
 
-_PATH = "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; mkdir -p /run/afalg"
+_PATH = (
+    "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; mkdir -p /run/afalg"
+)
 #: Unpacks the payload disk, found by its serial number (a line that lacks its end, so
 #: that ``read`` fails though it reads), and starts the agent.
 _FROM_DISK = f"""\
@@ -75,7 +77,11 @@ def find_vng() -> str:
 
 def environment(scratch: Path) -> dict[str, str]:
     """Environment for vng: its helpers on PATH, its files in ``scratch``, no user config."""
-    path = [str(Path(find_vng()).parent), os.environ.get("PATH", ""), "/usr/sbin:/sbin:/usr/bin:/bin"]
+    path = [
+        str(Path(find_vng()).parent),
+        os.environ.get("PATH", ""),
+        "/usr/sbin:/sbin:/usr/bin:/bin",
+    ]
     return {
         "PATH": ":".join(path),
         "HOME": str(scratch),
@@ -122,7 +128,7 @@ def _disk_options(root: Root, shares: GuestShares) -> list[str]:
     ]
 
 
-def command(  # noqa: PLR0913
+def command(
     image: Path,
     root: Root,
     shares: GuestShares,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_OF_INTEREST = re.compile(r"CONFIG_(?:CRYPTO_\w+|KEYS|MODULES|USERFAULTFD|KASAN|PROVE_LOCKING|IO_URING)$")
+_OF_INTEREST = re.compile(
+    r"CONFIG_(?:CRYPTO_\w+|KEYS|MODULES|USERFAULTFD|KASAN|PROVE_LOCKING|IO_URING)$"
+)
 _SET = re.compile(r"^(CONFIG_\w+)=(.*)$")
 _UNSET = re.compile(r"^# (CONFIG_\w+) is not set$")
 

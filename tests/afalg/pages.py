@@ -69,6 +69,16 @@ def scratch_file(directory: str, contents: bytes) -> Iterator[int]:
 
 
 @contextmanager
+def reopened_read_only(descriptor: int) -> Iterator[int]:
+    """The same file, opened again for reading only."""
+    read_only = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY)
+    try:
+        yield read_only
+    finally:
+        os.close(read_only)
+
+
+@contextmanager
 def scratch_memfd(contents: bytes) -> Iterator[int]:
     """A memfd with these contents."""
     descriptor = os.memfd_create("afalg")

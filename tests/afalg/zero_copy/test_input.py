@@ -16,10 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pytest
-
 import af_alg
 import pages
+import pytest
 from pages import PAGE
 
 if TYPE_CHECKING:
@@ -61,6 +60,10 @@ class Target:
         request = self.start(transform)
         request.send(page)
         return self.result(request)
+
+    def head(self, output: bytes) -> str:
+        """The first bytes of the page's part of an output, as hex."""
+        return output[len(self.before) :][:8].hex()
 
 
 SKCIPHER = Target("skcipher", "skcipher", "cbc(aes)", iv=bytes(16))
@@ -120,10 +123,9 @@ def probe(target: Target, path: str, record_fact: Callable[..., None]) -> None:
         control="fired" if fired else "failed",
         evidence=(
             f"{target.algorithm}, page of {page.origin} overwritten after {path}: result "
-            f"{af_alg.shorten(seen[-PAGE:], 8)}; of the old page "
-            f"{af_alg.shorten(of_old[-PAGE:], 8)}, of the new one "
-            f"{af_alg.shorten(of_new[-PAGE:], 8)}; "
-            f"the pipe's reference read {af_alg.shorten(shared, 8)}"
+            f"{target.head(seen)}, of the old page {target.head(of_old)}, of the new one "
+            f"{target.head(of_new)}; control read {shared[:8].hex()}, old {OLD[:8].hex()}, "
+            f"new {NEW[:8].hex()}"
         ),
     )
     assert seen in {of_old, of_new}, (

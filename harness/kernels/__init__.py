@@ -1,0 +1,1 @@
+"""Kernel spec to bootable kernel: parse, fetch, unpack, prepare, keep."""

@@ -1,0 +1,141 @@
+"""Resolves a kernel spec to a bootable kernel, from the cache where it is there already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from harness.errors import InputError
+from harness.kernels import deb
+from harness.kernels.parts import KernelParts, check_modules, from_directory, from_image, from_tree
+from harness.kernels.prepare import prepare
+from harness.kernels.spec import (
+    DirectorySpec,
+    ImageSpec,
+    PackagesSpec,
+    ReleaseSpec,
+    SuiteSpec,
+    parse_spec,
+)
+from harness.kernels.store import FORMAT, KernelStore, Manifest
+from harness.model import BootableKernel, PackageFile
+from harness.progress import Progress
+
+
+@dataclass(frozen=True)
+class KernelSources:
+    """Where kernels may come from."""
+
+    cache: Path  # cache root directory
+    mirror: str | None = None  # URL of a Debian mirror; None: the one this machine's apt uses
+    refresh: bool = False  # fetch the package index again even if it is recent
+
+
+def resolve(spec: str, sources: KernelSources, progress: Progress) -> BootableKernel:
+    """The kernel that ``spec`` names, ready for vng, in the cache of ``sources``.
+
+    Raises InputError (bad spec, no such kernel, damaged or missing package, another
+    architecture), FetchError (the mirror cannot be reached, a download failed), HostError
+    (a program is missing) and InfrastructureError (the cache cannot be written).
+    """
+    parsed = parse_spec(spec)
+    store = KernelStore(sources.cache)
+    job = _Job(spec, store, progress)
+    match parsed:
+        case ImageSpec(path):
+            return _from_parts(job, from_image(path))
+        case DirectorySpec(path):
+            return _from_parts(job, from_directory(path))
+        case PackagesSpec(paths):
+            return _from_packages(job, paths)
+        case ReleaseSpec() | SuiteSpec():
+            raise InputError("later")
+
+
+@dataclass(frozen=True)
+class _Job:
+    spec: str
+    store: KernelStore
+    progress: Progress
+
+    def report(self, activity: str, fraction: float | None = None) -> None:
+        self.progress.report(self.spec, activity, fraction)
+
+    def waiting(self) -> None:
+        self.report("waiting for another process that prepares it")
+
+    def create(self, key: str, fill: Callable[[Path], Manifest]) -> BootableKernel:
+        return self.store.create(key, self.spec, fill, self.waiting)
+
+
+def _key(content: Iterable[object]) -> str:
+    text = json.dumps([FORMAT, *map(str, content)])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _from_parts(job: _Job, parts: KernelParts) -> BootableKernel:
+    """Prepare a kernel whose parts lie on this machine, keyed by image and modules listing."""
+    job.report("reading")
+    with parts.image.open("rb") as file:
+        content: list[object] = [hashlib.file_digest(file, "sha256").hexdigest()]
+    if parts.config is not None:
+        content.append(hashlib.sha256(parts.config.read_bytes()).hexdigest())
+    for name, path in sorted((parts.modules | parts.lists).items()):
+        status = path.stat()
+        content.append((name, status.st_size, status.st_mtime_ns))
+    notes = () if parts.modules else ("the kernel has no modules",)
+
+    def fill(target: Path) -> Manifest:
+        job.report("preparing")
+        prepare(parts, target)
+        return Manifest(parts.release, (), notes)
+
+    return job.create(_key(content), fill)
+
+
+def _from_packages(job: _Job, paths: tuple[Path, ...]) -> BootableKernel:
+    job.report("reading packages")
+    packages = [deb.read_package(path) for path in paths]
+    deb.check_complete(packages)
+    files = tuple(deb.package_file(package, "local") for package in packages)
+    return _create_from_packages(job, packages, files, ())
+
+
+def package_key(files: Iterable[PackageFile]) -> str:
+    """The key under which the kernel made of these packages is stored."""
+    return _key(sorted(file.sha256 for file in files))
+
+
+def _create_from_packages(
+    job: _Job,
+    packages: list[deb.Package],
+    files: tuple[PackageFile, ...],
+    notes: tuple[str, ...],
+) -> BootableKernel:
+    names = ", ".join(str(package.path) for package in packages)
+
+    def fill(target: Path) -> Manifest:
+        with TemporaryDirectory(dir=target, prefix=".unpacked-") as place:
+            for package in packages:
+                job.report(f"unpacking {package.name}")
+                deb.unpack(package, Path(place))
+            parts = from_tree(Path(place), names)
+            if not parts.modules:
+                _require_modules(parts, names)
+            job.report("preparing")
+            prepare(parts, target)
+        return Manifest(parts.release, files, notes)
+
+    return job.create(package_key(files), fill)
+
+
+def _require_modules(parts: KernelParts, names: str) -> None:
+    try:
+        check_modules(parts, names)
+    except InputError as error:
+        wanted = f"linux-modules-{parts.release}"
+        raise InputError(f"{names}: {wanted} is needed as well; add its package") from error

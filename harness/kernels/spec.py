@@ -1,0 +1,131 @@
+"""Kernel specs: the strings by which a person names a kernel."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import InputError
+
+#: Suites of Debian's archive that have kernels of their own, oldest first.
+SUITES = (
+    "bookworm",
+    "bookworm-backports",
+    "bookworm-security",
+    "trixie",
+    "trixie-backports",
+    "trixie-security",
+    "forky",
+    "sid",
+    "experimental",
+)
+#: Names accepted for a flavour, and what releases of it end in.
+FLAVOURS = {
+    "amd64": "amd64",
+    "cloud": "cloud-amd64",
+    "cloud-amd64": "cloud-amd64",
+    "rt": "rt-amd64",
+    "rt-amd64": "rt-amd64",
+}
+_RELEASE = re.compile(r"[0-9][0-9A-Za-z.+~]*(-[0-9A-Za-z.+~]+)*")
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """A bzImage on this machine."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class DirectorySpec:
+    """A directory holding a kernel: an unpacked package tree, or a tree it was built in."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class PackagesSpec:
+    """Debian packages on this machine that together make up one kernel."""
+
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class ReleaseSpec:
+    """One release in Debian's archive, in whatever suite it is."""
+
+    release: str
+
+
+@dataclass(frozen=True)
+class SuiteSpec:
+    """The newest kernel of a flavour (``amd64``, ``cloud-amd64``, ``rt-amd64``) in a suite."""
+
+    suite: str
+    flavour: str = "amd64"
+
+
+KernelSpec = ImageSpec | DirectorySpec | PackagesSpec | ReleaseSpec | SuiteSpec
+
+
+def parse_spec(text: str) -> KernelSpec:
+    """The kernel that ``text`` names.
+
+    Paths must exist; whether there is a kernel in them, or in the archive, is found out
+    when the spec is resolved. Raises InputError saying what is wrong with the text.
+    """
+    if not text or text != text.strip() or "\0" in text:
+        raise InputError(f"{text!r} is no kernel spec: give a path, packages or debian:RELEASE")
+    if text.startswith("debian:"):
+        return _parse_debian(text.removeprefix("debian:"))
+    if text == "host" or text.startswith("git:"):
+        raise InputError(f"{text}: kernels of this kind are not supported yet")
+    items = text.split(",")
+    if any(item.endswith(".rpm") for item in items):
+        raise InputError(f"{text}: .rpm packages are not supported yet")
+    if any(item.endswith(".deb") for item in items):
+        return _parse_packages(text, items)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return DirectorySpec(path)
+    if path.is_file():
+        return ImageSpec(path)
+    if path.exists():
+        raise InputError(f"{text} is neither a file nor a directory")
+    raise InputError(
+        f"{text}: no such file or directory (a kernel is named by a path, by packages"
+        " A.deb,B.deb, or by debian:RELEASE or debian:SUITE)"
+    )
+
+
+def _parse_packages(text: str, items: list[str]) -> PackagesSpec:
+    others = [item for item in items if not item.endswith(".deb")]
+    if others:
+        raise InputError(
+            f"{text}: {others[0]!r} is no .deb, and packages are not mixed with others"
+        )
+    paths = tuple(Path(item).expanduser() for item in items)
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+    return PackagesSpec(paths)
+
+
+def _parse_debian(name: str) -> ReleaseSpec | SuiteSpec:
+    if name[:1].isdigit():
+        if not _RELEASE.fullmatch(name):
+            raise InputError(f"debian:{name}: {name!r} cannot be a kernel release")
+        if not name.endswith("-amd64"):
+            raise InputError(
+                f"debian:{name}: a release names its flavour too, for example"
+                f" debian:{name}-amd64 or debian:{name}-cloud-amd64"
+            )
+        return ReleaseSpec(name)
+    suite, slash, flavour = name.partition("/")
+    if suite not in SUITES:
+        raise InputError(f"debian:{name}: no suite {suite!r}; there are {', '.join(SUITES)}")
+    if slash and flavour not in FLAVOURS:
+        raise InputError(f"debian:{name}: no flavour {flavour!r}; there are amd64, cloud and rt")
+    return SuiteSpec(suite, FLAVOURS[flavour] if slash else "amd64")

@@ -1,0 +1,147 @@
+"""The cache of bootable kernels: complete directories under a key, or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+
+from harness.errors import InfrastructureError
+from harness.model import BootableKernel, PackageFile
+
+#: Part of every key: directories of another layout are never taken for ours.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is recorded of a prepared kernel beside its files."""
+
+    release: str
+    packages: tuple[PackageFile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class KernelStore:
+    """Prepared kernels below a cache directory, safe among threads and processes."""
+
+    def __init__(self, cache: Path) -> None:
+        """``cache`` is the cache root; it is created when something is stored."""
+        self._cache = cache
+        self._kernels = cache / "kernels"
+
+    def load(self, key: str, spec: str) -> BootableKernel | None:
+        """The kernel stored under ``key``, named ``spec``; None if there is none."""
+        place = self._kernels / key
+        try:
+            data = json.loads((place / "kernel.json").read_text())
+        except FileNotFoundError:
+            return None
+        release = data["release"]
+        image = place / "modules.ext4"
+        config = place / "config"
+        return BootableKernel(
+            spec=spec,
+            release=release,
+            image=place / "boot/boot" / f"vmlinuz-{release}",
+            modules_image=image if image.exists() else None,
+            modules_tree=place / "full/lib/modules" / release if image.exists() else None,
+            config=config if config.exists() else None,
+            packages=tuple(PackageFile(**package) for package in data["packages"]),
+            notes=tuple(data["notes"]),
+        )
+
+    def create(
+        self, key: str, spec: str, fill: Callable[[Path], Manifest], waiting: Callable[[], None]
+    ) -> BootableKernel:
+        """The kernel stored under ``key``, made by ``fill`` in an empty directory if need be.
+
+        ``waiting`` is called if another process is making it. What ``fill`` raises passes
+        through, and leaves nothing behind.
+        """
+        with self.lock(key, waiting), full_disk_named(self._cache):
+            kernel = self.load(key, spec)
+            if kernel is not None:
+                return kernel
+            for stale in self._kernels.glob(f".{key}.*"):
+                shutil.rmtree(stale, ignore_errors=True)
+            unfinished = self._kernels / f".{key}.{secrets.token_hex(4)}"
+            unfinished.mkdir(parents=True)
+            try:
+                manifest = fill(unfinished)
+                (unfinished / "kernel.json").write_text(json.dumps(asdict(manifest), indent=1))
+                unfinished.rename(self._kernels / key)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+            kernel = self.load(key, spec)
+        if kernel is None:
+            raise InfrastructureError(f"{self._kernels / key} vanished while it was made")
+        return kernel
+
+    @contextlib.contextmanager
+    def lock(self, name: str, waiting: Callable[[], None]) -> Iterator[None]:
+        """Hold the lock ``name`` among all users of this cache; call ``waiting`` if held."""
+        directory = self._cache / "locks"
+        with full_disk_named(self._cache):
+            directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(directory / f"{quote(name, safe='+~')}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def remember(self, release: str, version: str, key: str) -> None:
+        """Record that ``release`` of the archive, package version ``version``, is ``key``."""
+        path = self._release_file(release)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        unfinished.write_text(json.dumps({"version": version, "key": key}))
+        unfinished.replace(path)
+
+    def recall(self, release: str, spec: str, version: str | None = None) -> BootableKernel | None:
+        """The stored kernel of an archive's release; None if there is none (of ``version``)."""
+        try:
+            entry = json.loads(self._release_file(release).read_text())
+        except FileNotFoundError:
+            return None
+        if version is not None and entry["version"] != version:
+            return None
+        return self.load(entry["key"], spec)
+
+    def _release_file(self, release: str) -> Path:
+        return self._cache / "kernels/releases" / f"{release}.{FORMAT}.json"
+
+
+@contextlib.contextmanager
+def full_disk_named(cache: Path) -> Iterator[None]:
+    """Turn errors of a full or unwritable cache into one line that names its directory."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full:
+            raise InfrastructureError(
+                f"no space left in the cache {cache}; free some, or choose another with --cache"
+            ) from error
+        place = os.fspath(cache)
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR) and str(
+            error.filename
+        ).startswith(place):
+            raise InfrastructureError(
+                f"the cache {cache} cannot be written ({error.strerror}: {error.filename})"
+            ) from error
+        raise

@@ -217,7 +217,7 @@ class Run:
             role,
             GuestSettings(root=root, accel=accel.name, append=options.append),
             payload,
-            Deadlines.for_accel(accel.name, options.suite_timeout),
+            Deadlines.for_accel(accel.name, options.selection.test_seconds, options.suite_timeout),
             directory,
             self.stop,
             self._progress,

@@ -85,16 +85,14 @@ class ConsoleScanner:
             self._test = marker.group(1)
             return
         kind = self._classify(text)
-        if kind is not None:
-            # An oops prints several headers ("BUG: …", "Oops: …"): they are one report.
-            if self._open is None or not self._continues(kind):
-                yield from self.finish()
-                self._open = _Report(kind, text.strip(), round(seconds, 3), self._test)
+        # An oops prints several headers ("BUG: …", "Oops: …"): they are one report.
+        if kind is not None and not self._continues(kind):
+            yield from self.finish()
+            self._open = _Report(kind, text.strip(), round(seconds, 3), self._test)
         if self._open is not None:
             self._open.lines.append(line)
-            if (_END.search(text) and len(self._open.lines) > 2) or len(
-                self._open.lines
-            ) >= _MAX_LINES:
+            length = len(self._open.lines)
+            if length >= _MAX_LINES or (length > 2 and _END.search(text)):
                 yield from self.finish()
 
     def finish(self) -> Iterator[ConsoleEvent]:

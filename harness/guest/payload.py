@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import harness.guest
 from harness.errors import InputError
 from harness.guest import inside
 from harness.guest.oracle import known_answers
@@ -56,8 +57,10 @@ def write_payload(selection: Selection, target: Path) -> None:
         "test_seconds": selection.test_seconds,
     }
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
-        for path in sorted(Path(inside.__file__).parent.glob("*.py")):
-            _add(archive, path.name, path.read_bytes())
+        for module in (harness, harness.guest):
+            _add(archive, f"{module.__name__.replace('.', '/')}/__init__.py", b"")
+        for name, path in _files(Path(inside.__file__).parent, "harness/guest/inside"):
+            _add(archive, name, path.read_bytes())
         _add(archive, "settings.json", json.dumps(settings).encode())
         _add(archive, "known_answers.json", json.dumps(known_answers(selection.seed)).encode())
         for name, path in [*_files(suite_dir(), "suite"), *extra]:

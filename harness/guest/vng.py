@@ -35,14 +35,14 @@ _FROM_DISK = f"""\
 {_PATH}
 for d in /sys/block/vd*; do read s < $d/serial; [ "$s" = {PAYLOAD_SERIAL} ] &&
 tar -xf /dev/${{d##*/}} -C /run/afalg; done
-exec PYTHON -I /run/afalg/agent.py"""
+exec PYTHON -I /run/afalg/harness/guest/inside/agent.py"""
 #: The same where the payload and the modules come over 9p.
 _FROM_SHARE = f"""\
 {_PATH}
 tar -xf {_SHARED_PAYLOAD}/{PAYLOAD_NAME} -C /run/afalg
 m=/lib/modules/$(uname -r); [ -e $m/modules.dep ] || [ ! -d {_SHARED_MODULES} ] ||
 {{ mkdir -p $m && mount --bind {_SHARED_MODULES} $m; }}
-exec PYTHON -I /run/afalg/agent.py"""
+exec PYTHON -I /run/afalg/harness/guest/inside/agent.py"""
 
 
 @dataclass(frozen=True)

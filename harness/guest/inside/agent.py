@@ -1,6 +1,6 @@
 """First program of ours in the guest: says who the guest is, runs the suite, says how it ended.
 
-Started by vng's init with ``python3 -I agent.py``. The suite runs in a forked process, so
+Started by vng's init with ``python3 -I …/agent.py``. The suite runs in a forked process, so
 that its death (an oops in a system call kills the caller) is itself reported.
 """
 
@@ -15,10 +15,13 @@ import time
 import traceback
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+if __name__ == "__main__":  # a file in the unpacked payload, whose top is the import path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-import records  # noqa: E402  (found beside this file, not as a package)
+from harness.guest.inside import records
+
+#: Where the payload was unpacked.
+PAYLOAD = Path("/run/afalg")
 
 RESTRICT = Path("/proc/sys/crypto/af_alg_restrict")
 NONCE = "afalg_harness.nonce="
@@ -69,11 +72,12 @@ def send_identity(writer: records.RecordWriter) -> None:
 def run_suite(writer: records.RecordWriter, settings: dict[str, object]) -> int:
     """Run pytest in this process; returns its exit status."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    os.environ["AFALG_KNOWN_ANSWERS"] = str(HERE / "known_answers.json")
+    os.environ["AFALG_KNOWN_ANSWERS"] = str(PAYLOAD / "known_answers.json")
     import pytest  # noqa: PLC0415  (slow to import: only in the process that needs it)
-    import recording  # noqa: PLC0415
 
-    suite = HERE / "suite"
+    from harness.guest.inside import recording  # noqa: PLC0415
+
+    suite = PAYLOAD / "suite"
     os.chdir(suite)
     # Pytest's own output would mix with kernel messages on the console; stderr stays.
     null = os.open(os.devnull, os.O_WRONLY)
@@ -91,7 +95,7 @@ def main() -> None:
     """Report, run, report."""
     writer = records.RecordWriter(open_port())
     send_identity(writer)
-    settings = json.loads((HERE / "settings.json").read_text())
+    settings = json.loads((PAYLOAD / "settings.json").read_text())
     started = time.monotonic()
     child = os.fork()
     if child == 0:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator
 from types import FrameType
 
 import pytest
-import records
+
+from harness.guest.inside import records
 
 #: Plugins that cost start-up time or terminal output and that no suite here needs.
 _UNUSED_PLUGINS = (

@@ -134,7 +134,8 @@ def _depmod(root: Path, release: str) -> None:
 
 def _link_boot_modules(full: Path, boot: Path, release: str) -> None:
     for name in BOOT_MODULES:
-        argv = ["modprobe", "--show-depends", "-C", "/var/empty", "-d", full, "-S", release, name]
+        argv: list[str | Path] = ["modprobe", "--show-depends", "-C", "/var/empty"]
+        argv += ["-d", full, "-S", release, name]
         try:
             output = run(argv, doing=f"looking for the module {name} of {release}")
         except InfrastructureError:

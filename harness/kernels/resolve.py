@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness.errors import InputError
+from harness.errors import FetchError, InputError
 from harness.kernels import deb
+from harness.kernels.debian import (
+    Archive,
+    ArchiveKernel,
+    find_machine_mirror,
+    given_mirror,
+    newest,
+)
 from harness.kernels.parts import KernelParts, check_modules, from_directory, from_image, from_tree
 from harness.kernels.prepare import prepare
 from harness.kernels.spec import (
@@ -21,7 +30,7 @@ from harness.kernels.spec import (
     SuiteSpec,
     parse_spec,
 )
-from harness.kernels.store import FORMAT, KernelStore, Manifest
+from harness.kernels.store import FORMAT, KernelStore, Manifest, full_disk_named
 from harness.model import BootableKernel, PackageFile
 from harness.progress import Progress
 
@@ -53,7 +62,16 @@ def resolve(spec: str, sources: KernelSources, progress: Progress) -> BootableKe
         case PackagesSpec(paths):
             return _from_packages(job, paths)
         case ReleaseSpec() | SuiteSpec():
-            raise InputError("later")
+            return _from_archive(job, parsed, sources)
+
+
+def available(sources: KernelSources, progress: Progress) -> tuple[ArchiveKernel, ...]:
+    """Every kernel that Debian's archive lists, newest first.
+
+    Raises FetchError and HostError as ``resolve`` does.
+    """
+    job = _Job("debian", KernelStore(sources.cache), progress)
+    return _archive(job, sources).kernels()
 
 
 @dataclass(frozen=True)
@@ -75,6 +93,79 @@ class _Job:
 def _key(content: Iterable[object]) -> str:
     text = json.dumps([FORMAT, *map(str, content)])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _archive(job: _Job, sources: KernelSources) -> Archive:
+    """The archive with an index that is recent enough, fetched if need be."""
+    mirror = given_mirror(sources.mirror) if sources.mirror else find_machine_mirror()
+    archive = Archive(sources.cache, mirror)
+    with job.store.lock("apt", job.waiting), full_disk_named(sources.cache):
+        if sources.refresh or archive.needs_update(time.time()):
+            job.report("fetching the package index")
+            archive.update()
+    return archive
+
+
+def _from_archive(
+    job: _Job, spec: ReleaseSpec | SuiteSpec, sources: KernelSources
+) -> BootableKernel:
+    """A kernel of the archive; one that was prepared before takes no network."""
+    if isinstance(spec, ReleaseSpec) and not sources.refresh:
+        kernel = job.store.recall(spec.release, job.spec)
+        if kernel is not None:
+            return kernel
+    archive = _archive(job, sources)
+    found = _find(job.spec, spec, archive)
+    with job.store.lock(found.release, job.waiting), full_disk_named(sources.cache):
+        kernel = job.store.recall(found.release, job.spec, found.version)
+        return kernel or _fetch(job, archive, found)
+
+
+def _find(text: str, spec: ReleaseSpec | SuiteSpec, archive: Archive) -> ArchiveKernel:
+    kernels = archive.kernels()
+    if isinstance(spec, SuiteSpec):
+        found = newest(kernels, spec.suite, spec.flavour)
+        if spec.suite in archive.failed_suites():
+            # An older index of it may be there, but then "newest" would be a guess.
+            raise FetchError(
+                f"{text}: {archive.mirror.main} did not give its index of {spec.suite}"
+            )
+        if found is None:
+            raise InputError(f"{text}: {spec.suite} has no kernel of flavour {spec.flavour}")
+        return found
+    for kernel in kernels:
+        if kernel.release == spec.release:
+            return kernel
+    failed = archive.failed_suites()
+    unread = f" (not read: {', '.join(failed)})" if failed else ""
+    names = [kernel.release for kernel in kernels]
+    close = difflib.get_close_matches(spec.release, names, n=3, cutoff=0.8)
+    hint = f"; there are {', '.join(close)}" if close else ""
+    raise InputError(f"{text}: the archive at {archive.mirror.main} does not list it{hint}{unread}")
+
+
+def _fetch(job: _Job, archive: Archive, found: ArchiveKernel) -> BootableKernel:
+    """Download and prepare a kernel; its packages are deleted once it is prepared."""
+    wanted = archive.packages_of(found)
+    # Those that may be gone come first: a kernel that cannot be had should say so at once.
+    order = sorted(wanted, key=lambda package: package.sha256 is not None)
+    fetched = {package.name: archive.fetch(package, job.report) for package in order}
+    packages = [deb.read_package(fetched[package.name]) for package in wanted]
+    files = tuple(
+        deb.package_file(package, known.trust)
+        for package, known in zip(packages, wanted, strict=True)
+    )
+    notes = tuple(
+        f"{package.name} {package.version} came from the pool, outside the signed index"
+        for package in wanted
+        if package.sha256 is None
+    )
+    deb.check_complete(packages)
+    kernel = _create_from_packages(job, packages, files, notes)
+    job.store.remember(found.release, found.version, package_key(files))
+    for path in fetched.values():
+        path.unlink(missing_ok=True)
+    return kernel
 
 
 def _from_parts(job: _Job, parts: KernelParts) -> BootableKernel:
@@ -106,8 +197,11 @@ def _from_packages(job: _Job, paths: tuple[Path, ...]) -> BootableKernel:
 
 
 def package_key(files: Iterable[PackageFile]) -> str:
-    """The key under which the kernel made of these packages is stored."""
-    return _key(sorted(file.sha256 for file in files))
+    """The key under which the kernel made of these packages is stored.
+
+    Trust is part of it, for the same file may come from the archive and from a user.
+    """
+    return _key(sorted((file.sha256, file.trust) for file in files))
 
 
 def _create_from_packages(

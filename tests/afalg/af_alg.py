@@ -13,7 +13,6 @@ import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
 # include/uapi/linux/if_alg.h
@@ -141,6 +140,12 @@ class Request:
         """Close the socket."""
         self.sock.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 class Transform:
     """A socket bound to one algorithm; closes its requests with itself."""
@@ -182,12 +187,7 @@ class Transform:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import lzma
 import platform
@@ -9,7 +10,7 @@ import re
 import shutil
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,30 @@ class Package:
     sha256: str
 
 
+_UNREADABLE = (ArError, tarfile.TarError, lzma.LZMAError, EOFError, zlib.error, ValueError)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[DebFile]:
+    """The package at ``path``, open; anything wrong with it becomes an InputError."""
+    try:
+        with DebFile(str(path)) as deb:
+            names = deb.getnames()
+            # Decompressors need not notice that the very end is missing.
+            if 8 + sum(60 + member.size for member in deb.getmembers()) > path.stat().st_size:
+                raise EOFError("it is cut short")
+            if any(name.endswith(".zst") for name in names) and shutil.which("unzstd") is None:
+                raise HostError(f"{path} is compressed with zstd; apt-get install zstd")
+            yield deb
+    except _UNREADABLE as error:
+        raise InputError(f"{path} is not a complete Debian package: {error}") from error
+    except OSError as error:
+        # python-debian reports bad ar headers so; errors of the system carry a number.
+        if error.errno is not None:
+            raise
+        raise InputError(f"{path} is not a complete Debian package: {error}") from error
+
+
 def host_architecture() -> str:
     """Debian's name of this machine's architecture. Raises HostError if it is not supported."""
     machine = platform.machine()
@@ -58,10 +83,10 @@ def read_package(path: Path) -> Package:
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        with DebFile(str(path)) as deb:
-            control = deb.debcontrol()
-    except _UNREADABLE as error:
-        raise _incomplete(path, error) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    with _opened(path) as deb:
+        control = deb.debcontrol()
     package = Package(
         path,
         control.get("Package", ""),
@@ -83,14 +108,9 @@ def unpack(package: Package, target: Path) -> None:
 
     Raises InputError if the package is cut short or damaged.
     """
-    try:
-        with DebFile(str(package.path)) as deb:
-            _check_compression(package.path, deb.getnames())
-            with deb.data.tgz() as archive:
-                for member in archive:
-                    _unpack_member(archive, member, target)
-    except _UNREADABLE as error:
-        raise _incomplete(package.path, error) from error
+    with _opened(package.path) as deb, deb.data.tgz() as archive:
+        for member in archive:
+            _unpack_member(archive, member, target)
 
 
 def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
@@ -127,17 +147,3 @@ def check_complete(packages: Sequence[Package]) -> None:
 def package_file(package: Package, trust: str) -> PackageFile:
     """``package`` as results name it."""
     return PackageFile(package.name, package.version, package.sha256, trust)
-
-
-_UNREADABLE = (ArError, tarfile.TarError, lzma.LZMAError, EOFError, zlib.error, ValueError)
-
-
-def _incomplete(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is not a complete Debian package: {error}")
-
-
-def _check_compression(path: Path, members: Sequence[str]) -> None:
-    if any(name.endswith(".zst") for name in members) and shutil.which("unzstd") is None:
-        raise HostError(
-            f"{path} is compressed with zstd, which is not installed; apt-get install zstd"
-        )

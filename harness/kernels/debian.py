@@ -145,15 +145,18 @@ def parse_madison(output: str) -> tuple[ArchiveKernel, ...]:
 def needed_packages(kernel: ArchiveKernel, stanzas: str) -> tuple[ArchivePackage, ...]:
     """The packages that carry ``kernel``, going by the index's ``stanzas`` about them.
 
-    Up to 6.18 linux-image carries everything; later it only names, by exact version, the
-    packages that do. A part that the index no longer lists has no checksum.
+    Up to 6.17 linux-image carries everything, 6.18 keeps its config in linux-base, and
+    from 6.19 on linux-image only names, by exact version, the packages that carry the
+    parts. A part that the index no longer lists has no checksum.
     """
     listed: dict[tuple[str, str], Packages] = {}
     for stanza in Packages.iter_paragraphs(stanzas, use_apt_pkg=False):
         listed.setdefault((stanza["Package"], stanza["Version"]), stanza)
     image = listed[f"linux-image-{kernel.release}", kernel.version]
     parts = _PART.findall(image.get("Depends", ""))
-    wanted = parts or [(image["Package"], image["Version"])]
+    wanted = list(parts)
+    if not any(name.startswith("linux-binary-") for name, _ in parts):
+        wanted.append((image["Package"], image["Version"]))
     return tuple(
         _wanted(name, version, listed.get((name, version))) for name, version in sorted(wanted)
     )

@@ -1,0 +1,74 @@
+"""Kernel specs: what each form means, and what is said of those that mean nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InputError
+from harness.kernels.spec import (
+    DirectorySpec,
+    ImageSpec,
+    KernelSpec,
+    PackagesSpec,
+    ReleaseSpec,
+    SuiteSpec,
+    parse_spec,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("debian:6.12.43+deb12-amd64", ReleaseSpec("6.12.43+deb12-amd64")),
+        ("debian:6.1.0-50-amd64", ReleaseSpec("6.1.0-50-amd64")),
+        ("debian:7.3-amd64", ReleaseSpec("7.3-amd64")),
+        ("debian:7.3.4+deb13-cloud-amd64", ReleaseSpec("7.3.4+deb13-cloud-amd64")),
+        ("debian:trixie-backports", SuiteSpec("trixie-backports", "amd64")),
+        ("debian:trixie-backports/amd64", SuiteSpec("trixie-backports", "amd64")),
+        ("debian:sid/cloud", SuiteSpec("sid", "cloud-amd64")),
+        ("debian:sid/cloud-amd64", SuiteSpec("sid", "cloud-amd64")),
+        ("debian:bookworm/rt", SuiteSpec("bookworm", "rt-amd64")),
+    ],
+)
+def test_archive(text: str, expected: KernelSpec) -> None:
+    assert parse_spec(text) == expected
+
+
+def test_paths(tmp_path: Path) -> None:
+    image, first, second = (tmp_path / name for name in ("vmlinuz", "a.deb", "b.deb"))
+    for path in (image, first, second):
+        path.touch()
+    assert parse_spec(str(image)) == ImageSpec(image)
+    assert parse_spec(str(tmp_path)) == DirectorySpec(tmp_path)
+    assert parse_spec(str(first)) == PackagesSpec((first,))
+    assert parse_spec(f"{first},{second}") == PackagesSpec((first, second))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no kernel spec"),
+        (" debian:sid", "no kernel spec"),
+        ("debian:", "no suite ''"),
+        ("debian:potato", "no suite 'potato'"),
+        ("debian:sid/huge", "no flavour 'huge'"),
+        ("debian:sid/", "no flavour ''"),
+        ("debian:6.12/../../etc", "cannot be a kernel release"),
+        ("debian:6.12.43+deb12", "debian:6.12.43+deb12-amd64"),
+        ("git:/linux@v7.3", "not supported yet"),
+        ("host", "not supported yet"),
+        ("a.rpm", "not supported yet"),
+        ("/does/not/exist", "no such file or directory"),
+        ("/does/not/exist.deb", "no such file"),
+        ("/dev/null", "neither a file nor a directory"),
+        ("a.deb,vmlinuz", "'vmlinuz' is no .deb"),
+        ("a.deb,", "'' is no .deb"),
+    ],
+)
+def test_nonsense(text: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_spec(text)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from harness.errors import InfrastructureError
 from harness.guest.vng import MODULES_DEVICE
-from harness.kernels.debian import find_mirror
+from harness.kernels.apt import find_machine_mirror, given_mirror
 from harness.processes import run
 from harness.progress import Progress
 
@@ -76,7 +76,8 @@ def guest_image(cache: Path, mirror: str | None, progress: Progress) -> Path:
             for stale in target.parent.glob("build-*"):
                 shutil.rmtree(stale, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent) as scratch:
-                _build(Path(scratch), target, find_mirror(mirror).main, progress)
+                archive = given_mirror(mirror) if mirror else find_machine_mirror()
+                _build(Path(scratch), target, archive.main, progress)
             progress.finish(_SUBJECT, "built")
     return target
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.decrepit.ciphers.algorithms import Camellia, TripleDES
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherAlgorithm, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
-from cryptography.hazmat.primitives.ciphers.algorithms import AES, SM4, ChaCha20
+from cryptography.hazmat.primitives.ciphers.algorithms import AES, ChaCha20
 from cryptography.hazmat.primitives.cmac import CMAC
 
 LONGEST_OUTPUT_SPELT_OUT = 128
@@ -110,7 +110,6 @@ def _hashes() -> dict[str, _Hash]:
         "sha3-256": _hashlib("sha3_256"),
         "sha3-384": _hashlib("sha3_384"),
         "sha3-512": _hashlib("sha3_512"),
-        "blake2b-256": _Hash(lambda text: hashlib.blake2b(text, digest_size=32).digest()),
         "blake2b-512": _hashlib("blake2b"),
         "sm3": _Hash(_digest_sm3),
     }
@@ -145,12 +144,10 @@ def _keyed_hashes() -> dict[str, _KeyedHash]:
     return {
         "hmac(md5)": _hmac("md5"),
         "hmac(sha1)": _hmac("sha1"),
-        "hmac(sha224)": _hmac("sha224"),
         "hmac(sha256)": _hmac("sha256"),
         "hmac(sha384)": _hmac("sha384"),
         "hmac(sha512)": _hmac("sha512"),
         "hmac(sha3-256)": _hmac("sha3_256"),
-        "hmac(sha3-512)": _hmac("sha3_512"),
         "cmac(aes)": _KeyedHash(_bytes(16, 24, 32), _digest_cmac_aes),
         "blake2b-512": _KeyedHash(
             _bytes(1, 32, 64), lambda key, text: hashlib.blake2b(text, key=key).digest()
@@ -196,7 +193,7 @@ class _Skcipher:
 
 
 def _skciphers() -> dict[str, _Skcipher]:
-    aes, sm4, des = _bytes(16, 24, 32), _bytes(16), _bytes(24)
+    aes, des = _bytes(16, 24, 32), _bytes(24)
     iv, no_iv = _bytes(16), _bytes(0)
     return {
         "ecb(aes)": _Skcipher(BLOCK_LENGTHS, aes, no_iv, _block(AES, lambda _: modes.ECB())),
@@ -207,11 +204,6 @@ def _skciphers() -> dict[str, _Skcipher]:
             STREAM_LENGTHS, _bytes(20, 28, 36), _bytes(8), _encrypt_rfc3686
         ),
         "cbc(camellia)": _Skcipher(BLOCK_LENGTHS, aes, iv, _block(Camellia, modes.CBC)),
-        "cbc(sm4)": _Skcipher(BLOCK_LENGTHS, sm4, iv, _block(SM4, modes.CBC)),
-        "ctr(sm4)": _Skcipher(STREAM_LENGTHS, sm4, iv, _block(SM4, modes.CTR)),
-        "ecb(des3_ede)": _Skcipher(
-            DES_LENGTHS, des, no_iv, _block(TripleDES, lambda _: modes.ECB())
-        ),
         "cbc(des3_ede)": _Skcipher(DES_LENGTHS, des, _bytes(8), _block(TripleDES, modes.CBC)),
         "chacha20": _Skcipher(STREAM_LENGTHS, _bytes(32), _chacha20_iv, _encrypt_chacha20),
     }
@@ -281,7 +273,6 @@ def _aeads() -> dict[str, _Aead]:
         ),
         "authenc(hmac(sha1),cbc(aes))": _authenc(AUTHENC_LENGTHS, "sha1", 20),
         "authenc(hmac(sha256),cbc(aes))": _authenc(AUTHENC_LENGTHS, "sha256", 32),
-        "authenc(hmac(sha512),cbc(aes))": _authenc(AUTHENC_LENGTHS, "sha512", 64),
         "authencesn(hmac(sha256),cbc(aes))": _authenc(
             AUTHENCESN_LENGTHS, "sha256", 32, extended_sequence_number=True
         ),

@@ -60,17 +60,26 @@ def opened_policy(request: pytest.FixtureRequest) -> Iterator[None]:
     RESTRICT.write_text(booted)
 
 
+@pytest.fixture(scope="module")
+def refusals() -> dict[tuple[str, str], str]:
+    """What the kernel did not offer: each such bind() costs it two runs of modprobe."""
+    return {}
+
+
 @pytest.fixture
-def bind() -> Iterator[Bind]:
+def bind(refusals: dict[tuple[str, str], str]) -> Iterator[Bind]:
     """Bind algorithms; skips the test, with the errno, if the kernel does not offer one."""
     with ExitStack() as stack:
 
         def bind_or_skip(
             kind: str, name: str, *, feature: int = 0, mask: int = 0
         ) -> af_alg.Transform:
+            if (kind, name) in refusals:
+                pytest.skip(refusals[kind, name])
             try:
                 transform = af_alg.Transform(kind, name, feature=feature, mask=mask)
             except af_alg.NotOffered as reason:
+                refusals[kind, name] = str(reason)
                 pytest.skip(str(reason))
             return stack.enter_context(transform)
 

@@ -7,7 +7,6 @@ pipe, and so shows whether the page was shared up to the socket: the positive co
 
 from __future__ import annotations
 
-import ctypes
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -19,17 +18,6 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 #: File systems whose files are cached from a disk.
 DISK_FILE_SYSTEMS = ("ext4", "ext3", "ext2", "xfs", "btrfs", "f2fs")
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def tee(source: int, target: int, length: int) -> int:
-    """tee(2): duplicate pipe contents by reference (os.tee does not exist)."""
-    done: int = _libc.tee(source, target, ctypes.c_size_t(length), 0)
-    if done < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"tee: {os.strerror(number)}")
-    return done
 
 
 @contextmanager

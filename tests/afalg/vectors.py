@@ -25,19 +25,16 @@ HASHES = (
     "sha3-256",
     "sha3-384",
     "sha3-512",
-    "blake2b-256",
     "blake2b-512",
     "sm3",
 )
 KEYED_HASHES = (
     "hmac(md5)",
     "hmac(sha1)",
-    "hmac(sha224)",
     "hmac(sha256)",
     "hmac(sha384)",
     "hmac(sha512)",
     "hmac(sha3-256)",
-    "hmac(sha3-512)",
     "cmac(aes)",
     "blake2b-512",
 )
@@ -48,9 +45,6 @@ SKCIPHERS = (
     "xts(aes)",
     "rfc3686(ctr(aes))",
     "cbc(camellia)",
-    "cbc(sm4)",
-    "ctr(sm4)",
-    "ecb(des3_ede)",
     "cbc(des3_ede)",
     "chacha20",
 )
@@ -61,7 +55,6 @@ AEADS = (
     "rfc4106(gcm(aes))",
     "authenc(hmac(sha1),cbc(aes))",
     "authenc(hmac(sha256),cbc(aes))",
-    "authenc(hmac(sha512),cbc(aes))",
     "authencesn(hmac(sha256),cbc(aes))",
 )
 

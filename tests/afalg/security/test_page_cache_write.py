@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING
 
 import af_alg
+import libc
 import pages
 import pytest
 from pages import PAGE
@@ -109,6 +110,6 @@ def feed(descriptor: int, request: af_alg.Request, control: int) -> None:
     assert size < PAGE, "the file must lie in one page"
     with pages.pipe() as (read_end, write_end):
         assert os.splice(descriptor, write_end, size, offset_src=0) == size
-        assert pages.tee(read_end, control, size) == size
+        assert libc.tee(read_end, control, size) == size
         moved = os.splice(read_end, request.fileno(), size)
     assert moved == size, f"expected {size} bytes taken by the socket, saw {moved}"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import af_alg
+import libc
 import pages
 import pytest
 from pages import PAGE
@@ -153,7 +154,7 @@ def feed(path: str, descriptor: int, request: af_alg.Request, control: int) -> N
     else:
         with pages.pipe() as (read_end, write_end):
             assert os.splice(descriptor, write_end, PAGE, offset_src=0) == PAGE
-            assert pages.tee(read_end, control, PAGE) == PAGE
+            assert libc.tee(read_end, control, PAGE) == PAGE
             moved = os.splice(read_end, request.fileno(), PAGE)
     assert moved == PAGE, f"expected {PAGE} bytes taken by the socket, saw {moved}"
 

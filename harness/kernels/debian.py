@@ -1,59 +1,33 @@
-"""Debian's archive: its kernels, and their packages, by way of apt with a private state.
-
-apt runs as whoever runs us, with lists, caches and sources of its own below our cache; the
-machine's apt is read for the mirror and for how to reach it (proxies, timeouts), never
-changed. Packages that the signed index names are checked against it by apt.
-"""
+"""The kernels in Debian's archive, and the packages that carry them."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import os
-import pwd
 import re
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from debian.deb822 import Packages
 from debian.debian_support import Version
 
-from harness.errors import FetchError, HostError, InfrastructureError, InputError
+from harness.errors import FetchError, InputError
+from harness.kernels.apt import APT_HELPER, Mirror, PrivateApt, failed_suites, last_line
 from harness.kernels.spec import SUITES
-from harness.processes import find_program
 
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-APT_HELPER = Path("/usr/lib/apt/apt-helper")
 #: Seconds after which an index is fetched again.
 INDEX_LIFETIME = 24 * 3600
 
 SIGNED = "signed index"
 UNSIGNED = "outside the signed index"
 
-#: Releases under which a machine's own sources may list Debian.
-_DEBIAN_DIST = re.compile(
-    r"(?:old)*stable|testing|unstable|sid|experimental|bullseye|bookworm|trixie|forky|duke"
-)
 _IMAGE = re.compile(r"linux-image-([0-9]\S*?-(?:(cloud|rt)-)?amd64)")
 _PART = re.compile(r"(linux-(?:binary|modules|base)-[0-9]\S*)\s+\(=\s*([^)\s]+)\)")
-_MIRROR = re.compile(r"(?:https?|ftp|file|copy):/\S*[^/\s]")
-_FETCH_FAILED = re.compile(r"(?:/dists/|\s)([a-z-]+)(?:/InRelease|\s(?:In)?Release\b|/main/)")
-_PERCENT = re.compile(r"(?:dlstatus|pmstatus):[^:]*:([0-9.]+):")
 
 Report = Callable[[str, float | None], None]
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """Base URLs of the main archive and of its security archive."""
-
-    main: str
-    security: str
 
 
 @dataclass(frozen=True)
@@ -81,37 +55,6 @@ class ArchivePackage:
         return UNSIGNED if self.sha256 is None else SIGNED
 
 
-def given_mirror(url: str) -> Mirror:
-    """The mirror at ``url`` (of the main archive). Raises InputError if it is no URL."""
-    base = url.rstrip("/")
-    if not _MIRROR.fullmatch(base) or "[" in base:
-        raise InputError(f"{url!r} is not the URL of a mirror (such as http://HOST/debian)")
-    return Mirror(base, f"{base}-security")
-
-
-def machine_mirror(targets: str) -> Mirror:
-    """The mirror among a machine's index targets, lines of ``RELEASE|COMPONENT|URI``.
-
-    Raises HostError if none of them is Debian's.
-    """
-    main = security = None
-    for line in targets.splitlines():
-        release, component, uri = line.split("|", 2)
-        dist, _, pocket = release.partition("-")
-        if component != "main" or not _DEBIAN_DIST.fullmatch(dist.partition("/")[0]):
-            continue
-        base = uri.rstrip("/")
-        if pocket == "security" or dist.endswith("/updates"):
-            security = security or base
-        else:
-            main = main or base
-    if main is None:
-        raise HostError(
-            "apt on this machine has no mirror of Debian; name one with --mirror or AFALG_MIRROR"
-        )
-    return Mirror(main, security or f"{main}-security")
-
-
 def newest(kernels: Iterable[ArchiveKernel], suite: str, flavour: str) -> ArchiveKernel | None:
     """The newest kernel of a flavour in a suite by Debian's order of versions, or None."""
     among = [kernel for kernel in kernels if suite in kernel.suites and kernel.flavour == flavour]
@@ -121,25 +64,23 @@ def newest(kernels: Iterable[ArchiveKernel], suite: str, flavour: str) -> Archiv
 def parse_madison(output: str) -> tuple[ArchiveKernel, ...]:
     """The kernels in the output of ``apt-cache madison linux-image-…``, newest first.
 
-    Where a release comes in several package versions only the newest counts.
+    A release that comes in several package versions is listed once for each.
     """
     suites: dict[tuple[str, str], set[str]] = {}
     for line in output.splitlines():
         name, version, source = (field.strip() for field in line.split("|", 2))
         place = source.split()
-        if _IMAGE.fullmatch(name) and len(place) > 2 and place[-1] == "Packages":
+        if len(place) > 2 and place[-1] == "Packages":
             suites.setdefault((name, version), set()).add(place[1].partition("/")[0])
-    kernels: dict[str, ArchiveKernel] = {}
+    kernels = []
     for (name, version), among in suites.items():
         match = _IMAGE.fullmatch(name)
-        assert match is not None
-        release, variant = match.groups()
-        flavour = f"{variant}-amd64" if variant else "amd64"
-        known = kernels.get(release)
-        if known is None or Version(known.version) < Version(version):
+        if match:
+            release, variant = match.groups()
+            flavour = f"{variant}-amd64" if variant else "amd64"
             order = tuple(sorted(among, key=SUITES.index))
-            kernels[release] = ArchiveKernel(release, version, flavour, order)
-    return tuple(sorted(kernels.values(), key=lambda kernel: Version(kernel.version), reverse=True))
+            kernels.append(ArchiveKernel(release, version, flavour, order))
+    return tuple(sorted(kernels, key=lambda kernel: Version(kernel.version), reverse=True))
 
 
 def needed_packages(kernel: ArchiveKernel, stanzas: str) -> tuple[ArchivePackage, ...]:
@@ -182,9 +123,9 @@ class Archive:
         """Files go below ``cache``; nothing is read or fetched yet."""
         self.mirror = mirror
         identity = hashlib.sha256(f"{mirror.main} {mirror.security}".encode()).hexdigest()[:12]
-        self.state = cache / "apt" / identity
+        self._apt = PrivateApt(cache / "apt" / identity)
         self._packages = cache / "packages"
-        self._stamp = self.state / "updated.json"
+        self._stamp = self._apt.state / "updated.json"
 
     def needs_update(self, now: float) -> bool:
         """Whether the index is absent or older than INDEX_LIFETIME at ``now`` (Unix time)."""
@@ -199,13 +140,13 @@ class Archive:
 
         Raises FetchError if none does, HostError if apt or the archive's keys are missing.
         """
-        self._write_configuration()
-        result = self._apt(["apt-get", "update"])
+        self._apt.configure(self.mirror)
+        result = self._apt.run(["apt-get", "update"])
         failed = failed_suites(result.stderr)
         if len(failed) == len(SUITES) or (result.returncode != 0 and not failed):
             raise FetchError(
                 f"the package index of {self.mirror.main} could not be fetched:"
-                f" {_last_line(result.stderr)}"
+                f" {last_line(result.stderr)}"
             )
         self._stamp.write_text(json.dumps({"time": time.time(), "failed": sorted(failed)}))
 
@@ -215,23 +156,24 @@ class Archive:
 
     def kernels(self) -> tuple[ArchiveKernel, ...]:
         """Every kernel that the index lists, newest first. The index must be there."""
-        names = self._query(["apt-cache", "pkgnames", "linux-image-"]).split()
+        names = self._apt.query(["apt-cache", "pkgnames", "linux-image-"]).split()
         images = sorted(name for name in names if _IMAGE.fullmatch(name))
-        return parse_madison(self._query(["apt-cache", "madison", *images])) if images else ()
+        return parse_madison(self._apt.query(["apt-cache", "madison", *images])) if images else ()
 
     def packages_of(self, kernel: ArchiveKernel) -> tuple[ArchivePackage, ...]:
         """The packages that carry ``kernel``."""
-        known = set(self._query(["apt-cache", "pkgnames", "linux-"]).split())
+        known = set(self._apt.query(["apt-cache", "pkgnames", "linux-"]).split())
         parts = [
             f"linux-{part}-{kernel.release}" for part in ("image", "binary", "modules", "base")
         ]
         present = [name for name in parts if name in known]
-        return needed_packages(kernel, self._query(["apt-cache", "show", *present]))
+        return needed_packages(kernel, self._apt.query(["apt-cache", "show", *present]))
 
     def fetch(self, package: ArchivePackage, report: Report) -> Path:
         """The package's file, downloaded unless an earlier attempt already left it whole.
 
-        The caller holds the lock of the kernel, and deletes the file when it has served.
+        The caller holds the lock of the kernel, and deletes the file when it has served:
+        a bootable kernel takes half the space of its packages, and they can be had again.
         Raises InputError if the archive does not hold the package any more, FetchError if
         the download failed.
         """
@@ -255,7 +197,7 @@ class Archive:
         size = f" ({package.size / 1e6:.0f} MB)" if package.size else ""
         activity = f"downloading {package.name}{size}"
         report(activity, 0.0)
-        result = self._apt_with_progress(
+        result = self._apt.run_with_progress(
             ["apt-get", "download", f"{package.name}={package.version}"],
             place,
             lambda fraction: report(activity, fraction),
@@ -264,7 +206,7 @@ class Archive:
         if result.returncode != 0 or found is None:
             raise FetchError(
                 f"{package.name} could not be downloaded from {self.mirror.main}:"
-                f" {_last_line(result.stderr)}"
+                f" {last_line(result.stderr)}"
             )
         if package.sha256 is None or not _has_sha256(found, package.sha256):
             raise FetchError(f"{package.name} from {self.mirror.main} is not what the index says")
@@ -276,7 +218,7 @@ class Archive:
         url = f"{self.mirror.main}/pool/main/l/{source}/{file_name(package)}"
         report(f"downloading {package.name} from the pool, outside the signed index", None)
         found = place / file_name(package)
-        result = self._apt([str(APT_HELPER), "download-file", url, str(found)])
+        result = self._apt.run([str(APT_HELPER), "download-file", url, str(found)])
         if result.returncode == 0 and found.is_file():
             return found
         if re.search(r"\b404\b|File not found|No such file", result.stderr + result.stdout):
@@ -286,158 +228,8 @@ class Archive:
             )
         raise FetchError(
             f"{package.name} could not be downloaded from the pool of {self.mirror.main}:"
-            f" {_last_line(result.stderr)}"
+            f" {last_line(result.stderr)}"
         )
-
-    def _write_configuration(self) -> None:
-        if not KEYRING.is_file():
-            raise HostError(f"{KEYRING} is missing; apt-get install debian-archive-keyring")
-        find_program("apt-get")
-        for name in ("lists/partial", "cache/archives/partial", "empty"):
-            (self.state / name).mkdir(parents=True, exist_ok=True)
-        (self.state / "status").touch()
-        (self.state / "sources.list").write_text(sources_list(self.mirror))
-        user = pwd.getpwuid(os.geteuid()).pw_name
-        configuration = self.state / "apt.conf"
-        configuration.touch(mode=0o600)  # it may repeat a proxy's password
-        configuration.write_text(apt_configuration(self.state, user, machine_acquire_settings()))
-
-    def _apt(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        return _run(argv, self._environment(), self.state)
-
-    def _query(self, argv: Sequence[str]) -> str:
-        result = self._apt(argv)
-        if result.returncode != 0:
-            raise InfrastructureError(
-                f"reading the package index in {self.state}: {_last_line(result.stderr)}"
-            )
-        return result.stdout
-
-    def _environment(self) -> dict[str, str]:
-        return dict(os.environ) | {"APT_CONFIG": str(self.state / "apt.conf"), "LC_ALL": "C"}
-
-    def _apt_with_progress(
-        self, argv: Sequence[str], directory: Path, advance: Callable[[float], None]
-    ) -> subprocess.CompletedProcess[str]:
-        """Run apt in ``directory``, passing on how far its download is (0 to 1)."""
-        program = find_program(argv[0])
-        reading, writing = os.pipe()
-        command = [program, "-qq", "-o", f"APT::Status-Fd={writing}", *argv[1:]]
-        errors = directory / "stderr"
-        with errors.open("w+") as stderr, os.fdopen(reading) as status:
-            try:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=stderr,
-                    env=self._environment(),
-                    cwd=directory,
-                    pass_fds=(writing,),
-                )
-            finally:
-                os.close(writing)
-            try:
-                for line in status:
-                    match = _PERCENT.match(line)
-                    if match:
-                        advance(min(float(match.group(1)) / 100, 1.0))
-                code = process.wait()
-            except BaseException:
-                process.kill()
-                process.wait()
-                raise
-        return subprocess.CompletedProcess(command, code, "", errors.read_text(errors="replace"))
-
-
-def sources_list(mirror: Mirror) -> str:
-    """The sources.list of all suites at ``mirror``."""
-    lines = []
-    for suite in SUITES:
-        base = mirror.security if suite.endswith("-security") else mirror.main
-        lines.append(f"deb [signed-by={KEYRING}] {base} {suite} main\n")
-    return "".join(lines)
-
-
-def apt_configuration(state: Path, user: str, acquire: Sequence[str]) -> str:
-    """An apt.conf that keeps apt below ``state``, and off the machine's hooks and sources.
-
-    ``acquire`` are lines taken over from the machine's configuration.
-    """
-    private = {
-        "Dir::Etc::main": "/dev/null",
-        "Dir::Etc::parts": state / "empty",
-        "Dir::Etc::sourcelist": state / "sources.list",
-        "Dir::Etc::sourceparts": state / "empty",
-        "Dir::Etc::preferences": "/dev/null",
-        "Dir::Etc::preferencesparts": state / "empty",
-        "Dir::Etc::trusted": "/dev/null",
-        "Dir::Etc::trustedparts": state / "empty",
-        "Dir::State": state,
-        "Dir::State::lists": state / "lists",
-        "Dir::State::status": state / "status",
-        "Dir::Cache": state / "cache",
-        "APT::Architecture": "amd64",
-        "APT::Sandbox::User": user,
-        "APT::Get::List-Cleanup": "false",
-        "Acquire::Languages": "none",
-        "Acquire::AllowInsecureRepositories": "false",
-        "Acquire::AllowWeakRepositories": "false",
-        "Acquire::AllowDowngradeToInsecureRepositories": "false",
-    }
-    lines = [*acquire, *(f'{name} "{value}";' for name, value in private.items())]
-    lines.append('APT::Architectures { "amd64"; };')
-    return "".join(f"{line}\n" for line in lines)
-
-
-def machine_acquire_settings() -> list[str]:
-    """How this machine's apt reaches its mirrors: proxies, timeouts, clock checks."""
-    wanted = re.compile(
-        r"Acquire::(?:http|https|ftp|Retries|ForceIPv|Check-|Max-ValidTime|Min-ValidTime|Proxy)\S*"
-        r' "[^"]+";'
-    )
-    dump = _run(["apt-config", "dump"], dict(os.environ) | {"LC_ALL": "C"}, None).stdout
-    return [line for line in dump.splitlines() if wanted.fullmatch(line)]
-
-
-@functools.cache
-def find_machine_mirror() -> Mirror:
-    """The mirror this machine's apt uses. Raises HostError if it uses none of Debian's."""
-    find_program("apt-get")
-    argv = ["apt-get", "indextargets", "--format", "$(RELEASE)|$(COMPONENT)|$(REPO_URI)"]
-    argv.append("Created-By: Packages")
-    return machine_mirror(_run(argv, dict(os.environ) | {"LC_ALL": "C"}, None).stdout)
-
-
-def failed_suites(stderr: str) -> set[str]:
-    """The suites that apt-get update complained of on its stderr."""
-    failed: set[str] = set()
-    for line in stderr.splitlines():
-        if line.startswith(("E:", "W:", "Err:")):
-            failed.update(name for name in _FETCH_FAILED.findall(line) if name in SUITES)
-    return failed
-
-
-def _run(
-    argv: Sequence[str], environment: dict[str, str], directory: Path | None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [find_program(argv[0]), *argv[1:]],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=environment,
-        cwd=directory,
-        check=False,
-    )
-
-
-def _last_line(text: str) -> str:
-    """The most telling line of apt's complaints: its first error, else its last line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("E:", "W:"))]
-    return (errors or lines[-1:] or ["no reason given"])[0].removeprefix("E: ").removeprefix("W: ")
 
 
 def _has_sha256(path: Path, expected: str) -> bool:

@@ -13,13 +13,8 @@ from tempfile import TemporaryDirectory
 
 from harness.errors import FetchError, InputError
 from harness.kernels import deb
-from harness.kernels.debian import (
-    Archive,
-    ArchiveKernel,
-    find_machine_mirror,
-    given_mirror,
-    newest,
-)
+from harness.kernels.apt import find_machine_mirror, given_mirror
+from harness.kernels.debian import Archive, ArchiveKernel, ArchivePackage, newest
 from harness.kernels.parts import KernelParts, check_modules, from_directory, from_image, from_tree
 from harness.kernels.prepare import prepare
 from harness.kernels.spec import (
@@ -145,26 +140,45 @@ def _find(text: str, spec: ReleaseSpec | SuiteSpec, archive: Archive) -> Archive
 
 
 def _fetch(job: _Job, archive: Archive, found: ArchiveKernel) -> BootableKernel:
-    """Download and prepare a kernel; its packages are deleted once it is prepared."""
+    """Download and prepare a kernel.
+
+    Its packages are deleted once it is prepared; should that fail, those that can be
+    checked against the index are kept for the next attempt.
+    """
     wanted = archive.packages_of(found)
-    # Those that may be gone come first: a kernel that cannot be had should say so at once.
-    order = sorted(wanted, key=lambda package: package.sha256 is not None)
-    fetched = {package.name: archive.fetch(package, job.report) for package in order}
-    packages = [deb.read_package(fetched[package.name]) for package in wanted]
+    fetched: dict[ArchivePackage, Path] = {}
+    prepared = False
+    try:
+        # Those that may be gone come first: a kernel that cannot be had should say so at once.
+        for package in sorted(wanted, key=lambda package: package.sha256 is not None):
+            fetched[package] = archive.fetch(package, job.report)
+        kernel = _assemble(job, found, {package: fetched[package] for package in wanted})
+        prepared = True
+    finally:
+        for package, path in fetched.items():
+            if prepared or package.sha256 is None:
+                path.unlink(missing_ok=True)
+    return kernel
+
+
+def _assemble(
+    job: _Job, found: ArchiveKernel, fetched: dict[ArchivePackage, Path]
+) -> BootableKernel:
+    packages = [deb.read_package(path) for path in fetched.values()]
+    deb.check_complete(packages)
     files = tuple(
         deb.package_file(package, known.trust)
-        for package, known in zip(packages, wanted, strict=True)
+        for package, known in zip(packages, fetched, strict=True)
     )
     notes = tuple(
         f"{package.name} {package.version} came from the pool, outside the signed index"
-        for package in wanted
+        for package in fetched
         if package.sha256 is None
     )
-    deb.check_complete(packages)
     kernel = _create_from_packages(job, packages, files, notes)
+    if kernel.release != found.release:
+        raise InputError(f"{job.spec}: its packages hold {kernel.release} instead")
     job.store.remember(found.release, found.version, package_key(files))
-    for path in fetched.values():
-        path.unlink(missing_ok=True)
     return kernel
 
 

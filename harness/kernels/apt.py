@@ -1,0 +1,235 @@
+"""apt with a private state: the indexes of a Debian mirror, and downloads from it.
+
+apt runs as whoever runs us, with lists, caches and sources of its own below a directory of
+ours; the machine's apt is read for the mirror and for how to reach it (proxies, timeouts),
+never changed. apt checks what it fetches against the signed index.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import pwd
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HostError, InfrastructureError, InputError
+from harness.kernels.spec import SUITES
+from harness.processes import find_program
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+APT_HELPER = Path("/usr/lib/apt/apt-helper")
+
+#: Releases under which a machine's own sources may list Debian.
+_DEBIAN_DIST = re.compile(
+    r"(?:old)*stable|testing|unstable|sid|experimental|bullseye|bookworm|trixie|forky|duke"
+)
+_MIRROR = re.compile(r"(?:https?|ftp|file|copy):/\S*[^/\s]")
+_FETCH_FAILED = re.compile(r"(?:/dists/|\s)([a-z-]+)(?:/InRelease|\s(?:In)?Release\b|/main/)")
+_PERCENT = re.compile(r"(?:dlstatus|pmstatus):[^:]*:([0-9.]+):")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Base URLs of the main archive and of its security archive."""
+
+    main: str
+    security: str
+
+
+class PrivateApt:
+    """apt with lists, caches, sources and configuration below one directory."""
+
+    def __init__(self, state: Path) -> None:
+        """``state`` is that directory; nothing is written yet."""
+        self.state = state
+
+    def configure(self, mirror: Mirror) -> None:
+        """Write the configuration for all suites at ``mirror``.
+
+        Raises HostError if apt or the archive's keys are missing.
+        """
+        if not KEYRING.is_file():
+            raise HostError(f"{KEYRING} is missing; apt-get install debian-archive-keyring")
+        find_program("apt-get")
+        for name in ("lists/partial", "cache/archives/partial", "empty"):
+            (self.state / name).mkdir(parents=True, exist_ok=True)
+        (self.state / "status").touch()
+        (self.state / "sources.list").write_text(sources_list(mirror))
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        configuration = self.state / "apt.conf"
+        configuration.touch(mode=0o600)  # it may repeat a proxy's password
+        configuration.write_text(apt_configuration(self.state, user, machine_acquire_settings()))
+
+    def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run one of apt's programs to its end, whatever its exit status."""
+        return _run(argv, self._environment(), self.state)
+
+    def query(self, argv: Sequence[str]) -> str:
+        """The output of one that reads the index. Raises InfrastructureError if it fails."""
+        result = self.run(argv)
+        if result.returncode != 0:
+            raise InfrastructureError(
+                f"reading the package index in {self.state}: {last_line(result.stderr)}"
+            )
+        return result.stdout
+
+    def run_with_progress(
+        self, argv: Sequence[str], directory: Path, advance: Callable[[float], None]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run apt in ``directory``, passing on how far its download is (0 to 1)."""
+        program = find_program(argv[0])
+        reading, writing = os.pipe()
+        command = [program, "-qq", "-o", f"APT::Status-Fd={writing}", *argv[1:]]
+        errors = directory / "stderr"
+        with errors.open("w+") as stderr, os.fdopen(reading) as status:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=stderr,
+                    env=self._environment(),
+                    cwd=directory,
+                    pass_fds=(writing,),
+                )
+            finally:
+                os.close(writing)
+            try:
+                for line in status:
+                    match = _PERCENT.match(line)
+                    if match:
+                        advance(min(float(match.group(1)) / 100, 1.0))
+                code = process.wait()
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+        return subprocess.CompletedProcess(command, code, "", errors.read_text(errors="replace"))
+
+    def _environment(self) -> dict[str, str]:
+        return dict(os.environ) | {"APT_CONFIG": str(self.state / "apt.conf"), "LC_ALL": "C"}
+
+
+def given_mirror(url: str) -> Mirror:
+    """The mirror at ``url`` (of the main archive). Raises InputError if it is no URL."""
+    base = url.rstrip("/")
+    if not _MIRROR.fullmatch(base) or "[" in base:
+        raise InputError(f"{url!r} is not the URL of a mirror (such as http://HOST/debian)")
+    return Mirror(base, f"{base}-security")
+
+
+def machine_mirror(targets: str) -> Mirror:
+    """The mirror among a machine's index targets, lines of ``RELEASE|COMPONENT|URI``.
+
+    Raises HostError if none of them is Debian's.
+    """
+    main = security = None
+    for line in targets.splitlines():
+        release, component, uri = line.split("|", 2)
+        dist, _, pocket = release.partition("-")
+        if component != "main" or not _DEBIAN_DIST.fullmatch(dist.partition("/")[0]):
+            continue
+        base = uri.rstrip("/")
+        if pocket == "security" or dist.endswith("/updates"):
+            security = security or base
+        else:
+            main = main or base
+    if main is None:
+        raise HostError(
+            "apt on this machine has no mirror of Debian; name one with --mirror or AFALG_MIRROR"
+        )
+    return Mirror(main, security or f"{main}-security")
+
+
+def sources_list(mirror: Mirror) -> str:
+    """The sources.list of all suites at ``mirror``."""
+    lines = []
+    for suite in SUITES:
+        base = mirror.security if suite.endswith("-security") else mirror.main
+        lines.append(f"deb [signed-by={KEYRING}] {base} {suite} main\n")
+    return "".join(lines)
+
+
+def apt_configuration(state: Path, user: str, acquire: Sequence[str]) -> str:
+    """An apt.conf that keeps apt below ``state``, and off the machine's hooks and sources.
+
+    ``acquire`` are lines taken over from the machine's configuration.
+    """
+    private = {
+        "Dir::Etc::main": "/dev/null",
+        "Dir::Etc::parts": state / "empty",
+        "Dir::Etc::sourcelist": state / "sources.list",
+        "Dir::Etc::sourceparts": state / "empty",
+        "Dir::Etc::preferences": "/dev/null",
+        "Dir::Etc::preferencesparts": state / "empty",
+        "Dir::Etc::trusted": "/dev/null",
+        "Dir::Etc::trustedparts": state / "empty",
+        "Dir::State": state,
+        "Dir::State::lists": state / "lists",
+        "Dir::State::status": state / "status",
+        "Dir::Cache": state / "cache",
+        "APT::Architecture": "amd64",
+        "APT::Sandbox::User": user,
+        "APT::Get::List-Cleanup": "false",
+        "Acquire::Languages": "none",
+        "Acquire::AllowInsecureRepositories": "false",
+        "Acquire::AllowWeakRepositories": "false",
+        "Acquire::AllowDowngradeToInsecureRepositories": "false",
+    }
+    lines = [*acquire, *(f'{name} "{value}";' for name, value in private.items())]
+    lines.append('APT::Architectures { "amd64"; };')
+    return "".join(f"{line}\n" for line in lines)
+
+
+def machine_acquire_settings() -> list[str]:
+    """How this machine's apt reaches its mirrors: proxies, timeouts, clock checks."""
+    wanted = re.compile(
+        r"Acquire::(?:http|https|ftp|Retries|ForceIPv|Check-|Max-ValidTime|Min-ValidTime|Proxy)\S*"
+        r' "[^"]+";'
+    )
+    dump = _run(["apt-config", "dump"], dict(os.environ) | {"LC_ALL": "C"}, None).stdout
+    return [line for line in dump.splitlines() if wanted.fullmatch(line)]
+
+
+@functools.cache
+def find_machine_mirror() -> Mirror:
+    """The mirror this machine's apt uses. Raises HostError if it uses none of Debian's."""
+    find_program("apt-get")
+    argv = ["apt-get", "indextargets", "--format", "$(RELEASE)|$(COMPONENT)|$(REPO_URI)"]
+    argv.append("Created-By: Packages")
+    return machine_mirror(_run(argv, dict(os.environ) | {"LC_ALL": "C"}, None).stdout)
+
+
+def failed_suites(stderr: str) -> set[str]:
+    """The suites that apt-get update complained of on its stderr."""
+    failed: set[str] = set()
+    for line in stderr.splitlines():
+        if line.startswith(("E:", "W:", "Err:")):
+            failed.update(name for name in _FETCH_FAILED.findall(line) if name in SUITES)
+    return failed
+
+
+def _run(
+    argv: Sequence[str], environment: dict[str, str], directory: Path | None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [find_program(argv[0]), *argv[1:]],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=environment,
+        cwd=directory,
+        check=False,
+    )
+
+
+def last_line(text: str) -> str:
+    """The most telling line of apt's complaints: its first error, else its last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("E:", "W:"))]
+    return (errors or lines[-1:] or ["no reason given"])[0].removeprefix("E: ").removeprefix("W: ")

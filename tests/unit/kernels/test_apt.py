@@ -1,0 +1,120 @@
+"""apt with a private state: its configuration, the mirror it uses, what it says of failures."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HostError, InputError
+from harness.kernels import apt
+from harness.kernels.apt import (
+    Mirror,
+    PrivateApt,
+    apt_configuration,
+    failed_suites,
+    given_mirror,
+    last_line,
+    machine_mirror,
+    sources_list,
+)
+
+MIRROR = Mirror("http://mirror/debian", "http://secure/debian-security")
+
+
+def test_sources_list() -> None:
+    lines = sources_list(MIRROR).splitlines()
+    assert lines[0] == (
+        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
+        " http://mirror/debian bookworm main"
+    )
+    bases = {line.split()[3]: line.split()[2] for line in lines}
+    assert bases.pop("bookworm-security") == bases.pop("trixie-security") == MIRROR.security
+    assert set(bases.values()) == {MIRROR.main}
+    assert len(bases) == 7
+
+
+def test_configuration_is_private() -> None:
+    state = Path("/cache/apt/x")
+    lines = apt_configuration(state, "jo", ['Acquire::http::Proxy "http://proxy/";']).splitlines()
+    assert lines[0] == 'Acquire::http::Proxy "http://proxy/";'
+    for expected in (
+        'Dir::Etc::parts "/cache/apt/x/empty";',
+        'Dir::Etc::main "/dev/null";',
+        'Dir::State::lists "/cache/apt/x/lists";',
+        'Dir::State::status "/cache/apt/x/status";',
+        'Dir::Cache "/cache/apt/x/cache";',
+        'APT::Sandbox::User "jo";',
+        'Acquire::AllowInsecureRepositories "false";',
+    ):
+        assert expected in lines
+
+
+def test_configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyring = tmp_path / "keyring.gpg"
+    monkeypatch.setattr(apt, "KEYRING", keyring)
+    monkeypatch.setattr(apt, "find_program", lambda name: name)
+    monkeypatch.setattr(apt, "machine_acquire_settings", list)
+    private = PrivateApt(tmp_path / "state")
+    with pytest.raises(HostError, match="apt-get install debian-archive-keyring"):
+        private.configure(MIRROR)
+    keyring.touch()
+    private.configure(MIRROR)
+    configuration = tmp_path / "state/apt.conf"
+    assert stat.S_IMODE(configuration.stat().st_mode) == 0o600
+    assert (tmp_path / "state/status").read_text() == ""
+    assert os.listdir(tmp_path / "state/empty") == []  # noqa: PTH208
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://m/debian", Mirror("http://m/debian", "http://m/debian-security")),
+        ("https://m/debian/", Mirror("https://m/debian", "https://m/debian-security")),
+        ("file:/srv/debian", Mirror("file:/srv/debian", "file:/srv/debian-security")),
+    ],
+)
+def test_given_mirror(url: str, expected: Mirror) -> None:
+    assert given_mirror(url) == expected
+
+
+@pytest.mark.parametrize("url", ["", "debian", "http:// m/debian", "http://m/x\ndeb y", "[a=b]"])
+def test_no_mirror(url: str) -> None:
+    with pytest.raises(InputError, match="is not the URL of a mirror"):
+        given_mirror(url)
+
+
+def test_machine_mirror() -> None:
+    targets = (
+        "noble|main|http://other/ubuntu/\n"
+        "bookworm|contrib|http://wrong/debian/\n"
+        "bookworm-security|main|http://secure/debian-security/\n"
+        "bookworm|main|http://mirror/debian/\n"
+        "bookworm-updates|main|http://mirror/debian/\n"
+    )
+    assert machine_mirror(targets) == MIRROR
+    assert machine_mirror("stable|main|http://m/debian/\n") == Mirror(
+        "http://m/debian", "http://m/debian-security"
+    )
+    with pytest.raises(HostError, match="--mirror"):
+        machine_mirror("noble|main|http://other/ubuntu/\n")
+
+
+def test_failed_suites() -> None:
+    stderr = (
+        "W: Failed to fetch http://m/debian/dists/trixie-backports/InRelease  Could not connect\n"
+        "E: The repository 'http://m/debian forky Release' does not have a Release file.\n"
+        "W: GPG error: http://m/debian sid InRelease: The following signatures were invalid\n"
+        "E: Failed to fetch http://m/debian/dists/trixie/main/binary-amd64/Packages  404\n"
+        "W: Some index files failed to download. They have been ignored.\n"
+        "N: Repository 'bookworm Release' changed\n"
+    )
+    assert failed_suites(stderr) == {"trixie-backports", "forky", "sid", "trixie"}
+
+
+def test_last_line() -> None:
+    assert last_line("noise\nE: first\nW: second\n") == "first"
+    assert last_line("only\nthis\n") == "this"
+    assert last_line("") == "no reason given"

@@ -167,11 +167,25 @@ class GuestIdentity:
 
 
 @dataclass(frozen=True)
+class Check:
+    """One expectation, held against what was observed."""
+
+    id: str  # full name of a fact, test id, or "status", "console.KIND", "taint.LETTER", "plan"
+    expected: str
+    seen: str
+    met: bool
+    explanation: str = ""  # the reason given with the expectation, or how it came to be met
+    explicit: bool = False  # asked for by --expect or an expectations file
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What follows for one kernel from its observations."""
 
     ok: bool
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()  # why not ok, one sentence each
+    notes: tuple[str, ...] = ()  # what a reader must know of an ok one, too
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -234,6 +248,8 @@ class Comparison:
     baseline: str  # release
     candidate: str
     changes: tuple[Change, ...] = ()
+    baseline_spec: str = ""  # two kernels may have the same release
+    candidate_spec: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ import os
 import secrets
 import shlex
 import shutil
-import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,6 +44,7 @@ from harness.model import (
 from harness.progress import Progress
 from harness.report import store
 from harness.report.render import render
+from harness.scratch import scratch_directory, sweep
 
 #: Files written beside results.json at the end of every run.
 REPORT_FORMATS = ("junit", "summary")
@@ -123,8 +123,9 @@ class Run:
             raise InputError(f"--out {out}: {error.strerror or error}") from error
         self._store()
         root = self._root()
-        with tempfile.TemporaryDirectory(prefix="afalg-run-") as scratch:
-            payload = Path(scratch) / "payload.tar"
+        sweep()
+        with scratch_directory() as scratch:
+            payload = scratch / "payload.tar"
             write_payload(self._options.selection, payload)
             self._run_kernels(root, payload)
         result = self._store()

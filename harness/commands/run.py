@@ -63,6 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=float, metavar="S", help="seconds that one kernel's suite may take"
     )
     tests.add_argument(
+        "--test-timeout",
+        type=float,
+        default=Selection.test_seconds,
+        metavar="S",
+        help="seconds that one test may take (default: %(default)g)",
+    )
+    tests.add_argument(
         "--seed", type=int, default=_DEFAULT_SEED, metavar="N", help="seed of the test data"
     )
     judging = parser.add_argument_group("what is expected")
@@ -100,6 +107,7 @@ def execute(arguments: argparse.Namespace) -> int:
         selection=Selection(
             suites=tuple(arguments.suite),
             arguments=("-k", arguments.keyword) if arguments.keyword else (),
+            test_seconds=arguments.test_timeout,
             seed=arguments.seed,
         ),
         jobs=arguments.jobs,

@@ -8,11 +8,11 @@ process group is gone and its scratch directory removed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import shutil
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ import pexpect
 from harness.guest import vng
 from harness.model import BootableKernel
 from harness.processes import end_group
+from harness.scratch import scratch_directory
 
 _TERMINAL = (50, 4096)  # rows, columns: the terminal wraps no console line
 
@@ -91,14 +92,14 @@ class Session:
         self._started = 0.0
         self.argv: list[str] = []
         self._wake = threading.Event()
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._scratch = Path(tempfile.mkdtemp(prefix="afalg-"))
-        try:
+        with contextlib.ExitStack() as stack:
+            self._scratch = stack.enter_context(scratch_directory())
+            stack.callback(self._close)
             self._start()
-        except BaseException:
-            self.close()
-            raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -107,7 +108,7 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        self._stack.close()
 
     def elapsed(self) -> float:
         """Seconds since vng was started."""
@@ -246,8 +247,7 @@ class Session:
         if self._child is not None:
             end_group(self._child.pid)
 
-    def close(self) -> None:
-        """End every process of the guest and remove its scratch directory."""
+    def _close(self) -> None:
         try:
             self._end_processes()
             for thread in self._threads:
@@ -257,7 +257,6 @@ class Session:
         finally:
             if self._listener is not None:
                 self._listener.close()
-            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def _parse(line: str) -> dict[str, object] | None:

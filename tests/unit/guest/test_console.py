@@ -37,7 +37,7 @@ def test_a_panic_is_charged_to_the_test_that_ran() -> None:
 
 def test_a_hung_task_is_seen() -> None:
     events = _scan_log("hung-task-6.12.43.log")
-    assert [event.kind for event in events][0] == "hung_task"
+    assert events[0].kind == "hung_task"
     assert "blocked for more than 20 seconds" in events[0].title
     assert events[0].test == "hungtask/test_t.py::test_frozen_write"
 

@@ -1,0 +1,122 @@
+"""Runs the command as a person would, on real kernels."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.model import KernelResult, RunResult
+from harness.report import store
+
+COMMAND = Path(sys.executable).parent / "afalg-harness"
+#: Longer than any single run here takes on a busy machine, in seconds.
+_PATIENCE = 1500
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder boots kernels."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.vm)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One ended command, with the result it stored (None if it stored none)."""
+
+    code: int
+    stdout: str
+    stderr: str
+    out: Path
+
+    @property
+    def result(self) -> RunResult:
+        """The stored result."""
+        return store.load(self.out)
+
+    def kernel(self, spec: str) -> KernelResult:
+        """The stored result of one kernel spec."""
+        return next(kernel for kernel in self.result.kernels if kernel.spec == spec)
+
+
+RunCommand = Callable[..., Finished]
+
+
+def guest_processes(out: Path) -> list[int]:
+    """QEMU processes of guests whose kernel is named in the run's vng.txt files."""
+    scratches = {
+        word.split("/results", 1)[0].rpartition("path=")[2]
+        for file in out.glob("kernels/*/vng.txt")
+        for word in file.read_text().split()
+        if "path=" in word
+    }
+    found = []
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = cmdline.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if any(scratch in text for scratch in scratches):
+            found.append(int(cmdline.parent.name))
+    return found
+
+
+@pytest.fixture
+def run_command(tmp_path: Path) -> RunCommand:
+    """Run ``afalg-harness run ARGUMENTS``; the run directory is below tmp_path."""
+    return lambda *arguments, **options: execute(tmp_path / "run", *arguments, **options)
+
+
+def execute(out: Path, *arguments: str, environment: dict[str, str] | None = None) -> Finished:
+    """Run ``afalg-harness run`` to its end with its run directory at ``out``."""
+    process = subprocess.run(
+        [COMMAND, "run", *arguments, "--out", out],
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE,
+        check=False,
+        cwd=out.parent,
+        env={**os.environ, **(environment or {})},
+    )
+    return Finished(process.returncode, process.stdout, process.stderr, out)
+
+
+def execute_until(
+    out: Path, condition: Callable[[Path], bool], number: int, *arguments: str
+) -> Finished:
+    """Start a run, send it signal ``number`` once ``condition(out)`` holds, await its end."""
+    process = subprocess.Popen(
+        [COMMAND, "run", *arguments, "--out", out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=out.parent,
+    )
+    deadline = time.monotonic() + _PATIENCE
+    while not condition(out) and process.poll() is None and time.monotonic() < deadline:
+        # Polls a file that another process writes; there is nothing to wait on.
+        signal.sigtimedwait([], 0.05)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=120)
+    return Finished(process.returncode, stdout, stderr, out)
+
+
+def recorded(out: Path, kind: str) -> bool:
+    """Whether any kernel of the run has sent a record of this type."""
+    for file in out.glob("kernels/*/events.jsonl"):
+        for line in file.read_text().splitlines():
+            try:
+                if json.loads(line)["type"] == kind:
+                    return True
+            except ValueError:
+                continue
+    return False

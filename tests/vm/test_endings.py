@@ -1,0 +1,158 @@
+"""However a guest or the run ends, nothing finished is lost and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from harness.model import Outcome, Status
+from harness.report import store
+from harness.scratch import sweep
+
+from .conftest import RunCommand, execute_until, guest_processes, recorded
+
+_KERNEL = "debian:6.12.43+deb12-amd64"
+_OTHER = "debian:6.12.96+deb13-amd64"
+
+_PANIC = """
+def test_before(): pass
+def test_panics():
+    with open("/proc/sys/kernel/sysrq", "w") as enable: enable.write("1")
+    with open("/proc/sysrq-trigger", "w") as trigger: trigger.write("c")
+def test_after(): pass
+"""
+_KILLED = """
+import os, signal
+def test_before(): pass
+def test_dies(): os.kill(os.getpid(), signal.SIGKILL)
+def test_after(): pass
+"""
+_STUCK = """
+import signal, socket
+def _wait(): socket.socketpair()[0].recv(1)
+def test_before(): pass
+def test_overruns(): _wait()
+def test_between(): pass
+def test_cannot_be_interrupted():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    _wait()
+def test_after(): pass
+"""
+
+
+def _suite(tmp_path: Path, text: str) -> str:
+    folder = tmp_path / "endings"
+    folder.mkdir()
+    (folder / "test_it.py").write_text(text)
+    return str(folder)
+
+
+def _leftovers() -> set[Path]:
+    return set(Path("/tmp").glob("afalg-*"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(tmp_path: Path) -> object:
+    before = _leftovers()
+    yield
+    assert guest_processes(tmp_path / "run") == []
+    assert _leftovers() <= before
+
+
+def test_a_panic(run_command: RunCommand, tmp_path: Path) -> None:
+    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _PANIC))
+    kernel = finished.kernel(_KERNEL)
+    assert finished.code == 1
+    assert kernel.status is Status.CRASHED
+    assert "sysrq triggered crash" in kernel.status_reason
+    assert [test.outcome for test in kernel.tests] == [
+        Outcome.PASSED,
+        Outcome.CRASHED,
+        Outcome.MISSING,
+    ]
+    assert kernel.console_events[0].kind == "panic"
+    assert kernel.console_events[0].test == "endings/test_it.py::test_panics"
+    assert "sysrq_handle_crash" in (finished.out / kernel.directory / "console.log").read_text()
+
+
+def test_a_killed_suite(run_command: RunCommand, tmp_path: Path) -> None:
+    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _KILLED))
+    kernel = finished.kernel(_KERNEL)
+    assert finished.code == 1
+    assert kernel.status is Status.CRASHED
+    outcomes = [test.outcome for test in kernel.tests]
+    assert outcomes == [Outcome.PASSED, Outcome.CRASHED, Outcome.MISSING]
+
+
+def test_a_hang(run_command: RunCommand, tmp_path: Path) -> None:
+    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _STUCK), "--test-timeout", "3")
+    kernel = finished.kernel(_KERNEL)
+    assert finished.code == 1
+    assert kernel.status is Status.HUNG
+    assert "test_cannot_be_interrupted" in kernel.status_reason
+    assert [test.outcome for test in kernel.tests] == [
+        Outcome.PASSED,
+        Outcome.TIMEOUT,
+        Outcome.PASSED,
+        Outcome.TIMEOUT,
+        Outcome.MISSING,
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run(tmp_path: Path, number: signal.Signals) -> None:
+    def first_is_over(out: Path) -> bool:
+        return recorded(out, "outcome")
+
+    suite = _suite(tmp_path, _STUCK)
+    finished = execute_until(
+        tmp_path / "run", first_is_over, number, _KERNEL, _OTHER, "--suite", suite
+    )
+    assert finished.code == 130
+    assert "Traceback" not in finished.stderr
+    result = finished.result
+    assert result.exit_code == 130
+    assert [kernel.status for kernel in result.kernels] == [Status.INTERRUPTED] * 2
+    assert result.kernels[0].tests[0].outcome is Outcome.PASSED
+    assert not any(kernel.verdict.ok for kernel in result.kernels)
+
+
+def test_a_killed_qemu(tmp_path: Path) -> None:
+    """QEMU dies by SIGKILL amid the suite: what had finished is kept."""
+
+    def kill_qemu(out: Path) -> bool:
+        if not recorded(out, "outcome"):
+            return False
+        for process in guest_processes(out):
+            if b"qemu-system" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[0]:
+                os.kill(process, signal.SIGKILL)
+        return True
+
+    # Signal 0 only asks whether the process exists: the run itself is left alone.
+    suite = _suite(tmp_path, _STUCK)
+    finished = execute_until(tmp_path / "run", kill_qemu, 0, _KERNEL, "--suite", suite)
+    kernel = finished.kernel(_KERNEL)
+    assert finished.code == 1
+    assert kernel.status is Status.CRASHED
+    assert kernel.tests[0].outcome is Outcome.PASSED
+    assert kernel.tests[-1].outcome is Outcome.MISSING
+
+
+def test_a_killed_run_leaves_no_guest(tmp_path: Path) -> None:
+    """The run itself dies by SIGKILL: its guest goes with it, its records stay."""
+    suite = _suite(tmp_path, _STUCK)
+    out = tmp_path / "run"
+    execute_until(
+        out, lambda out: recorded(out, "outcome"), signal.SIGKILL, _KERNEL, "--suite", suite
+    )
+    for _ in range(100):
+        if not guest_processes(out):
+            break
+        signal.sigtimedwait([], 0.1)  # QEMU notices the closed terminal in its own time
+    assert guest_processes(out) == []
+    assert recorded(out, "outcome")
+    assert store.load(out).kernels[0].status is Status.INTERRUPTED
+    sweep()  # as the next run does

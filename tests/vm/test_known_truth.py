@@ -1,0 +1,133 @@
+"""Kernels whose behaviour is known, on both sides of every change that the suite probes.
+
+One run boots them all; each test then looks at one kernel's stored result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from harness.model import Control, KernelResult, Outcome, Role, State, Status
+
+from .conftest import Finished, execute
+
+_PRESENT, _ABSENT = State.PRESENT, State.ABSENT
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of one kernel."""
+
+    release: str
+    zero_copy: State  # of skcipher and aead input
+    page_cache_write: State  # CVE-2026-31431
+    restrict: int | None = None  # af_alg_restrict as booted
+
+    @property
+    def spec(self) -> str:
+        return f"debian:{self.release}"
+
+
+_TRUTH = [
+    Truth("6.12.43+deb12-amd64", _PRESENT, _PRESENT),
+    Truth("6.12.85+deb12-amd64", _PRESENT, _ABSENT),
+    Truth("6.12.95+deb13-amd64", _PRESENT, _ABSENT),
+    Truth("6.12.96+deb13-amd64", _ABSENT, _ABSENT),
+    Truth("7.2.12+deb13-amd64", _ABSENT, _ABSENT),
+    Truth("7.3.4+deb13-amd64", _ABSENT, _ABSENT, restrict=1),
+]
+_BASELINE = _TRUTH[0]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """One run of them all, two guests at a time."""
+    out = tmp_path_factory.mktemp("truth") / "run"
+    return execute(out, *(truth.spec for truth in _TRUTH), "--jobs", "2")
+
+
+@pytest.fixture(params=_TRUTH, ids=lambda truth: truth.release)
+def truth(request: pytest.FixtureRequest) -> Truth:
+    """Each known kernel."""
+    assert isinstance(request.param, Truth)
+    return request.param
+
+
+@pytest.fixture
+def kernel(finished: Finished, truth: Truth) -> KernelResult:
+    """Its stored result."""
+    return finished.kernel(truth.spec)
+
+
+def test_it_ran_the_kernel_asked_for(kernel: KernelResult, truth: Truth) -> None:
+    assert kernel.status is Status.COMPLETED, kernel.status_reason
+    assert kernel.identity is not None
+    assert kernel.identity.release == kernel.release == truth.release
+    assert (kernel.taint_before, kernel.taint) == (0, 0)
+    assert kernel.console_events == ()
+
+
+def test_every_planned_test_has_an_outcome(kernel: KernelResult) -> None:
+    assert len(kernel.plan) > 50
+    assert [test.id for test in kernel.tests] == list(kernel.plan)
+    bad = [
+        f"{test.id}: {test.outcome}: {test.message}"
+        for test in kernel.tests
+        if test.outcome not in {Outcome.PASSED, Outcome.SKIPPED}
+    ]
+    assert bad == []
+    passed = [test for test in kernel.tests if test.outcome is Outcome.PASSED]
+    assert len(passed) > len(kernel.plan) * 0.8
+    unexplained = [
+        test.id for test in kernel.tests if test.outcome is Outcome.SKIPPED and not test.message
+    ]
+    assert unexplained == []
+
+
+def test_zero_copy_of_input(kernel: KernelResult, truth: Truth) -> None:
+    paths = {
+        path: fact
+        for path, fact in kernel.facts.zero_copy.items()
+        if path.startswith(("skcipher.", "aead"))
+    }
+    assert {"skcipher.splice_file", "aead.splice_file"} <= set(paths)
+    assert {fact.control for fact in paths.values()} == {Control.FIRED}
+    assert {path: fact.state for path, fact in paths.items()} == dict.fromkeys(
+        paths, truth.zero_copy
+    )
+
+
+def test_page_cache_write(kernel: KernelResult, truth: Truth) -> None:
+    fact = kernel.facts.page_cache_write
+    assert fact is not None
+    assert (fact.state, fact.control) == (truth.page_cache_write, Control.FIRED), fact.evidence
+
+
+def test_policy_as_booted(kernel: KernelResult, truth: Truth) -> None:
+    assert kernel.facts.af_alg_restrict == truth.restrict
+
+
+def test_verdicts_follow_from_the_states(kernel: KernelResult, truth: Truth) -> None:
+    expected = truth.zero_copy is _ABSENT and truth.page_cache_write is _ABSENT
+    assert kernel.verdict.ok is expected, kernel.verdict.reasons
+
+
+def test_the_run_as_a_whole(finished: Finished) -> None:
+    result = finished.result
+    assert finished.code == result.exit_code == 1, finished.stderr
+    roles = [kernel.role for kernel in result.kernels]
+    assert roles == [Role.BASELINE] + [Role.CANDIDATE] * (len(_TRUTH) - 1)
+    assert {item.baseline for item in result.comparisons} == {_BASELINE.release}
+    newest = next(item for item in result.comparisons if item.candidate == _TRUTH[-1].release)
+    classes = {change.id: change.cls for change in newest.changes}
+    assert classes["zero_copy.skcipher.splice_file"] == "fixed"
+    assert classes["page_cache_write"] == "fixed"
+    for name in ("results.json", "junit.xml", "summary.md"):
+        assert (finished.out / name).stat().st_size > 0
+    for truth in _TRUTH:
+        directory = finished.out / "kernels" / truth.release
+        for name in ("console.log", "events.jsonl", "config", "vng.txt"):
+            assert (directory / name).stat().st_size > 0
+        assert "Linux version " + truth.release in (directory / "console.log").read_text()

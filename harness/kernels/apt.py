@@ -180,7 +180,9 @@ def apt_configuration(state: Path, user: str, acquire: Sequence[str]) -> str:
         "Acquire::AllowWeakRepositories": "false",
         "Acquire::AllowDowngradeToInsecureRepositories": "false",
     }
-    lines = [*acquire, *(f'{name} "{value}";' for name, value in private.items())]
+    # A mirror that does not answer should be said to be down in less than apt's minutes.
+    patience = ['Acquire::Retries "1";', 'Acquire::http::Timeout "20";']
+    lines = [*patience, *acquire, *(f'{name} "{value}";' for name, value in private.items())]
     lines.append('APT::Architectures { "amd64"; };')
     return "".join(f"{line}\n" for line in lines)
 

@@ -83,6 +83,18 @@ def parse_madison(output: str) -> tuple[ArchiveKernel, ...]:
     return tuple(sorted(kernels, key=lambda kernel: Version(kernel.version), reverse=True))
 
 
+def meta_packages(stanzas: str) -> set[str]:
+    """Those of the packages in ``stanzas`` that only stand for another linux-image.
+
+    Such as linux-image-6.12-amd64 in bookworm; 7.3-amd64, named alike, is a kernel.
+    """
+    return {
+        stanza["Package"]
+        for stanza in Packages.iter_paragraphs(stanzas, use_apt_pkg=False)
+        if re.search(r"\blinux-image-[0-9]", stanza.get("Depends", ""))
+    }
+
+
 def needed_packages(kernel: ArchiveKernel, stanzas: str) -> tuple[ArchivePackage, ...]:
     """The packages that carry ``kernel``, going by the index's ``stanzas`` about them.
 
@@ -158,7 +170,11 @@ class Archive:
         """Every kernel that the index lists, newest first. The index must be there."""
         names = self._apt.query(["apt-cache", "pkgnames", "linux-image-"]).split()
         images = sorted(name for name in names if _IMAGE.fullmatch(name))
-        return parse_madison(self._apt.query(["apt-cache", "madison", *images])) if images else ()
+        if not images:
+            return ()
+        metas = meta_packages(self._apt.query(["apt-cache", "show", *images]))
+        kernels = parse_madison(self._apt.query(["apt-cache", "madison", *images]))
+        return tuple(kernel for kernel in kernels if f"linux-image-{kernel.release}" not in metas)
 
     def packages_of(self, kernel: ArchiveKernel) -> tuple[ArchivePackage, ...]:
         """The packages that carry ``kernel``."""

@@ -39,7 +39,7 @@ def test_sources_list() -> None:
 def test_configuration_is_private() -> None:
     state = Path("/cache/apt/x")
     lines = apt_configuration(state, "jo", ['Acquire::http::Proxy "http://proxy/";']).splitlines()
-    assert lines[0] == 'Acquire::http::Proxy "http://proxy/";'
+    assert lines[2] == 'Acquire::http::Proxy "http://proxy/";'
     for expected in (
         'Dir::Etc::parts "/cache/apt/x/empty";',
         'Dir::Etc::main "/dev/null";',

@@ -18,6 +18,7 @@ from harness.kernels.debian import (
     ArchiveKernel,
     ArchivePackage,
     file_name,
+    meta_packages,
     needed_packages,
     newest,
     parse_madison,
@@ -72,6 +73,33 @@ def test_newest_is_by_debian_version_order() -> None:
     candidate = newest(parse_madison(MADISON), "experimental", "amd64")
     assert candidate is not None
     assert candidate.version == "7.3~rc7-1~exp1"
+
+
+def test_meta_packages() -> None:
+    meta = (
+        "Package: linux-image-6.12-amd64\nVersion: 6.12.117-1~deb12u1\n"
+        "Depends: linux-image-6.12.117+deb12-amd64 (= 6.12.117-1~deb12u1)\n\n"
+    )
+    assert meta_packages(meta + STANZAS) == {"linux-image-6.12-amd64"}
+
+
+def test_kernels_are_no_meta_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def query(_apt: PrivateApt, argv: Sequence[str]) -> str:
+        asked.append(list(argv))
+        if argv[1] == "pkgnames":
+            return "linux-image-6.12-amd64\nlinux-image-amd64\nlinux-image-7.3-amd64-dbg\n"
+        if argv[1] == "show":
+            return "Package: linux-image-6.12-amd64\nDepends: linux-image-6.12.9-amd64\n"
+        return "linux-image-6.12-amd64 | 6.12.9-1 | http://m/d trixie/main amd64 Packages\n"
+
+    monkeypatch.setattr(PrivateApt, "query", query)
+    assert Archive(tmp_path, MIRROR).kernels() == ()
+    assert asked[1:] == [
+        ["apt-cache", "show", "linux-image-6.12-amd64"],
+        ["apt-cache", "madison", "linux-image-6.12-amd64"],
+    ]
 
 
 def _kernel(release: str, version: str) -> ArchiveKernel:

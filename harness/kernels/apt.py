@@ -7,6 +7,7 @@ never changed. apt checks what it fetches against the signed index.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import pwd
@@ -65,8 +66,13 @@ class PrivateApt:
         configuration.write_text(apt_configuration(self.state, user, machine_acquire_settings()))
 
     def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Run one of apt's programs to its end, whatever its exit status."""
-        return _run(argv, self._environment(), self.state)
+        """Run one of apt's programs to its end, whatever its exit status.
+
+        Raises OSError (ENOSPC) if it complained of a full disk.
+        """
+        result = _run(argv, self._environment(), self.state)
+        _check_space(result.stderr, self.state)
+        return result
 
     def query(self, argv: Sequence[str]) -> str:
         """The output of one that reads the index. Raises InfrastructureError if it fails."""
@@ -108,7 +114,9 @@ class PrivateApt:
                 process.kill()
                 process.wait()
                 raise
-        return subprocess.CompletedProcess(command, code, "", errors.read_text(errors="replace"))
+        complaints = errors.read_text(errors="replace")
+        _check_space(complaints, directory)
+        return subprocess.CompletedProcess(command, code, "", complaints)
 
     def _environment(self) -> dict[str, str]:
         return dict(os.environ) | {"APT_CONFIG": str(self.state / "apt.conf"), "LC_ALL": "C"}
@@ -228,6 +236,11 @@ def _run(
         cwd=directory,
         check=False,
     )
+
+
+def _check_space(stderr: str, directory: Path) -> None:
+    if os.strerror(errno.ENOSPC) in stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
 
 
 def last_line(text: str) -> str:

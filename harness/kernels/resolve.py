@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,7 +25,7 @@ from harness.kernels.spec import (
     SuiteSpec,
     parse_spec,
 )
-from harness.kernels.store import FORMAT, KernelStore, Manifest, full_disk_named
+from harness.kernels.store import FORMAT, KernelStore, Manifest, cache_errors_named
 from harness.model import BootableKernel, PackageFile
 from harness.progress import Progress
 
@@ -34,39 +34,9 @@ from harness.progress import Progress
 class KernelSources:
     """Where kernels may come from."""
 
-    cache: Path  # cache root directory
+    cache: Path  # cache root directory, created when needed
     mirror: str | None = None  # URL of a Debian mirror; None: the one this machine's apt uses
     refresh: bool = False  # fetch the package index again even if it is recent
-
-
-def resolve(spec: str, sources: KernelSources, progress: Progress) -> BootableKernel:
-    """The kernel that ``spec`` names, ready for vng, in the cache of ``sources``.
-
-    Raises InputError (bad spec, no such kernel, damaged or missing package, another
-    architecture), FetchError (the mirror cannot be reached, a download failed), HostError
-    (a program is missing) and InfrastructureError (the cache cannot be written).
-    """
-    parsed = parse_spec(spec)
-    store = KernelStore(sources.cache)
-    job = _Job(spec, store, progress)
-    match parsed:
-        case ImageSpec(path):
-            return _from_parts(job, from_image(path))
-        case DirectorySpec(path):
-            return _from_parts(job, from_directory(path))
-        case PackagesSpec(paths):
-            return _from_packages(job, paths)
-        case ReleaseSpec() | SuiteSpec():
-            return _from_archive(job, parsed, sources)
-
-
-def available(sources: KernelSources, progress: Progress) -> tuple[ArchiveKernel, ...]:
-    """Every kernel that Debian's archive lists, newest first.
-
-    Raises FetchError and HostError as ``resolve`` does.
-    """
-    job = _Job("debian", KernelStore(sources.cache), progress)
-    return _archive(job, sources).kernels()
 
 
 @dataclass(frozen=True)
@@ -85,6 +55,38 @@ class _Job:
         return self.store.create(key, self.spec, fill, self.waiting)
 
 
+def resolve(spec: str, sources: KernelSources, progress: Progress) -> BootableKernel:
+    """The kernel that ``spec`` names, ready for vng, in the cache of ``sources``.
+
+    Raises InputError (bad spec, no such kernel, damaged or missing package, another
+    architecture), FetchError (the mirror cannot be reached, a download failed), HostError
+    (a program is missing) and InfrastructureError (the cache cannot be written).
+    """
+    parsed = parse_spec(spec)
+    # Programs that are told of the cache run in directories of their own.
+    sources = replace(sources, cache=sources.cache.absolute())
+    job = _Job(spec, KernelStore(sources.cache), progress)
+    match parsed:
+        case ImageSpec(path):
+            return _from_parts(job, from_image(path))
+        case DirectorySpec(path):
+            return _from_parts(job, from_directory(path))
+        case PackagesSpec(paths):
+            return _from_packages(job, paths)
+        case ReleaseSpec() | SuiteSpec():
+            return _from_archive(job, parsed, sources)
+
+
+def available(sources: KernelSources, progress: Progress) -> tuple[ArchiveKernel, ...]:
+    """Every kernel that Debian's archive lists, newest first.
+
+    Raises FetchError and HostError as ``resolve`` does.
+    """
+    sources = replace(sources, cache=sources.cache.absolute())
+    job = _Job("debian", KernelStore(sources.cache), progress)
+    return _archive(job, sources).kernels()
+
+
 def _key(content: Iterable[object]) -> str:
     text = json.dumps([FORMAT, *map(str, content)])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -94,7 +96,7 @@ def _archive(job: _Job, sources: KernelSources) -> Archive:
     """The archive with an index that is recent enough, fetched if need be."""
     mirror = given_mirror(sources.mirror) if sources.mirror else find_machine_mirror()
     archive = Archive(sources.cache, mirror)
-    with job.store.lock("apt", job.waiting), full_disk_named(sources.cache):
+    with job.store.lock("apt", job.waiting), cache_errors_named(sources.cache):
         if sources.refresh or archive.needs_update(time.time()):
             job.report("fetching the package index")
             archive.update()
@@ -111,7 +113,7 @@ def _from_archive(
             return kernel
     archive = _archive(job, sources)
     found = _find(job.spec, spec, archive)
-    with job.store.lock(found.release, job.waiting), full_disk_named(sources.cache):
+    with job.store.lock(found.release, job.waiting), cache_errors_named(sources.cache):
         kernel = job.store.recall(found.release, job.spec, found.version)
         return kernel or _fetch(job, archive, found)
 

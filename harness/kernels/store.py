@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -44,7 +43,7 @@ class KernelStore:
         place = self._kernels / key
         try:
             data = json.loads((place / "kernel.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         release = data["release"]
         image = place / "modules.ext4"
@@ -68,7 +67,11 @@ class KernelStore:
         ``waiting`` is called if another process is making it. What ``fill`` raises passes
         through, and leaves nothing behind.
         """
-        with self.lock(key, waiting), full_disk_named(self._cache):
+        # What is there is whole, so a cache that can only be read serves as well.
+        kernel = self.load(key, spec)
+        if kernel is not None:
+            return kernel
+        with self.lock(key, waiting), cache_errors_named(self._cache):
             kernel = self.load(key, spec)
             if kernel is not None:
                 return kernel
@@ -91,14 +94,14 @@ class KernelStore:
     def lock(self, name: str, waiting: Callable[[], None]) -> Iterator[None]:
         """Hold the lock ``name`` among all users of this cache; call ``waiting`` if held."""
         directory = self._cache / "locks"
-        with full_disk_named(self._cache):
-            directory.mkdir(parents=True, exist_ok=True)
         lock = FileLock(directory / f"{quote(name, safe='+~')}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            waiting()
-            lock.acquire()
+        with cache_errors_named(self._cache):
+            directory.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                waiting()
+                lock.acquire()
         try:
             yield
         finally:
@@ -116,7 +119,7 @@ class KernelStore:
         """The stored kernel of an archive's release; None if there is none (of ``version``)."""
         try:
             entry = json.loads(self._release_file(release).read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         if version is not None and entry["version"] != version:
             return None
@@ -127,21 +130,21 @@ class KernelStore:
 
 
 @contextlib.contextmanager
-def full_disk_named(cache: Path) -> Iterator[None]:
+def cache_errors_named(cache: Path) -> Iterator[None]:
     """Turn errors of a full or unwritable cache into one line that names its directory."""
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InfrastructureError(
                 f"no space left in the cache {cache}; free some, or choose another with --cache"
             ) from error
-        place = os.fspath(cache)
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR) and str(
-            error.filename
-        ).startswith(place):
+        if isinstance(error.filename, str) and _related(Path(error.filename), cache):
             raise InfrastructureError(
-                f"the cache {cache} cannot be written ({error.strerror}: {error.filename})"
+                f"the cache {cache} cannot be used ({error.strerror}: {error.filename})"
             ) from error
         raise
+
+
+def _related(path: Path, cache: Path) -> bool:
+    return path.is_relative_to(cache) or cache.is_relative_to(path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,35 @@ def test_failed_suites() -> None:
         "N: Repository 'bookworm Release' changed\n"
     )
     assert failed_suites(stderr) == {"trixie-backports", "forky", "sid", "trixie"}
+
+
+def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = "E: Error writing to file - write (28: No space left on device)"
+    done: subprocess.CompletedProcess[str] = subprocess.CompletedProcess([], 100, "", stderr)
+    monkeypatch.setattr(apt, "_run", lambda *_: done)
+    with pytest.raises(OSError, match="No space left") as caught:
+        PrivateApt(tmp_path).run(["apt-get", "update"])
+    assert caught.value.errno == errno.ENOSPC
+
+
+PROGRAM = """#!/bin/sh
+printf 'dlstatus:1:25.0:Retrieving\\nnoise\\ndlstatus:1:100.0:Retrieving\\n' >&${3#*=}
+echo "E: $4" >&2
+exit 7
+"""
+
+
+def test_progress_of_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "apt-get"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    monkeypatch.setattr(apt, "find_program", lambda _: str(program))
+    fractions: list[float] = []
+    result = PrivateApt(tmp_path).run_with_progress(
+        ["apt-get", "download"], tmp_path, fractions.append
+    )
+    assert fractions == [0.25, 1.0]
+    assert (result.returncode, result.stderr) == (7, "E: download\n")
 
 
 def test_last_line() -> None:

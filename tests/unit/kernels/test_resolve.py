@@ -92,6 +92,14 @@ def test_directory_is_prepared_anew_once_it_changed(
     assert (second.modules_tree / "kernel/crypto/new.ko").is_file()
 
 
+def test_relative_cache(
+    tmp_path: Path, build: Builder, progress: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kernel = resolve(str(build.tree(tmp_path / "tree")), KernelSources(Path("cache")), progress)
+    assert kernel.image.is_relative_to(tmp_path / "cache")
+
+
 class FakeArchive:
     """An archive with one kernel, that counts what it is asked for."""
 

@@ -111,8 +111,25 @@ def test_full_disk(tmp_path: Path, number: int) -> None:
 
 def test_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
-    with pytest.raises(InfrastructureError, match="cannot be written"):
+    with pytest.raises(InfrastructureError, match="cannot be used"):
         KernelStore(tmp_path / "cache").create("key", "spec", _fill, _never)
+
+
+def test_complete_kernel_in_a_cache_that_can_only_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = KernelStore(tmp_path)
+    kernel = store.create("key", "spec", _fill, _never)
+    monkeypatch.setattr(KernelStore, "lock", lambda *_: pytest.fail("it was locked"))
+    assert store.create("key", "spec", _unexpected, _never) == kernel
+
+
+def test_other_errors_are_not_taken_for_the_cache(tmp_path: Path) -> None:
+    def fail(target: Path) -> Manifest:
+        raise FileNotFoundError(errno.ENOENT, "no such file", "/elsewhere")
+
+    with pytest.raises(FileNotFoundError):
+        KernelStore(tmp_path).create("key", "spec", fail, _never)
 
 
 def test_releases_are_remembered(tmp_path: Path) -> None:

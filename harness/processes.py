@@ -29,12 +29,17 @@ PACKAGES = {
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+def search_path() -> str:
+    """PATH with the system directories, which an ordinary user's lacks in part."""
+    return f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}"
+
+
 def find_program(name: str) -> str:
     """Absolute path of a program, also in the sbin directories that users lack on PATH.
 
     Raises HostError naming the Debian package that has it.
     """
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}")
+    found = shutil.which(name, path=search_path())
     if found is None:
         package = PACKAGES.get(name, name)
         raise HostError(f"{name} is not installed; apt-get install {package}")
@@ -59,7 +64,7 @@ def run(
         capture_output=True,
         text=True,
         errors="replace",
-        env=dict(environment) if environment is not None else None,
+        env={**(environment if environment is not None else os.environ), "PATH": search_path()},
         cwd=directory,
         check=False,
     )

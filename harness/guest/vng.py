@@ -8,7 +8,6 @@ to stderr; ``--exec`` falls back to the console without udev's port names.
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from harness.errors import HostError
 from harness.guest.inside.records import PORT_NAME
+from harness.processes import search_path
 
 PAYLOAD_SERIAL = "afalg-payload"
 #: Where the guest finds the modules disk: the first disk after the root.
@@ -77,13 +77,8 @@ def find_vng() -> str:
 
 def environment(scratch: Path) -> dict[str, str]:
     """Environment for vng: its helpers on PATH, its files in ``scratch``, no user config."""
-    path = [
-        str(Path(find_vng()).parent),
-        os.environ.get("PATH", ""),
-        "/usr/sbin:/sbin:/usr/bin:/bin",
-    ]
     return {
-        "PATH": ":".join(path),
+        "PATH": f"{Path(find_vng()).parent}:{search_path()}",
         "HOME": str(scratch),
         "TMPDIR": str(scratch),
         "LANG": "C.UTF-8",

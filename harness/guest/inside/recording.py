@@ -1,14 +1,17 @@
 """The pytest plugin in the guest: streams plan, outcomes and facts to the host as they arise.
 
-Tests get one fixture from it, ``record_fact``. A test that exceeds its time limit is
+Tests get two fixtures from it, ``record_fact`` and ``known_answers``. A test that exceeds its time limit is
 interrupted and reported as ``timeout``; the suite goes on.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import time
 from collections.abc import Callable, Generator
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -80,6 +83,13 @@ class Recorder:
             )
 
         return record
+
+    @pytest.fixture(scope="session")
+    def known_answers(self) -> dict[str, object]:
+        """What the host's oracle computed (``harness/guest/oracle.py``)."""
+        answers = json.loads(Path(os.environ["AFALG_KNOWN_ANSWERS"]).read_text())
+        assert isinstance(answers, dict)
+        return answers
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A module that cannot be collected is reported at once: its tests have no plan."""

@@ -1,0 +1,1 @@
+"""Observations -> verdict per kernel -> changes between two kernels -> exit code."""

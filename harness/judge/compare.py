@@ -1,0 +1,235 @@
+"""Two kernels' observations -> what changed between them, and what each change amounts to.
+
+Only what was observed on both sides is compared. That a kernel crashed, hung or never
+ran is said by its verdict, and its lost tests are not repeated here one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.judge.exit_code import NOTHING_KNOWN
+from harness.judge.known_changes import Difference, describe_option, explain, lost_option
+from harness.judge.states import told_state, why_unknown
+from harness.judge.verdict import first_line, missing_tests
+from harness.model import (
+    Change,
+    ChangeClass,
+    Comparison,
+    Fact,
+    KernelResult,
+    Outcome,
+    State,
+    Status,
+)
+
+_BAD = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT})
+_FATAL = frozenset({Outcome.CRASHED, Outcome.TIMEOUT})
+
+_NOT_RECORDED = "not recorded"
+_NOT_PLANNED = "not planned"
+
+#: Copied input proves behaviour, not a commit: 6.1.154 to 6.1.177 copy by accident.
+_INPUT_COPIED = "input is copied, as since ffdd2bc37895 (7.2) and its backports"
+_INPUT_SHARED = "input shares the sender's pages, as before ffdd2bc37895 (7.2)"
+_COPY_FAIL = "Copy Fail, CVE-2026-31431, closed by a664bf3d603d (7.0) and its backports"
+
+
+def compare(baseline: KernelResult, candidate: KernelResult) -> Comparison:
+    """What changed from ``baseline`` to ``candidate``, facts first, then tests.
+
+    Without a guest on both sides there is nothing to compare and the result has no changes.
+    """
+    changes: tuple[Change, ...] = ()
+    if _was_observed(baseline) and _was_observed(candidate):
+        facts = [*_compare_policy(baseline, candidate), *_compare_facts(baseline, candidate)]
+        told = _tests_behind(facts, baseline, candidate)
+        tests = (
+            change
+            for change in _compare_tests(baseline, candidate)
+            # The fact's change says it already.
+            if not (change.cls is ChangeClass.NEWLY_UNAVAILABLE and change.id in told)
+        )
+        changes = (*facts, *tests)
+    return Comparison(
+        baseline=baseline.release,
+        candidate=candidate.release,
+        changes=changes,
+        baseline_spec=baseline.spec,
+        candidate_spec=candidate.spec,
+    )
+
+
+def _was_observed(kernel: KernelResult) -> bool:
+    """Whether a guest reported at all."""
+    return kernel.status not in NOTHING_KNOWN and (kernel.identity is not None or bool(kernel.plan))
+
+
+def _tests_behind(
+    changes: list[Change], baseline: KernelResult, candidate: KernelResult
+) -> set[str]:
+    """Tests that recorded a fact which changed."""
+    changed = {change.id for change in changes}
+    return {
+        fact.test
+        for kernel in (baseline, candidate)
+        for name, fact in kernel.facts.named().items()
+        if name in changed
+    }
+
+
+def _compare_policy(baseline: KernelResult, candidate: KernelResult) -> Iterator[Change]:
+    """``af_alg_restrict`` as booted."""
+    before, after = baseline.facts.af_alg_restrict, candidate.facts.af_alg_restrict
+    if before == after:
+        return
+    known = explain(Difference("af_alg_restrict", baseline, candidate))
+    if known:
+        cls, explanation = ChangeClass.INTENDED, known
+    elif after is None and _no_af_alg(candidate):
+        cls, explanation = ChangeClass.NEWLY_UNAVAILABLE, "AF_ALG itself cannot be used"
+    elif (after or 0) < (before or 0):
+        cls, explanation = ChangeClass.REGRESSED, "the policy is more open than on the baseline"
+    else:
+        cls, explanation = ChangeClass.NEW, "the policy is stricter than on the baseline"
+    yield Change("af_alg_restrict", cls, _level(before), _level(after), explanation)
+
+
+def _level(restrict: int | None) -> str:
+    return "none" if restrict is None else str(restrict)
+
+
+def _no_af_alg(kernel: KernelResult) -> bool:
+    facts = kernel.facts.named().values()
+    return bool(facts) and all(fact.state is State.UNREACHABLE for fact in facts)
+
+
+def _compare_facts(baseline: KernelResult, candidate: KernelResult) -> Iterator[Change]:
+    before, after = baseline.facts.named(), candidate.facts.named()
+    for name in sorted(before | after):
+        change = _compare_fact(name, before.get(name), after.get(name), baseline, candidate)
+        if change is not None:
+            yield change
+
+
+def _compare_fact(
+    name: str,
+    before: Fact | None,
+    after: Fact | None,
+    baseline: KernelResult,
+    candidate: KernelResult,
+) -> Change | None:
+    was, now = told_state(name, before), told_state(name, after)
+    if after is None and not _should_have_recorded(before, candidate):
+        return None
+    if before is None:
+        seen = Change(name, ChangeClass.NEW, _NOT_RECORDED, now)
+        return None if now is State.UNKNOWN else seen
+    if was is now or was is State.UNKNOWN:
+        return None
+    difference = Difference(name, baseline, candidate)
+    known = explain(difference)
+    if known:
+        return Change(name, ChangeClass.INTENDED, was, now, known)
+    if now is State.UNKNOWN:
+        explanation = f"cannot be told any more: {why_unknown(after)}"
+        seen_now = now if after is not None else _NOT_RECORDED
+        return Change(name, ChangeClass.REGRESSED, was, seen_now, explanation)
+    if now is State.UNREACHABLE:
+        why = _config_explains(difference)
+        return Change(name, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
+    return Change(name, *_classify_states(name, was, now))
+
+
+def _should_have_recorded(before: Fact | None, candidate: KernelResult) -> bool:
+    """Whether a fact that only the baseline has is a loss of its own.
+
+    Not if its test is not planned any more or the candidate died: both are said elsewhere.
+    """
+    if before is None or candidate.status is not Status.COMPLETED:
+        return False
+    return not before.test or before.test in candidate.plan
+
+
+def _classify_states(name: str, was: State, now: State) -> tuple[ChangeClass, str, str, str]:
+    """Class, both states and explanation of a change between two states that are told."""
+    judged = name.startswith("zero_copy.") or name == "page_cache_write"
+    if was is State.UNREACHABLE and now is State.ABSENT:
+        return ChangeClass.NEW, was, now, "can be used now"
+    if not judged:
+        # Whether such a property is good or bad is for an expectation to say.
+        return ChangeClass.NEW, was, now, "differs; no direction is known to be right"
+    if now is State.PRESENT:
+        return ChangeClass.REGRESSED, was, now, _explain_state(name, now)
+    return ChangeClass.FIXED, was, now, _explain_state(name, now)
+
+
+def _explain_state(name: str, now: State) -> str:
+    if name == "page_cache_write":
+        return _COPY_FAIL
+    is_output = ".recv" in name or ".output" in name
+    if name.startswith(("zero_copy.skcipher.", "zero_copy.aead")) and not is_output:
+        return _INPUT_SHARED if now is State.PRESENT else _INPUT_COPIED
+    return ""
+
+
+def _config_explains(difference: Difference) -> str:
+    option = lost_option(difference)
+    return describe_option(option, difference.candidate.config) if option else ""
+
+
+def _compare_tests(baseline: KernelResult, candidate: KernelResult) -> Iterator[Change]:
+    before = _outcomes(baseline)
+    after = _outcomes(candidate)
+    for test in dict.fromkeys([*before, *after]):
+        if test not in before:
+            yield Change(test, ChangeClass.NEW, _NOT_PLANNED, after[test])
+        elif test not in after:
+            # A candidate that died while it collected has no plan; its verdict says so.
+            if candidate.plan or candidate.status is Status.COMPLETED:
+                yield Change(test, ChangeClass.VANISHED, before[test], _NOT_PLANNED)
+        else:
+            change = _compare_test(test, before[test], after[test], baseline, candidate)
+            if change is not None:
+                yield change
+
+
+def _outcomes(kernel: KernelResult) -> dict[str, Outcome]:
+    outcomes = {test.id: test.outcome for test in kernel.tests}
+    return outcomes | dict.fromkeys(missing_tests(kernel), Outcome.MISSING)
+
+
+def _compare_test(
+    test: str,
+    was: Outcome,
+    now: Outcome,
+    baseline: KernelResult,
+    candidate: KernelResult,
+) -> Change | None:
+    if was is now or was is Outcome.MISSING:
+        return None  # nothing is known of the baseline, or nothing changed
+    if now is Outcome.MISSING:
+        if candidate.status is not Status.COMPLETED:
+            return None
+        return Change(test, ChangeClass.REGRESSED, was, now, "planned, never reported")
+    message = _message(candidate, test)
+    if now is Outcome.SKIPPED:
+        difference = Difference(test, baseline, candidate)
+        known = explain(difference)
+        if known:
+            return Change(test, ChangeClass.INTENDED, was, now, known)
+        why = _config_explains(difference)
+        return Change(test, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
+    if was is Outcome.SKIPPED:
+        words = "can be used now" + (f", {message}" if message else "")
+        return Change(test, ChangeClass.NEW, was, now, words)
+    if now is Outcome.PASSED:
+        return Change(test, ChangeClass.FIXED, was, now, f"was: {_message(baseline, test)}")
+    # From one failure to another is only news if it now takes the kernel or the test along.
+    if was is Outcome.PASSED or (now in _FATAL and was not in _FATAL):
+        return Change(test, ChangeClass.REGRESSED, was, now, message)
+    return None
+
+
+def _message(kernel: KernelResult, test: str) -> str:
+    return next((first_line(seen.message) for seen in kernel.tests if seen.id == test), "")

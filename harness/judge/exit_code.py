@@ -1,0 +1,88 @@
+"""Verdicts and changes -> the exit code of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.errors import ExitCode
+from harness.model import (
+    Change,
+    ChangeClass,
+    Comparison,
+    KernelResult,
+    Role,
+    Status,
+)
+
+#: Nothing was learnt of the kernel itself.
+NOTHING_KNOWN = (Status.BOOT_FAILED, Status.UNAVAILABLE)
+
+
+def exit_code(kernels: Sequence[KernelResult], comparisons: Sequence[Comparison]) -> ExitCode:
+    """The exit code of a run; the first that applies, in this order.
+
+    1. INTERRUPTED: a kernel was not finished because somebody stopped the run.
+    2. USAGE: nothing was planned on any kernel that completed, so the selection was wrong.
+    3. REGRESSION: a candidate of which something is known is not as expected, or lost
+       something that the baseline had. This is certain, whatever else went wrong.
+    4. USAGE: a kernel, baseline or candidate, could not be had because an input is bad.
+       Before INFRASTRUCTURE, because trying again would not help.
+    5. INFRASTRUCTURE: a kernel could not be had or did not boot; or no candidate ran.
+    6. OK.
+
+    The verdict on a baseline does not count.
+    """
+    candidates = [kernel for kernel in kernels if kernel.role is Role.CANDIDATE]
+    if any(kernel.status is Status.INTERRUPTED for kernel in kernels):
+        return ExitCode.INTERRUPTED
+    completed = [kernel for kernel in kernels if kernel.status is Status.COMPLETED]
+    if completed and not any(kernel.plan or kernel.collection_errors for kernel in completed):
+        return ExitCode.USAGE
+    if any(not kernel.verdict.ok and kernel.status not in NOTHING_KNOWN for kernel in candidates):
+        return ExitCode.REGRESSION
+    if any(losses(comparison, kernels) for comparison in comparisons):
+        return ExitCode.REGRESSION
+    lost = [kernel for kernel in kernels if kernel.status in NOTHING_KNOWN]
+    if any(kernel.status_exit == ExitCode.USAGE for kernel in lost):
+        return ExitCode.USAGE
+    if lost or not candidates:
+        return ExitCode.INFRASTRUCTURE
+    return ExitCode.OK
+
+
+def losses(comparison: Comparison, kernels: Sequence[KernelResult]) -> tuple[Change, ...]:
+    """The changes for which a run fails: what was lost, and neither explained nor expected.
+
+    ``kernels`` are those of the run. A change that an explicit expectation of the
+    candidate allows (``--expect``, expectations file) is no loss.
+    """
+    candidate = compared_candidate(comparison, kernels)
+    checks = candidate.verdict.checks if candidate is not None else ()
+    allowed = {check.id for check in checks if check.explicit and check.met}
+    return tuple(
+        change for change in comparison.changes if change.id not in allowed and _is_loss(change)
+    )
+
+
+def _is_loss(change: Change) -> bool:
+    if change.cls is ChangeClass.NEWLY_UNAVAILABLE:
+        return not change.explanation
+    return change.cls in {ChangeClass.REGRESSED, ChangeClass.VANISHED}
+
+
+def compared_candidate(
+    comparison: Comparison, kernels: Sequence[KernelResult]
+) -> KernelResult | None:
+    """The candidate that a comparison is about."""
+    for kernel in kernels:
+        same = kernel.release == comparison.candidate
+        if kernel.role is Role.CANDIDATE and same and kernel.spec == comparison.candidate_spec:
+            return kernel
+    return next(
+        (
+            kernel
+            for kernel in kernels
+            if kernel.role is Role.CANDIDATE and kernel.release == comparison.candidate
+        ),
+        None,
+    )

@@ -1,0 +1,245 @@
+"""Kernel changes on purpose, each with the signature by which it is recognised.
+
+A difference is charged to one of them only if its signature was observed on the two
+kernels: in facts, in the reason a test gave for its skip, or in the kernels' own
+configs. A version number is no signature: distributions backport and revert.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from harness.judge.states import told_state
+from harness.model import KernelResult, Outcome, State, TestResult
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference, with the observations of both sides at hand."""
+
+    id: str  # test id, full name of a fact, or "af_alg_restrict"
+    baseline: KernelResult
+    candidate: KernelResult
+
+    def candidate_test(self) -> TestResult | None:
+        """The candidate's test of that id."""
+        return next((test for test in self.candidate.tests if test.id == self.id), None)
+
+    def evidence(self) -> str:
+        """Why the candidate could not do it: reason of the skip, or evidence of the fact."""
+        test = self.candidate_test()
+        if test is not None:
+            return test.message if test.outcome is Outcome.SKIPPED else ""
+        fact = self.candidate.facts.named().get(self.id)
+        return fact.evidence if fact is not None and fact.state is State.UNREACHABLE else ""
+
+
+@dataclass(frozen=True)
+class KnownChange:
+    """A change of the kernel, made on purpose.
+
+    ``explains`` gets a difference and returns in one sentence what was observed that
+    shows this change at work, or "" if it does not account for the difference.
+    """
+
+    name: str
+    commit: str  # mainline, "" if it is a choice of the config
+    explains: Callable[[Difference], str]
+
+    def explanation(self, observed: str) -> str:
+        """The sentence for people."""
+        source = f"{self.name} ({self.commit})" if self.commit else self.name
+        return f"{source}: {observed}"
+
+
+#: The suite's words for an algorithm that the kernel does not offer (tests/afalg/af_alg.py).
+_NOT_BOUND = re.compile(r"bind (\w+) '([^']+)': ENOENT")
+_NO_SOCKET = re.compile(r"socket\(AF_ALG\): EAFNOSUPPORT")
+_RESTRICTED = re.compile(r"af_alg_restrict ?(?:=|is) ?([12])")
+
+#: Which option of the config provides a part of an algorithm's name.
+OPTIONS: Mapping[str, str] = {
+    "adiantum": "CONFIG_CRYPTO_ADIANTUM",
+    "aes": "CONFIG_CRYPTO_AES",
+    "anubis": "CONFIG_CRYPTO_ANUBIS",
+    "arc4": "CONFIG_CRYPTO_ARC4",
+    "aria": "CONFIG_CRYPTO_ARIA",
+    "authenc": "CONFIG_CRYPTO_AUTHENC",
+    "authencesn": "CONFIG_CRYPTO_AUTHENC",
+    "blowfish": "CONFIG_CRYPTO_BLOWFISH",
+    "camellia": "CONFIG_CRYPTO_CAMELLIA",
+    "cast5": "CONFIG_CRYPTO_CAST5",
+    "cast6": "CONFIG_CRYPTO_CAST6",
+    "cbc": "CONFIG_CRYPTO_CBC",
+    "ccm": "CONFIG_CRYPTO_CCM",
+    "chacha20": "CONFIG_CRYPTO_CHACHA20",
+    "cmac": "CONFIG_CRYPTO_CMAC",
+    "crc32": "CONFIG_CRYPTO_CRC32",
+    "crc32c": "CONFIG_CRYPTO_CRC32C",
+    "crct10dif": "CONFIG_CRYPTO_CRCT10DIF",
+    "ctr": "CONFIG_CRYPTO_CTR",
+    "cts": "CONFIG_CRYPTO_CTS",
+    "des": "CONFIG_CRYPTO_DES",
+    "des3_ede": "CONFIG_CRYPTO_DES",
+    "ecb": "CONFIG_CRYPTO_ECB",
+    "fcrypt": "CONFIG_CRYPTO_FCRYPT",
+    "gcm": "CONFIG_CRYPTO_GCM",
+    "ghash": "CONFIG_CRYPTO_GHASH",
+    "hctr2": "CONFIG_CRYPTO_HCTR2",
+    "hmac": "CONFIG_CRYPTO_HMAC",
+    "khazad": "CONFIG_CRYPTO_KHAZAD",
+    "lrw": "CONFIG_CRYPTO_LRW",
+    "md4": "CONFIG_CRYPTO_MD4",
+    "md5": "CONFIG_CRYPTO_MD5",
+    "michael_mic": "CONFIG_CRYPTO_MICHAEL_MIC",
+    "pcbc": "CONFIG_CRYPTO_PCBC",
+    "rfc4106": "CONFIG_CRYPTO_GCM",
+    "rfc4309": "CONFIG_CRYPTO_CCM",
+    "rfc7539": "CONFIG_CRYPTO_CHACHA20POLY1305",
+    "rmd160": "CONFIG_CRYPTO_RMD160",
+    "salsa20": "CONFIG_CRYPTO_SALSA20",
+    "seed": "CONFIG_CRYPTO_SEED",
+    "serpent": "CONFIG_CRYPTO_SERPENT",
+    "sha1": "CONFIG_CRYPTO_SHA1",
+    "sha224": "CONFIG_CRYPTO_SHA256",
+    "sha256": "CONFIG_CRYPTO_SHA256",
+    "sha384": "CONFIG_CRYPTO_SHA512",
+    "sha512": "CONFIG_CRYPTO_SHA512",
+    "sm3": "CONFIG_CRYPTO_SM3",
+    "sm4": "CONFIG_CRYPTO_SM4",
+    "stdrng": "CONFIG_CRYPTO_DRBG",
+    "tea": "CONFIG_CRYPTO_TEA",
+    "twofish": "CONFIG_CRYPTO_TWOFISH",
+    "vmac": "CONFIG_CRYPTO_VMAC",
+    "wp512": "CONFIG_CRYPTO_WP512",
+    "xcbc": "CONFIG_CRYPTO_XCBC",
+    "xeta": "CONFIG_CRYPTO_TEA",
+    "xtea": "CONFIG_CRYPTO_TEA",
+    "xts": "CONFIG_CRYPTO_XTS",
+}
+#: Options of ciphers and hashes that the kernel marks as obsolete or has since removed.
+_OBSOLETE = frozenset(
+    f"CONFIG_CRYPTO_{name}"
+    for name in (
+        "ANUBIS",
+        "ARC4",
+        "FCRYPT",
+        "KHAZAD",
+        "MD4",
+        "MICHAEL_MIC",
+        "PCBC",
+        "RMD160",
+        "SALSA20",
+        "SEED",
+        "TEA",
+        "VMAC",
+        "WP512",
+    )
+)
+#: Which option of the config offers a type of algorithm to user space.
+_INTERFACES: Mapping[str, str] = {
+    "hash": "CONFIG_CRYPTO_USER_API_HASH",
+    "skcipher": "CONFIG_CRYPTO_USER_API_SKCIPHER",
+    "aead": "CONFIG_CRYPTO_USER_API_AEAD",
+    "rng": "CONFIG_CRYPTO_USER_API_RNG",
+}
+
+
+def lost_option(difference: Difference) -> str:
+    """The option behind an algorithm that cannot be bound any more, or "".
+
+    It is set in the baseline's config, and either unset or gone in the candidate's. Both
+    configs must be known.
+    """
+    before, after = difference.baseline.config, difference.candidate.config
+    if not before or not after:
+        return ""
+    return next(
+        (
+            option
+            for option in _options_behind(difference.evidence())
+            if _is_set(before, option) and not _is_set(after, option)
+        ),
+        "",
+    )
+
+
+def _options_behind(evidence: str) -> list[str]:
+    if _NO_SOCKET.search(evidence):
+        return ["CONFIG_CRYPTO_USER_API"]
+    match = _NOT_BOUND.search(evidence)
+    if match is None:
+        return []
+    kind, algorithm = match.groups()
+    options = [_INTERFACES.get(kind, ""), *map(OPTIONS.get, re.findall(r"\w+", algorithm))]
+    return [option for option in options if option]
+
+
+def _is_set(config: Mapping[str, str], option: str) -> bool:
+    return config.get(option, "n") in {"y", "m"}
+
+
+def describe_option(option: str, config: Mapping[str, str]) -> str:
+    """What became of ``option``: "… is not set" or "… is gone from the config"."""
+    return f"{option} is {'not set' if option in config else 'gone'} in the candidate's config"
+
+
+def _allowlist(difference: Difference) -> str:
+    before, after = (
+        kernel.facts.af_alg_restrict for kernel in (difference.baseline, difference.candidate)
+    )
+    if before is not None or after is None:
+        return ""
+    if difference.id == "af_alg_restrict":
+        return f"the sysctl exists on the candidate only, level {after} as booted"
+    # With the policy opened an ENOENT has another reason, so the test must say its level.
+    level = _RESTRICTED.search(difference.evidence())
+    if level and _NOT_BOUND.search(difference.evidence()):
+        return f"not on the list at af_alg_restrict={level.group(1)}"
+    return ""
+
+
+def _drbg_unset(difference: Difference) -> str:
+    option = lost_option(difference)
+    if option != "CONFIG_CRYPTO_DRBG":
+        return ""
+    return f"{describe_option(option, difference.candidate.config)}, so 'stdrng' is ENOENT"
+
+
+def _obsolete_dropped(difference: Difference) -> str:
+    option = lost_option(difference)
+    return describe_option(option, difference.candidate.config) if option in _OBSOLETE else ""
+
+
+def _aio_removed(difference: Difference) -> str:
+    """Signature: a fact named ``aio…`` that was present and is absent, its control fired."""
+    before, after = (
+        {name: told_state(name, fact) for name, fact in kernel.facts.other.items()}
+        for kernel in (difference.baseline, difference.candidate)
+    )
+    gone = [
+        name
+        for name, state in before.items()
+        if name.startswith("aio") and state == "present" and after.get(name) == "absent"
+    ]
+    concerned = difference.id in gone or "aio" in difference.id.rpartition("::")[2]
+    return f"{gone[0]} was present and is absent" if gone and concerned else ""
+
+
+KNOWN_CHANGES = (
+    KnownChange("allowlist of AF_ALG algorithms", "2f204fe718f5", _allowlist),
+    KnownChange("socket AIO removed", "fcc77d33a34c", _aio_removed),
+    KnownChange("DRBG left out of the config", "", _drbg_unset),
+    KnownChange("obsolete algorithm dropped", "", _obsolete_dropped),
+)
+
+
+def explain(difference: Difference) -> str:
+    """The known change that accounts for a difference, as a sentence; "" if there is none."""
+    for change in KNOWN_CHANGES:
+        observed = change.explains(difference)
+        if observed:
+            return change.explanation(observed)
+    return ""

@@ -1,0 +1,35 @@
+"""What a recorded fact is worth once its positive control is taken into account."""
+
+from __future__ import annotations
+
+from harness.model import Control, Fact, State
+
+#: Facts whose absence proves nothing unless the probe was shown able to see the opposite.
+_NEED_CONTROL = ("zero_copy.", "page_cache_write")
+
+
+def told_state(name: str, fact: Fact | None) -> State:
+    """The state that ``fact`` tells; ``unknown`` if it is missing or void.
+
+    A control that failed voids whatever was seen. ``absent`` without a control that fired
+    is void too: "did not see it" is no evidence if the probe might have been blind.
+    """
+    if fact is None:
+        return State.UNKNOWN
+    if fact.control is Control.FAILED and fact.state in {State.PRESENT, State.ABSENT}:
+        return State.UNKNOWN
+    uncontrolled = fact.control is not Control.FIRED and name.startswith(_NEED_CONTROL)
+    if fact.state is State.ABSENT and uncontrolled:
+        return State.UNKNOWN
+    return fact.state
+
+
+def why_unknown(fact: Fact | None) -> str:
+    """One phrase on why a state is unknown."""
+    if fact is None:
+        return "never recorded"
+    if fact.control is Control.FAILED:
+        return "the control failed, so the observation is void"
+    if fact.state is State.ABSENT:
+        return "recorded as absent without a control, so the observation is void"
+    return fact.evidence or "the probe did not run"

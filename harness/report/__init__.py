@@ -1,0 +1,1 @@
+"""Verdicts and changes -> results.json and the reports made from it alone."""

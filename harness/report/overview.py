@@ -1,0 +1,286 @@
+"""What every report for people says, whatever it is printed on: rows, groups, sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from harness.errors import ExitCode
+from harness.judge.exit_code import NOTHING_KNOWN, losses
+from harness.judge.states import told_state
+from harness.judge.verdict import gained_taint, missing_tests
+from harness.model import (
+    Change,
+    ChangeClass,
+    Comparison,
+    KernelResult,
+    Outcome,
+    Role,
+    RunResult,
+    Status,
+)
+
+NOT_KNOWN = "-"
+_FAILURES = (Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
+
+#: What matters most stands first.
+_CLASS_ORDER = (
+    ChangeClass.REGRESSED,
+    ChangeClass.VANISHED,
+    ChangeClass.NEWLY_UNAVAILABLE,
+    ChangeClass.FLAKY,
+    ChangeClass.FIXED,
+    ChangeClass.INTENDED,
+    ChangeClass.NEW,
+)
+
+_EXIT_SENTENCES = {
+    ExitCode.OK: "every candidate is as expected, and everything planned ran",
+    ExitCode.REGRESSION: "a candidate is not as expected",
+    ExitCode.USAGE: "an input is bad, or no test was selected",
+    ExitCode.INFRASTRUCTURE: "a kernel could not be run, so nothing is known of it",
+    ExitCode.INTERRUPTED: "interrupted; what had finished is stored",
+}
+
+
+class Mood(Enum):
+    """How a cell is to be taken, for those who can show colour."""
+
+    PLAIN = auto()
+    GOOD = auto()
+    BAD = auto()
+    DOUBTFUL = auto()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of one kernel."""
+
+    text: str
+    mood: Mood = Mood.PLAIN
+
+
+@dataclass(frozen=True)
+class Row:
+    """One property of all kernels; ``section`` heads the rows that share it."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    section: str = ""
+
+
+@dataclass(frozen=True)
+class ChangeGroup:
+    """Changes that differ in nothing but what they are about."""
+
+    cls: ChangeClass
+    baseline: str
+    candidate: str
+    explanation: str
+    ids: tuple[str, ...]
+    loss: bool  # the run fails for it
+
+    @property
+    def headline(self) -> str:
+        """``regressed: absent -> present: why``."""
+        name = self.cls.replace("_", " ")
+        if self.cls is ChangeClass.NEWLY_UNAVAILABLE and self.loss:
+            name += ", unexplained"
+        tail = f": {self.explanation}" if self.explanation else ""
+        return f"{name}: {self.baseline} -> {self.candidate}{tail}"
+
+
+def name_of(kernel: KernelResult) -> str:
+    """What to call a kernel: its release, or its spec while that is unknown."""
+    return kernel.release or kernel.spec
+
+
+def exit_sentence(result: RunResult) -> str:
+    """``exit code 0: …`` with what it stands for."""
+    code = ExitCode(result.exit_code)
+    return f"exit code {int(code)}: {_EXIT_SENTENCES[code]}"
+
+
+def verdict_cell(kernel: KernelResult) -> Cell:
+    """``ok``, ``NOT OK``, or ``unknown`` if the kernel was never put to the test."""
+    if kernel.status in NOTHING_KNOWN or kernel.status is Status.INTERRUPTED:
+        return Cell("unknown", Mood.DOUBTFUL)
+    if kernel.role is Role.BASELINE:
+        return Cell("ok" if kernel.verdict.ok else "not ok", Mood.PLAIN)
+    if kernel.verdict.ok:
+        return Cell("ok", Mood.GOOD)
+    return Cell("NOT OK", Mood.BAD)
+
+
+def rows(kernels: Sequence[KernelResult]) -> list[Row]:
+    """All rows of the table of kernels, in reading order; every path that was probed has one."""
+    return [
+        _row("role", kernels, lambda kernel: Cell(kernel.role)),
+        _row("status", kernels, _status),
+        *_fact_rows(kernels),
+        *_test_rows(kernels),
+        _row("taint", kernels, _taint),
+        *_event_rows(kernels),
+        _row("boot + suite", kernels, _seconds),
+        _row("verdict", kernels, verdict_cell),
+    ]
+
+
+def _row(
+    label: str,
+    kernels: Sequence[KernelResult],
+    cell: Callable[[KernelResult], Cell],
+    section: str = "",
+) -> Row:
+    return Row(label, tuple(cell(kernel) for kernel in kernels), section)
+
+
+def _status(kernel: KernelResult) -> Cell:
+    mood = Mood.PLAIN if kernel.status is Status.COMPLETED else Mood.BAD
+    return Cell(kernel.status.replace("_", " "), mood)
+
+
+def fact_cell(kernel: KernelResult, name: str) -> Cell:
+    """The state of a fact; ``-`` if it was never recorded."""
+    fact = kernel.facts.named().get(name)
+    if fact is None:
+        return Cell(NOT_KNOWN)
+    check = next((check for check in kernel.verdict.checks if check.id == name), None)
+    state = told_state(name, fact)
+    if check is None:
+        return Cell(state)
+    if not check.met:
+        return Cell(state, Mood.BAD)
+    return Cell(state, Mood.GOOD if state == check.expected else Mood.DOUBTFUL)
+
+
+def _fact_rows(kernels: Sequence[KernelResult]) -> list[Row]:
+    def fact_row(name: str, label: str, section: str) -> Row:
+        return _row(label, kernels, lambda kernel: fact_cell(kernel, name), section)
+
+    paths = sorted({path for kernel in kernels for path in kernel.facts.zero_copy})
+    others = sorted({name for kernel in kernels for name in kernel.facts.other})
+    found = [fact_row(f"zero_copy.{path}", path, "zero-copy path") for path in paths]
+    found.append(fact_row("page_cache_write", "page_cache_write", "other facts"))
+    found += [fact_row(name, name, "other facts") for name in others]
+    found.append(_row("af_alg_restrict", kernels, _restrict, "other facts"))
+    return found
+
+
+def _restrict(kernel: KernelResult) -> Cell:
+    if kernel.identity is None and not kernel.plan:
+        return Cell(NOT_KNOWN)
+    level = kernel.facts.af_alg_restrict
+    return Cell("none" if level is None else str(level))
+
+
+def suite_of(test: str) -> str:
+    """The suite of a test id: its first folder."""
+    return test.partition("/")[0] if "/" in test else "(no suite)"
+
+
+def _test_rows(kernels: Sequence[KernelResult]) -> list[Row]:
+    suites = list(
+        dict.fromkeys(
+            suite_of(test) for kernel in kernels for test in (*kernel.plan, *_ids(kernel))
+        )
+    )
+    section = "tests: passed/failed/skipped"
+    found = [_row(suite, kernels, _counter(suite), section) for suite in suites]
+    if any(missing_tests(kernel) for kernel in kernels):
+        found.append(_row("never reported", kernels, _missing, section))
+    return found
+
+
+def _ids(kernel: KernelResult) -> list[str]:
+    return [test.id for test in kernel.tests]
+
+
+def _counter(suite: str) -> Callable[[KernelResult], Cell]:
+    def count(kernel: KernelResult) -> Cell:
+        seen = Counter(test.outcome for test in kernel.tests if suite_of(test.id) == suite)
+        failed = sum(seen[outcome] for outcome in _FAILURES)
+        if not seen.total() or seen.total() == seen[Outcome.MISSING]:
+            return Cell(NOT_KNOWN)
+        mood = Mood.BAD if failed else Mood.PLAIN
+        return Cell(f"{seen[Outcome.PASSED]}/{failed}/{seen[Outcome.SKIPPED]}", mood)
+
+    return count
+
+
+def _missing(kernel: KernelResult) -> Cell:
+    count = len(missing_tests(kernel))
+    return Cell(str(count) if kernel.plan else NOT_KNOWN, Mood.BAD if count else Mood.PLAIN)
+
+
+def _taint(kernel: KernelResult) -> Cell:
+    if kernel.taint is None:
+        return Cell(NOT_KNOWN)
+    letters = "".join(gained_taint(0, kernel.taint))
+    text = f"{kernel.taint} {letters}" if letters else "0"
+    gained = gained_taint(kernel.taint_before or 0, kernel.taint)
+    if not gained:
+        return Cell(text)
+    return Cell(f"{kernel.taint_before} -> {text}", Mood.BAD)
+
+
+def _event_rows(kernels: Sequence[KernelResult]) -> list[Row]:
+    kinds = sorted({event.kind for kernel in kernels for event in kernel.console_events})
+
+    def counter(kind: str) -> Callable[[KernelResult], Cell]:
+        def count(kernel: KernelResult) -> Cell:
+            number = sum(event.kind == kind for event in kernel.console_events)
+            silent = not number and kernel.status in NOTHING_KNOWN
+            return Cell(NOT_KNOWN if silent else str(number), Mood.BAD if number else Mood.PLAIN)
+
+        return count
+
+    return [_row(kind, kernels, counter(kind), "console reports") for kind in kinds]
+
+
+def _seconds(kernel: KernelResult) -> Cell:
+    if kernel.boot_seconds is None:
+        return Cell(NOT_KNOWN)
+    suite = f"{kernel.suite_seconds:.1f}" if kernel.suite_seconds is not None else NOT_KNOWN
+    return Cell(f"{kernel.boot_seconds:.1f} + {suite} s")
+
+
+def change_groups(comparison: Comparison, kernels: Sequence[KernelResult]) -> list[ChangeGroup]:
+    """The changes, those alike together, the worst first."""
+    lost = set(losses(comparison, kernels))
+    alike: dict[tuple[ChangeClass, str, str, str, bool], list[str]] = {}
+    for change in comparison.changes:
+        alike.setdefault(_kind(change, change in lost), []).append(change.id)
+    groups = [
+        ChangeGroup(cls, baseline, candidate, explanation, tuple(ids), loss)
+        for (cls, baseline, candidate, explanation, loss), ids in alike.items()
+    ]
+    return sorted(groups, key=lambda group: (not group.loss, _CLASS_ORDER.index(group.cls)))
+
+
+def _kind(change: Change, loss: bool) -> tuple[ChangeClass, str, str, str, bool]:
+    return change.cls, change.baseline, change.candidate, change.explanation, loss
+
+
+def notes(kernel: KernelResult) -> tuple[str, ...]:
+    """What a reader must know of a kernel beside its verdict."""
+    unsigned = [
+        f"{package.name} {package.version} is from {package.trust}"
+        if package.trust == "local"
+        else f"{package.name} {package.version}: {package.trust}"
+        for package in kernel.packages
+        if package.trust != "signed index"
+    ]
+    arguments = (f"kernel arguments added: {' '.join(kernel.append)}",) if kernel.append else ()
+    return tuple(dict.fromkeys((*kernel.verdict.notes, *kernel.notes, *unsigned, *arguments)))
+
+
+def common_skips(kernel: KernelResult) -> list[tuple[str, list[str]]]:
+    """Reasons of skips with the tests they apply to, the most common first."""
+    reasons: dict[str, list[str]] = {}
+    for test in kernel.tests:
+        if test.outcome is Outcome.SKIPPED:
+            reasons.setdefault(test.message or "(no reason given)", []).append(test.id)
+    return sorted(reasons.items(), key=lambda item: -len(item[1]))

@@ -1,0 +1,88 @@
+"""results.json: written whole, read back exactly."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import cattrs
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from harness.errors import InfrastructureError, InputError
+from harness.model import SCHEMA, Change, RunResult
+
+FILE_NAME = "results.json"
+
+
+def save(result: RunResult, path: Path) -> None:
+    """Write ``result`` to ``path``: a reader sees the old file or the new one, never a part.
+
+    Raises InfrastructureError if it cannot be written.
+    """
+    text = json.dumps(_CONVERTER.unstructure(result), indent=1) + "\n"
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with scratch.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        raise InfrastructureError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def load(run: Path) -> RunResult:
+    """Read the result of a stored run, given as its directory or as the file itself.
+
+    Fields that this version does not know are ignored. Raises InputError for a missing
+    file, for one that is not JSON, is of another schema, or lacks a field.
+    """
+    path = run / FILE_NAME if run.is_dir() else run
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}") from error
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"{path}: schema {schema!r} is not one that this version reads ({SCHEMA})")
+    try:
+        return _CONVERTER.structure(data, RunResult)
+    except (cattrs.BaseValidationError, TypeError, ValueError, KeyError) as error:
+        problem = cattrs.transform_error(error, path="$")[0]
+        raise InputError(f"{path}: {problem}") from error
+
+
+def _exact(value: Any, kind: type[Any]) -> Any:
+    """Accept a JSON value of just that type: no text for a number, no number for a truth."""
+    if issubclass(kind, Enum):
+        return kind(value)
+    allowed = (int, float) if kind is float else kind
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"expected {kind.__name__}, found {value!r}")
+    return kind(value)
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter()
+    for kind in (str, int, float, bool):
+        converter.register_structure_hook(kind, _exact)
+    # "class" cannot be an attribute's name in Python.
+    renamed = override(rename="class")
+    converter.register_structure_hook(
+        Change, make_dict_structure_fn(Change, converter, cls=renamed)
+    )
+    converter.register_unstructure_hook(
+        Change, make_dict_unstructure_fn(Change, converter, cls=renamed)
+    )
+    return converter
+
+
+_CONVERTER = _converter()

@@ -1,0 +1,149 @@
+"""summary.md: the run in GitHub-flavoured Markdown, verdict first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from harness.judge.verdict import listed
+from harness.model import Comparison, KernelResult, Outcome, Role, RunResult, Status
+from harness.report.overview import (
+    Mood,
+    Row,
+    change_groups,
+    common_skips,
+    exit_sentence,
+    name_of,
+    notes,
+    rows,
+    verdict_cell,
+)
+from harness.report.terminal import clean
+
+_DETAIL_LINES = 40
+_MARKS = {Mood.BAD: "**{}**"}
+_FAILURES = (Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
+
+
+def write_summary(result: RunResult, path: Path) -> None:
+    """Write ``result`` as Markdown to ``path``."""
+    path.write_text("\n".join(summary_lines(result)) + "\n", encoding="utf-8", errors="replace")
+
+
+def summary_lines(result: RunResult) -> Iterator[str]:
+    """The lines of the summary."""
+    yield f"# AF_ALG: {exit_sentence(result)}"
+    yield ""
+    for kernel in result.kernels:
+        yield from _verdict(kernel)
+    yield ""
+    yield f"`{clean(result.command)}`, started {result.started}, seed {result.seed}, accelerator "
+    host = result.host
+    yield f"{host.accel or 'none'} ({_text(host.accel_reason)}), QEMU {host.qemu}, vng {host.vng}"
+    table = rows(result.kernels)
+    facts = [row for row in table if row.section == "zero-copy path"]
+    if facts:
+        yield from _table("Zero copy", "path", facts, result.kernels)
+    others = [row for row in table if row.section != "zero-copy path"]
+    yield from _table("Kernels", "", others, result.kernels)
+    for comparison in result.comparisons:
+        yield from _changes(comparison, result)
+    for kernel in result.kernels:
+        yield from _kernel(kernel)
+
+
+def _text(text: str) -> str:
+    """Plain text inside Markdown: one line, nothing of it taken for markup."""
+    escaped = clean(text).replace("\\", "\\\\")
+    for character in "|*_<>`[]#":
+        escaped = escaped.replace(character, "\\" + character)
+    return escaped
+
+
+def _verdict(kernel: KernelResult) -> Iterator[str]:
+    role = " (baseline, does not count)" if kernel.role is Role.BASELINE else ""
+    yield f"- **{verdict_cell(kernel).text}** {_text(name_of(kernel))}{role}"
+    if kernel.role is Role.BASELINE and kernel.status is Status.COMPLETED:
+        return
+    for reason in kernel.verdict.reasons:
+        yield f"  - {_text(reason)}"
+
+
+def _table(
+    title: str, corner: str, found: Sequence[Row], kernels: Sequence[KernelResult]
+) -> Iterator[str]:
+    yield ""
+    yield f"## {title}"
+    yield ""
+    yield f"| {corner} | " + " | ".join(_text(name_of(kernel)) for kernel in kernels) + " |"
+    yield "|---|" + "---|" * len(kernels)
+    for row in found:
+        section = row.section.partition(":")[2].strip()
+        label = _text(row.label) + (f" ({section})" if section else "")
+        cells = (_MARKS.get(cell.mood, "{}").format(_text(cell.text)) for cell in row.cells)
+        yield f"| {label} | " + " | ".join(cells) + " |"
+
+
+def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
+    yield ""
+    yield f"## Changes from {_text(comparison.baseline)} to {_text(comparison.candidate)}"
+    yield ""
+    groups = change_groups(comparison, result.kernels)
+    if not groups:
+        yield "None in what both observed."
+        return
+    yield "| class | what | baseline | candidate | explanation |"
+    yield "|---|---|---|---|---|"
+    for group in groups:
+        cls = f"**{group.cls}**" if group.loss else str(group.cls)
+        for name in group.ids:
+            cells = (name, group.baseline, group.candidate, group.explanation)
+            yield f"| {cls.replace('_', ' ')} | " + " | ".join(map(_text, cells)) + " |"
+
+
+def _kernel(kernel: KernelResult) -> Iterator[str]:
+    sections = [
+        *_failures(kernel),
+        *_events(kernel),
+        *_skips(kernel),
+        *(f"- {_text(note)}" for note in notes(kernel)),
+    ]
+    if not sections:
+        return
+    yield ""
+    yield f"## {_text(name_of(kernel))}"
+    yield ""
+    yield from sections
+    if kernel.reproduce:
+        yield ""
+        yield f"Again: `{clean(kernel.reproduce)}`"
+
+
+def _failures(kernel: KernelResult) -> Iterator[str]:
+    for test in kernel.tests:
+        if test.outcome in _FAILURES:
+            yield f"- **{test.outcome}** {_text(test.id)}: {_text(test.message)}"
+            yield from _fenced(test.details.splitlines())
+
+
+def _events(kernel: KernelResult) -> Iterator[str]:
+    for event in kernel.console_events:
+        where = f"in {_text(event.test)}" if event.test else "before the first test"
+        yield f"- console, {event.seconds:.1f} s, {where}: {event.kind}: {_text(event.title)}"
+        yield from _fenced(event.lines)
+
+
+def _fenced(lines: Sequence[str]) -> Iterator[str]:
+    if not lines:
+        return
+    yield ""
+    yield "  ~~~~"
+    yield from (f"  {clean(line)}" for line in lines[:_DETAIL_LINES])
+    if len(lines) > _DETAIL_LINES:
+        yield f"  ... {len(lines) - _DETAIL_LINES} more lines in results.json"
+    yield "  ~~~~"
+
+
+def _skips(kernel: KernelResult) -> Iterator[str]:
+    for reason, tests in common_skips(kernel):
+        yield f"- skipped ({len(tests)}): {_text(reason)}: {_text(listed(tests))}"

@@ -1,0 +1,152 @@
+"""The verdict on the terminal: a column per kernel, then what changed, then why not ok."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from harness.judge.exit_code import NOTHING_KNOWN
+from harness.model import Comparison, KernelResult, Role, RunResult, Status
+from harness.report.overview import (
+    Mood,
+    change_groups,
+    exit_sentence,
+    name_of,
+    notes,
+    rows,
+)
+
+_STYLES = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.BAD: "bold red", Mood.DOUBTFUL: "yellow"}
+_IDS_SHOWN = 16  # of one group of changes; summary.md has them all
+_BASELINE_REASONS = 1
+
+#: C0 and C1 controls: a test's message must not drive the terminal.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def print_verdict(result: RunResult, console: Console, run_dir: Path | None) -> None:
+    """Print the verdict of a run; ``run_dir`` is where its files are, None if nowhere.
+
+    Colour and wrapping are for terminals only; elsewhere every item is one plain line.
+    """
+    _line(console, _host(result), style="dim")
+    console.print(_table(result))
+    for comparison in result.comparisons:
+        _print_changes(comparison, result, console)
+    for kernel in result.kernels:
+        _print_reasons(kernel, console)
+    for kernel in result.kernels:
+        _print_notes(kernel, console)
+    if run_dir is not None:
+        _line(console, f"run directory: {run_dir}")
+    style = "bold green" if result.exit_code == 0 else "bold red"
+    _line(console, exit_sentence(result), style=style)
+
+
+def _host(result: RunResult) -> str:
+    host = result.host
+    reason = f" ({host.accel_reason})" if host.accel_reason else ""
+    return f"accelerator: {host.accel or 'none'}{reason}; QEMU {host.qemu}, vng {host.vng}"
+
+
+def clean(text: str) -> str:
+    """``text`` without control characters, in one line."""
+    return _CONTROLS.sub("?", " ".join(text.splitlines()))
+
+
+def _line(console: Console, text: str, indent: int = 0, style: str = "") -> None:
+    """One item; on a terminal it wraps below its own beginning, elsewhere it never wraps."""
+    content = Text(clean(text), style=style)
+    if console.is_terminal:
+        console.print(Padding(content, (0, 0, 0, indent)), highlight=False)
+    else:
+        console.print(Text(" " * indent) + content, highlight=False, soft_wrap=True)
+
+
+def _heading(kernel: KernelResult) -> Text:
+    # Broken where people read it apart, so that four kernels fit in 80 columns.
+    name = clean(name_of(kernel))
+    if not kernel.release:
+        name = name.replace(":", ":\n", 1)
+    return Text(re.sub(r"(?<=.)([+]|-(?=[a-z]))", r"\n\1", name, count=1), style="bold")
+
+
+def _table(result: RunResult) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table.add_column("kernel", no_wrap=True)
+    for kernel in result.kernels:
+        table.add_column(_heading(kernel), overflow="fold")
+    section = ""
+    for row in rows(result.kernels):
+        if row.section != section:
+            section = row.section
+            if section:
+                table.add_row(Text(section, style="dim"))
+        indent = "  " if row.section else ""
+        cells = [Text(clean(cell.text), style=_STYLES[cell.mood]) for cell in row.cells]
+        table.add_row(Text(indent + clean(row.label)), *cells)
+    return table
+
+
+def _print_changes(comparison: Comparison, result: RunResult, console: Console) -> None:
+    names = f"{comparison.baseline or '(unknown)'} to {comparison.candidate or '(unknown)'}"
+    groups = change_groups(comparison, result.kernels)
+    console.print()
+    if not groups:
+        _line(console, f"no changes from {names} {_caveat(comparison, result)}".rstrip())
+        return
+    _line(console, f"changes from {names} {_caveat(comparison, result)}".rstrip(), style="bold")
+    for group in groups:
+        _line(console, group.headline, indent=2, style="bold red" if group.loss else "")
+        shown = group.ids if group.loss else group.ids[:_IDS_SHOWN]
+        for name in shown:
+            _line(console, name, indent=4)
+        if len(shown) < len(group.ids):
+            _line(console, f"and {len(group.ids) - len(shown)} more", indent=4)
+
+
+def _caveat(comparison: Comparison, result: RunResult) -> str:
+    """Says which side was not observed whole, so that silence is not taken for sameness."""
+    sides = {comparison.baseline, comparison.candidate}
+    partial = [
+        f"{name_of(kernel)} {kernel.status.replace('_', ' ')}"
+        for kernel in result.kernels
+        if name_of(kernel) in sides and kernel.status is not Status.COMPLETED
+    ]
+    return f"(only what both observed: {', '.join(partial)})" if partial else ""
+
+
+def _print_reasons(kernel: KernelResult, console: Console) -> None:
+    if kernel.verdict.ok:
+        return
+    baseline = kernel.role is Role.BASELINE and kernel.status not in NOTHING_KNOWN
+    reasons = kernel.verdict.reasons
+    console.print()
+    if baseline:
+        title = f"{name_of(kernel)}, the baseline, is not as expected (does not count):"
+        reasons = reasons[:_BASELINE_REASONS]
+    else:
+        title = f"{name_of(kernel)} is not ok:"
+    _line(console, title, style="" if baseline else "bold red")
+    for reason in reasons:
+        _line(console, f"- {reason}", indent=2)
+    hidden = len(kernel.verdict.reasons) - len(reasons)
+    if hidden:
+        _line(console, f"- and {hidden} more reasons", indent=2)
+    if not baseline and kernel.reproduce:
+        _line(console, f"again: {kernel.reproduce}", indent=2)
+
+
+def _print_notes(kernel: KernelResult, console: Console) -> None:
+    found = notes(kernel)
+    if found:
+        console.print()
+        _line(console, f"notes on {name_of(kernel)}:")
+        for note in found:
+            _line(console, f"- {note}", indent=2)

@@ -28,6 +28,18 @@ class Bind(Protocol):
     ) -> af_alg.Transform: ...
 
 
+class RecordFact(Protocol):
+    """Type of the ``record_fact`` fixture.
+
+    ``state`` is present, absent, unreachable or unknown; ``control`` (the positive control
+    of the probe) fired, failed or not_run.
+    """
+
+    def __call__(
+        self, name: str, *, state: str, control: str = "not_run", evidence: str = ""
+    ) -> None: ...
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers of the suite."""
     config.addinivalue_line(

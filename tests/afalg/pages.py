@@ -8,7 +8,10 @@ pipe, and so shows whether the page was shared up to the socket: the positive co
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,8 +19,8 @@ if TYPE_CHECKING:
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
-#: File systems whose files are cached from a disk.
-DISK_FILE_SYSTEMS = ("ext4", "ext3", "ext2", "xfs", "btrfs", "f2fs")
+#: File systems whose files are cached from a disk; overlay where the guest has no other.
+DISK_FILE_SYSTEMS = ("ext4", "xfs", "btrfs", "f2fs", "overlay")
 
 
 @contextmanager
@@ -31,29 +34,34 @@ def pipe() -> Iterator[tuple[int, int]]:
         os.close(write_end)
 
 
-def writable_mounts(file_systems: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Mount points (path, file-system type) of these types that can be written, in order."""
-    found: list[tuple[str, str]] = []
-    with open("/proc/self/mounts", encoding="utf-8") as mounts:  # noqa: PTH123
-        for line in mounts:
-            _, path, kind, options, *_ = line.split()
-            if kind in file_systems and "rw" in options.split(",") and os.access(path, os.W_OK):
-                found.append((path, kind))
-    return sorted(found, key=lambda mount: file_systems.index(mount[1]))
+@dataclass(frozen=True)
+class Directory:
+    """A place for scratch files, and the type of its file system."""
+
+    path: str
+    file_system: str
+
+    def __str__(self) -> str:
+        return f"{self.file_system} ({self.path})"
+
+
+def writable_directory(*file_systems: str) -> Directory | None:
+    """The root of a mounted file system of one of these types, the first types preferred."""
+    found: list[Directory] = []
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
+        _, path, kind, options, *_ = line.split()
+        if kind in file_systems and "rw" in options.split(",") and os.access(path, os.W_OK):
+            found.append(Directory(path, kind))
+    return min(found, key=lambda one: file_systems.index(one.file_system), default=None)
 
 
 @contextmanager
-def scratch_file(directory: str, contents: bytes) -> Iterator[int]:
+def scratch_file(directory: Directory, contents: bytes) -> Iterator[int]:
     """A new file without a name, synced and cached; its descriptor is open for writing."""
-    path = os.path.join(directory, f".afalg-{os.getpid()}-{os.urandom(4).hex()}")  # noqa: PTH118
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.unlink(path)  # noqa: PTH108
-        write_all(descriptor, contents)
-        os.fsync(descriptor)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    with tempfile.TemporaryFile(dir=directory.path, buffering=0) as file:
+        write_all(file.fileno(), contents)
+        os.fsync(file.fileno())
+        yield file.fileno()
 
 
 @contextmanager

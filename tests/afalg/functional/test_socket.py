@@ -63,16 +63,16 @@ def encrypt(transform: af_alg.Transform, text: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_DGRAM"])
-def test_socket_type(kind: str) -> None:
+def test_socket_type(kind: str, bind: Bind) -> None:
     """AF_ALG is SOCK_SEQPACKET only."""
-    af_alg.open_socket().close()
+    bind("hash", "sha256")
     with expect.refused(errno.ESOCKTNOSUPPORT, f"socket(AF_ALG, {kind})"):
         socket.socket(socket.AF_ALG, getattr(socket, kind), 0)
 
 
-def test_socket_protocol() -> None:
+def test_socket_protocol(bind: Bind) -> None:
     """AF_ALG has protocol 0 only."""
-    af_alg.open_socket().close()
+    bind("hash", "sha256")
     with expect.refused(errno.EPROTONOSUPPORT, "socket(AF_ALG) with protocol 1"):
         socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET, 1)
 
@@ -356,7 +356,7 @@ def test_aead_shorter_than_its_aad(bind: Bind) -> None:
 
 
 def test_aead_shorter_than_its_tag(bind: Bind) -> None:
-    """A ciphertext that is shorter than the tag is EINVAL or EBADMSG, never a text."""
+    """A ciphertext that is shorter than the tag is EINVAL on reading; a bare tag is legal."""
     transform = gcm(bind)
     with transform.request() as request:
         request.send(b"", op=ENCRYPT, iv=bytes(12), assoclen=0)

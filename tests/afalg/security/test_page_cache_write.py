@@ -13,7 +13,7 @@ The file here is a scratch file that the test made, opened read-only for the spl
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import af_alg
 import libc
@@ -22,7 +22,7 @@ import pytest
 from pages import PAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from conftest import RecordFact
 
 ALGORITHM = "authencesn(hmac(sha256),cbc(aes))"
 TAG = 32
@@ -41,23 +41,21 @@ KEY = (
 
 
 @pytest.mark.regression(cve="CVE-2026-31431", fix="a664bf3d603d")
-def test_authencesn_leaves_the_file_alone(record_fact: Callable[..., None]) -> None:
+def test_authencesn_leaves_the_file_alone(record_fact: RecordFact) -> None:
     """Does authencesn decryption of a spliced page change the file it came from?"""
 
-    def unreachable(reason: str) -> None:
-        record_fact("page_cache_write", state="unreachable", evidence=reason)
+    def give_up(state: str, reason: str) -> NoReturn:
+        record_fact("page_cache_write", state=state, evidence=reason)
         pytest.skip(reason)
 
     try:
         transform = af_alg.Transform("aead", ALGORITHM)
     except af_alg.NotOffered as reason:
-        unreachable(str(reason))
-    mounts = pages.writable_mounts((*pages.DISK_FILE_SYSTEMS, "tmpfs"))
-    if not mounts:
-        unreachable("no writable file system is mounted")
-    directory, file_system = mounts[0]
-
+        give_up("unreachable", str(reason))
     with transform:
+        directory = pages.writable_directory(*pages.DISK_FILE_SYSTEMS, "tmpfs")
+        if directory is None:
+            give_up("unknown", "no writable file system for the scratch file is mounted")
         transform.set_key(KEY)
         transform.set_authsize(TAG)
         sealed = seal(transform)
@@ -71,7 +69,7 @@ def test_authencesn_leaves_the_file_alone(record_fact: Callable[..., None]) -> N
             try:
                 feed(descriptor, request, control_in)
             except OSError as error:
-                unreachable(f"splice into {ALGORITHM}: {af_alg.errno_name(error)}")
+                give_up("unreachable", f"splice into {ALGORITHM}: {af_alg.errno_name(error)}")
             opened = request.recv(len(AAD) + len(sealed))
             after = os.pread(descriptor, len(sealed), 0)
             pages.write_all(writable, bytes(len(sealed)))
@@ -87,7 +85,7 @@ def test_authencesn_leaves_the_file_alone(record_fact: Callable[..., None]) -> N
         control="fired" if fired else "failed",
         evidence=(
             f"{ALGORITHM} decrypted {len(sealed)} bytes spliced from a read-only file on "
-            f"{file_system} ({directory}); file against what had been written: "
+            f"{directory}; file against what had been written: "
             f"{af_alg.difference(sealed, after)}; the tag begins at byte {len(TEXT)}, "
             f"bytes 4 to 7 of the associated data are {AAD[4:].hex()}"
         ),

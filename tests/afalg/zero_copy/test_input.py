@@ -12,9 +12,9 @@ host. A result of neither is a corruption and fails.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import af_alg
 import libc
@@ -23,7 +23,9 @@ import pytest
 from pages import PAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from conftest import RecordFact
 
 OLD = bytes(range(256)) * (PAGE // 256)
 NEW = bytes(reversed(OLD))
@@ -74,36 +76,40 @@ AEAD_AAD = Target("aead_aad", "aead", "gcm(aes)", iv=bytes(12), assoclen=PAGE, t
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_skcipher(path: str, record_fact: Callable[..., None]) -> None:
+def test_skcipher(path: str, record_fact: RecordFact) -> None:
     """Is a page given to an skcipher as text still read after it was sent? (cbc(aes))"""
     probe(SKCIPHER, path, record_fact)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_aead(path: str, record_fact: Callable[..., None]) -> None:
+def test_aead(path: str, record_fact: RecordFact) -> None:
     """Is a page given to an AEAD as text still read after it was sent? (gcm(aes))"""
     probe(AEAD, path, record_fact)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_aead_aad(path: str, record_fact: Callable[..., None]) -> None:
+def test_aead_aad(path: str, record_fact: RecordFact) -> None:
     """Is a page given to an AEAD as associated data still read after it was sent? (gcm(aes))"""
     probe(AEAD_AAD, path, record_fact)
 
 
-def probe(target: Target, path: str, record_fact: Callable[..., None]) -> None:
+def probe(target: Target, path: str, record_fact: RecordFact) -> None:
     """Feed a page, overwrite it, read the result, and record which contents it is of."""
     fact = f"zero_copy.{target.kind}.{path}"
 
-    def unreachable(reason: str) -> None:
-        record_fact(fact, state="unreachable", evidence=reason)
+    def give_up(state: str, reason: str) -> NoReturn:
+        record_fact(fact, state=state, evidence=reason)
         pytest.skip(reason)
 
     try:
         transform = af_alg.Transform(target.type, target.algorithm)
     except af_alg.NotOffered as reason:
-        unreachable(str(reason))
-    with transform, source(path) as page, pages.pipe() as (control, control_in):
+        give_up("unreachable", str(reason))
+    with transform, pages.pipe() as (control, control_in), ExitStack() as stack:
+        try:
+            page = stack.enter_context(source(path))
+        except NoSource as reason:
+            give_up("unknown", str(reason))
         transform.set_key(bytes(range(16)))
         of_old = target.expected(transform, OLD)
         of_new = target.expected(transform, NEW)
@@ -111,7 +117,7 @@ def probe(target: Target, path: str, record_fact: Callable[..., None]) -> None:
         try:
             feed(path, page.descriptor, request, control_in)
         except OSError as error:
-            unreachable(f"{path} into {target.algorithm}: {af_alg.errno_name(error)}")
+            give_up("unreachable", f"{path} into {target.algorithm}: {af_alg.errno_name(error)}")
         pages.write_all(page.descriptor, NEW)
         seen = target.result(request)
         shared = os.read(control, PAGE)
@@ -159,6 +165,10 @@ def feed(path: str, descriptor: int, request: af_alg.Request, control: int) -> N
     assert moved == PAGE, f"expected {PAGE} bytes taken by the socket, saw {moved}"
 
 
+class NoSource(Exception):
+    """The guest has no place for a file of the sort that a path is about."""
+
+
 @dataclass(frozen=True)
 class Page:
     """A file of one page, and where it lies."""
@@ -175,9 +185,8 @@ def source(path: str) -> Iterator[Page]:
             yield Page(descriptor, "a memfd")
         return
     wanted = ("tmpfs",) if path == "splice_tmpfs" else pages.DISK_FILE_SYSTEMS
-    mounts = pages.writable_mounts(wanted)
-    if not mounts:
-        pytest.skip(f"no writable file system of type {', '.join(wanted)} is mounted")
-    directory, file_system = mounts[0]
+    directory = pages.writable_directory(*wanted)
+    if directory is None:
+        raise NoSource(f"no writable file system of type {', '.join(wanted)} is mounted")
     with pages.scratch_file(directory, OLD) as descriptor:
-        yield Page(descriptor, f"a file on {file_system} ({directory})")
+        yield Page(descriptor, f"a file on {directory}")

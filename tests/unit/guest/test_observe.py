@@ -34,7 +34,7 @@ def _record(at: float, kind: str, seq: int, **fields: object) -> Record:
     return Record(at, data, json.dumps(data))
 
 
-def _hello(seq: int = 0, **fields: object) -> Record:
+def _hello(**fields: object) -> Record:
     known: dict[str, object] = {
         "release": _RELEASE,
         "version": "#1 SMP",
@@ -45,7 +45,7 @@ def _hello(seq: int = 0, **fields: object) -> Record:
         "af_alg_error": "",
         "taint": 0,
     }
-    return _record(8.0, "hello", seq, **{**known, **fields})
+    return _record(8.0, "hello", 0, **{**known, **fields})
 
 
 def _outcome(at: float, seq: int, test: str, outcome: str, message: str = "") -> Record:
@@ -95,7 +95,7 @@ class _Script:
 
 @pytest.fixture(autouse=True)
 def _fixed_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.secrets, "token_hex", lambda size: "00" * size)
+    monkeypatch.setattr("secrets.token_hex", lambda size: "00" * size)
 
 
 def _observe(

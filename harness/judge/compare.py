@@ -106,7 +106,7 @@ def _no_af_alg(kernel: KernelResult) -> bool:
 
 def _compare_facts(baseline: KernelResult, candidate: KernelResult) -> Iterator[Change]:
     before, after = baseline.facts.named(), candidate.facts.named()
-    for name in sorted(before | after):
+    for name in before | after:
         change = _compare_fact(name, before.get(name), after.get(name), baseline, candidate)
         if change is not None:
             yield change

@@ -119,11 +119,11 @@ def _judge_status(kernel: KernelResult) -> Iterator[_Finding]:
     check = _status_check(kernel)
     finished = sum(test.outcome is not Outcome.MISSING for test in kernel.tests)
     of = f"{finished} of {len(kernel.plan)} tests had finished"
-    where = f" in {_fatal_test(kernel)}" if _fatal_test(kernel) else ""
-    if kernel.status is Status.CRASHED:
-        yield _Finding(check, reason=f"crashed{where}: {crash_title(kernel)}")
-    elif kernel.status is Status.HUNG:
-        yield _Finding(check, reason=f"hung{where}: {kernel.status_reason}")
+    fatal = _fatal_test(kernel)
+    if kernel.status in {Status.CRASHED, Status.HUNG}:
+        why = crash_title(kernel) if kernel.status is Status.CRASHED else kernel.status_reason
+        where = f" in {fatal}" if fatal and fatal not in why else ""
+        yield _Finding(check, reason=f"{kernel.status}{where}: {why}")
     elif kernel.status is Status.INTERRUPTED:
         yield _Finding(check, reason=f"interrupted, {of}: {kernel.status_reason}")
     else:
@@ -172,7 +172,7 @@ def _judge_console(kernel: KernelResult, expectations: Expectations) -> Iterator
     groups: dict[tuple[str, str, str], list[ConsoleEvent]] = {}
     for event in kernel.console_events:
         groups.setdefault((event.kind, event.title, event.test), []).append(event)
-    crashed = kernel.status is Status.CRASHED
+    fatal = _fatal_test(kernel) if kernel.status is Status.CRASHED else None
     for (kind, title, test), events in groups.items():
         times = f" ({len(events)} times)" if len(events) > 1 else ""
         if not test:
@@ -191,8 +191,8 @@ def _judge_console(kernel: KernelResult, expectations: Expectations) -> Iterator
         )
         if tolerated:
             yield _Finding(check, note=f"tolerated: {kind} in {test}: {title}{_because(rule)}")
-        elif crashed and title == crash_title(kernel):
-            yield _Finding(check)  # already said
+        elif test == fatal and (kind == "panic" or title == crash_title(kernel)):
+            yield _Finding(check)  # the sentence on the status says it
         else:
             yield _Finding(check, reason=f"{kind} in {test}: {title}{times}")
 
@@ -255,7 +255,7 @@ def _expected_test(test: TestResult, rule: Expectation) -> _Finding:
 
 def _judge_facts(kernel: KernelResult, expectations: Expectations) -> Iterator[_Finding]:
     unreachable: list[str] = []
-    for name, fact in sorted(kernel.facts.named().items()):
+    for name, fact in kernel.facts.named().items():
         rule = expectations.of_fact(name, kernel.release)
         if rule is None:
             continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from harness.errors import ExitCode
-from harness.judge.exit_code import NOTHING_KNOWN, losses
+from harness.judge.exit_code import NOTHING_KNOWN, compared_candidate, losses
 from harness.judge.states import told_state
 from harness.judge.verdict import gained_taint, missing_tests
 from harness.model import (
@@ -23,6 +23,11 @@ from harness.model import (
 )
 
 NOT_KNOWN = "-"
+#: Sections of the table.
+ZERO_COPY = "zero-copy path"
+FACTS = "other facts"
+TESTS = "tests: pass/fail/skip"
+CONSOLE = "console reports"
 _FAILURES = (Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
 
 #: What matters most stands first.
@@ -38,7 +43,7 @@ _CLASS_ORDER = (
 
 _EXIT_SENTENCES = {
     ExitCode.OK: "every candidate is as expected, and everything planned ran",
-    ExitCode.REGRESSION: "a candidate is not as expected",
+    ExitCode.REGRESSION: "a candidate is not as expected, or lost what the baseline had",
     ExitCode.USAGE: "an input is bad, or no test was selected",
     ExitCode.INFRASTRUCTURE: "a kernel could not be run, so nothing is known of it",
     ExitCode.INTERRUPTED: "interrupted; what had finished is stored",
@@ -69,6 +74,13 @@ class Row:
     label: str
     cells: tuple[Cell, ...]
     section: str = ""
+
+    @property
+    def title(self) -> str:
+        """The label where there is no section heading above it."""
+        if self.section == TESTS:
+            return f"{self.label} tests (pass/fail/skip)"
+        return f"console: {self.label}" if self.section == CONSOLE else self.label
 
 
 @dataclass(frozen=True)
@@ -103,28 +115,40 @@ def exit_sentence(result: RunResult) -> str:
     return f"exit code {int(code)}: {_EXIT_SENTENCES[code]}"
 
 
-def verdict_cell(kernel: KernelResult) -> Cell:
-    """``ok``, ``NOT OK``, or ``unknown`` if the kernel was never put to the test."""
+def verdict_cell(kernel: KernelResult, result: RunResult) -> Cell:
+    """``ok``, ``NOT OK``, or ``unknown`` if the kernel was never put to the test.
+
+    ``lost 3``: as expected in itself, but the run fails for what it lost against the baseline.
+    """
     if kernel.status in NOTHING_KNOWN or kernel.status is Status.INTERRUPTED:
         return Cell("unknown", Mood.DOUBTFUL)
     if kernel.role is Role.BASELINE:
         return Cell("ok" if kernel.verdict.ok else "not ok", Mood.PLAIN)
-    if kernel.verdict.ok:
-        return Cell("ok", Mood.GOOD)
-    return Cell("NOT OK", Mood.BAD)
+    if not kernel.verdict.ok:
+        return Cell("NOT OK", Mood.BAD)
+    lost = sum(
+        len(losses(comparison, result.kernels))
+        for comparison in result.comparisons
+        if compared_candidate(comparison, result.kernels) is kernel
+    )
+    return Cell(f"lost {lost}", Mood.BAD) if lost else Cell("ok", Mood.GOOD)
 
 
-def rows(kernels: Sequence[KernelResult]) -> list[Row]:
+def rows(result: RunResult) -> list[Row]:
     """All rows of the table of kernels, in reading order; every path that was probed has one."""
+    kernels = result.kernels
+    names = [name_of(kernel) for kernel in kernels]
+    ambiguous = len(set(names)) < len(names)
     return [
+        *([_row("spec", kernels, lambda kernel: Cell(kernel.spec))] if ambiguous else []),
         _row("role", kernels, lambda kernel: Cell(kernel.role)),
         _row("status", kernels, _status),
         *_fact_rows(kernels),
         *_test_rows(kernels),
         _row("taint", kernels, _taint),
         *_event_rows(kernels),
-        _row("boot + suite", kernels, _seconds),
-        _row("verdict", kernels, verdict_cell),
+        _row("boot+suite", kernels, _seconds),
+        _row("verdict", kernels, lambda kernel: verdict_cell(kernel, result)),
     ]
 
 
@@ -160,12 +184,12 @@ def _fact_rows(kernels: Sequence[KernelResult]) -> list[Row]:
     def fact_row(name: str, label: str, section: str) -> Row:
         return _row(label, kernels, lambda kernel: fact_cell(kernel, name), section)
 
-    paths = sorted({path for kernel in kernels for path in kernel.facts.zero_copy})
-    others = sorted({name for kernel in kernels for name in kernel.facts.other})
-    found = [fact_row(f"zero_copy.{path}", path, "zero-copy path") for path in paths]
-    found.append(fact_row("page_cache_write", "page_cache_write", "other facts"))
-    found += [fact_row(name, name, "other facts") for name in others]
-    found.append(_row("af_alg_restrict", kernels, _restrict, "other facts"))
+    paths = dict.fromkeys(path for kernel in kernels for path in kernel.facts.zero_copy)
+    others = dict.fromkeys(name for kernel in kernels for name in kernel.facts.other)
+    found = [fact_row(f"zero_copy.{path}", path, ZERO_COPY) for path in paths]
+    found.append(fact_row("page_cache_write", "page_cache_write", FACTS))
+    found += [fact_row(name, name, FACTS) for name in others]
+    found.append(_row("af_alg_restrict", kernels, _restrict, FACTS))
     return found
 
 
@@ -187,10 +211,9 @@ def _test_rows(kernels: Sequence[KernelResult]) -> list[Row]:
             suite_of(test) for kernel in kernels for test in (*kernel.plan, *_ids(kernel))
         )
     )
-    section = "tests: passed/failed/skipped"
-    found = [_row(suite, kernels, _counter(suite), section) for suite in suites]
+    found = [_row(suite, kernels, _counter(suite), TESTS) for suite in suites]
     if any(missing_tests(kernel) for kernel in kernels):
-        found.append(_row("never reported", kernels, _missing, section))
+        found.append(_row("never reported", kernels, _missing, TESTS))
     return found
 
 
@@ -237,14 +260,25 @@ def _event_rows(kernels: Sequence[KernelResult]) -> list[Row]:
 
         return count
 
-    return [_row(kind, kernels, counter(kind), "console reports") for kind in kinds]
+    return [_row(kind, kernels, counter(kind), CONSOLE) for kind in kinds]
 
 
 def _seconds(kernel: KernelResult) -> Cell:
     if kernel.boot_seconds is None:
         return Cell(NOT_KNOWN)
     suite = f"{kernel.suite_seconds:.1f}" if kernel.suite_seconds is not None else NOT_KNOWN
-    return Cell(f"{kernel.boot_seconds:.1f} + {suite} s")
+    return Cell(f"{kernel.boot_seconds:.1f}+{suite} s")
+
+
+def not_compared(comparison: Comparison, kernels: Sequence[KernelResult]) -> str:
+    """Why there is no comparison: ``7.3.4 boot failed``; "" if there is one."""
+    baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
+    sides = (baseline, compared_candidate(comparison, kernels))
+    return ", ".join(
+        f"{name_of(side)} {side.status.replace('_', ' ')}"
+        for side in sides
+        if side is not None and side.status in NOTHING_KNOWN
+    )
 
 
 def change_groups(comparison: Comparison, kernels: Sequence[KernelResult]) -> list[ChangeGroup]:

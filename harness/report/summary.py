@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.judge.verdict import listed
 from harness.model import Comparison, KernelResult, Outcome, Role, RunResult, Status
 from harness.report.overview import (
+    ZERO_COPY,
     Mood,
     Row,
     change_groups,
     common_skips,
     exit_sentence,
     name_of,
+    not_compared,
     notes,
     rows,
     verdict_cell,
@@ -35,16 +38,17 @@ def summary_lines(result: RunResult) -> Iterator[str]:
     yield f"# AF_ALG: {exit_sentence(result)}"
     yield ""
     for kernel in result.kernels:
-        yield from _verdict(kernel)
+        yield from _verdict(kernel, result)
     yield ""
-    yield f"`{clean(result.command)}`, started {result.started}, seed {result.seed}, accelerator "
+    yield f"{_code(result.command)}, started {result.started}, seed {result.seed}."
     host = result.host
-    yield f"{host.accel or 'none'} ({_text(host.accel_reason)}), QEMU {host.qemu}, vng {host.vng}"
-    table = rows(result.kernels)
-    facts = [row for row in table if row.section == "zero-copy path"]
+    reason = f" ({_text(host.accel_reason)})" if host.accel_reason else ""
+    yield f"Accelerator {host.accel or 'none'}{reason}, QEMU {host.qemu}, vng {host.vng}."
+    table = rows(result)
+    facts = [row for row in table if row.section == ZERO_COPY]
     if facts:
         yield from _table("Zero copy", "path", facts, result.kernels)
-    others = [row for row in table if row.section != "zero-copy path"]
+    others = [row for row in table if row.section != ZERO_COPY]
     yield from _table("Kernels", "", others, result.kernels)
     for comparison in result.comparisons:
         yield from _changes(comparison, result)
@@ -54,15 +58,20 @@ def summary_lines(result: RunResult) -> Iterator[str]:
 
 def _text(text: str) -> str:
     """Plain text inside Markdown: one line, nothing of it taken for markup."""
-    escaped = clean(text).replace("\\", "\\\\")
-    for character in "|*_<>`[]#":
-        escaped = escaped.replace(character, "\\" + character)
-    return escaped
+    # An underscore between letters is none; escaping it would only spoil the source.
+    return re.sub(r"[\\|*<`\[\]]|\b_(?!\w)|(?<!\w)_", r"\\\g<0>", clean(text))
 
 
-def _verdict(kernel: KernelResult) -> Iterator[str]:
+def _code(text: str) -> str:
+    """A name or command, verbatim."""
+    verbatim = clean(text).replace("|", "\\|")
+    fence = "``" if "`" in verbatim else "`"
+    return f"{fence}{verbatim}{fence}"
+
+
+def _verdict(kernel: KernelResult, result: RunResult) -> Iterator[str]:
     role = " (baseline, does not count)" if kernel.role is Role.BASELINE else ""
-    yield f"- **{verdict_cell(kernel).text}** {_text(name_of(kernel))}{role}"
+    yield f"- **{verdict_cell(kernel, result).text}** {_text(name_of(kernel))}{role}"
     if kernel.role is Role.BASELINE and kernel.status is Status.COMPLETED:
         return
     for reason in kernel.verdict.reasons:
@@ -78,17 +87,20 @@ def _table(
     yield f"| {corner} | " + " | ".join(_text(name_of(kernel)) for kernel in kernels) + " |"
     yield "|---|" + "---|" * len(kernels)
     for row in found:
-        section = row.section.partition(":")[2].strip()
-        label = _text(row.label) + (f" ({section})" if section else "")
         cells = (_MARKS.get(cell.mood, "{}").format(_text(cell.text)) for cell in row.cells)
-        yield f"| {label} | " + " | ".join(cells) + " |"
+        yield f"| {_text(row.title)} | " + " | ".join(cells) + " |"
 
 
 def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
     yield ""
-    yield f"## Changes from {_text(comparison.baseline)} to {_text(comparison.candidate)}"
+    names = (comparison.baseline or "?", comparison.candidate or comparison.candidate_spec)
+    yield f"## Changes from {_text(names[0])} to {_text(names[1])}"
     yield ""
     groups = change_groups(comparison, result.kernels)
+    obstacle = not_compared(comparison, result.kernels)
+    if obstacle:
+        yield f"Not compared: {_text(obstacle)}."
+        return
     if not groups:
         yield "None in what both observed."
         return
@@ -97,8 +109,8 @@ def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
     for group in groups:
         cls = f"**{group.cls}**" if group.loss else str(group.cls)
         for name in group.ids:
-            cells = (name, group.baseline, group.candidate, group.explanation)
-            yield f"| {cls.replace('_', ' ')} | " + " | ".join(map(_text, cells)) + " |"
+            cells = map(_text, (group.baseline, group.candidate, group.explanation))
+            yield f"| {cls.replace('_', ' ')} | {_code(name)} | " + " | ".join(cells) + " |"
 
 
 def _kernel(kernel: KernelResult) -> Iterator[str]:
@@ -116,19 +128,19 @@ def _kernel(kernel: KernelResult) -> Iterator[str]:
     yield from sections
     if kernel.reproduce:
         yield ""
-        yield f"Again: `{clean(kernel.reproduce)}`"
+        yield f"Again: {_code(kernel.reproduce)}"
 
 
 def _failures(kernel: KernelResult) -> Iterator[str]:
     for test in kernel.tests:
         if test.outcome in _FAILURES:
-            yield f"- **{test.outcome}** {_text(test.id)}: {_text(test.message)}"
+            yield f"- **{test.outcome}** {_code(test.id)}: {_text(test.message)}"
             yield from _fenced(test.details.splitlines())
 
 
 def _events(kernel: KernelResult) -> Iterator[str]:
     for event in kernel.console_events:
-        where = f"in {_text(event.test)}" if event.test else "before the first test"
+        where = f"in {_code(event.test)}" if event.test else "before the first test"
         yield f"- console, {event.seconds:.1f} s, {where}: {event.kind}: {_text(event.title)}"
         yield from _fenced(event.lines)
 
@@ -146,4 +158,4 @@ def _fenced(lines: Sequence[str]) -> Iterator[str]:
 
 def _skips(kernel: KernelResult) -> Iterator[str]:
     for reason, tests in common_skips(kernel):
-        yield f"- skipped ({len(tests)}): {_text(reason)}: {_text(listed(tests))}"
+        yield f"- skipped ({len(tests)}): {_text(reason)}: {_code(listed(tests))}"

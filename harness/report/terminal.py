@@ -18,13 +18,16 @@ from harness.report.overview import (
     change_groups,
     exit_sentence,
     name_of,
+    not_compared,
     notes,
     rows,
 )
 
 _STYLES = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.BAD: "bold red", Mood.DOUBTFUL: "yellow"}
 _IDS_SHOWN = 16  # of one group of changes; summary.md has them all
+_REASONS_SHOWN = 12
 _BASELINE_REASONS = 1
+_COLUMN = 12  # characters of a kernel's column if there are four
 
 #: C0 and C1 controls: a test's message must not drive the terminal.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -43,6 +46,7 @@ def print_verdict(result: RunResult, console: Console, run_dir: Path | None) -> 
         _print_reasons(kernel, console)
     for kernel in result.kernels:
         _print_notes(kernel, console)
+    console.print()
     if run_dir is not None:
         _line(console, f"run directory: {run_dir}")
     style = "bold green" if result.exit_code == 0 else "bold red"
@@ -70,20 +74,22 @@ def _line(console: Console, text: str, indent: int = 0, style: str = "") -> None
 
 
 def _heading(kernel: KernelResult) -> Text:
-    # Broken where people read it apart, so that four kernels fit in 80 columns.
-    name = clean(name_of(kernel))
-    if not kernel.release:
-        name = name.replace(":", ":\n", 1)
-    return Text(re.sub(r"(?<=.)([+]|-(?=[a-z]))", r"\n\1", name, count=1), style="bold")
+    """The kernel's name, broken where people read it apart: four kernels fit in 80 columns."""
+    lines = [""]
+    for part in re.split(r"(?=[+/-])|(?<=:)", clean(name_of(kernel))):
+        if lines[-1] and (part[:1] == "+" or len(lines[-1] + part) > _COLUMN):
+            lines.append("")
+        lines[-1] += part
+    return Text("\n".join(lines), style="bold")
 
 
 def _table(result: RunResult) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), show_edge=False)
     table.add_column("kernel", no_wrap=True)
     for kernel in result.kernels:
         table.add_column(_heading(kernel), overflow="fold")
     section = ""
-    for row in rows(result.kernels):
+    for row in rows(result):
         if row.section != section:
             section = row.section
             if section:
@@ -98,6 +104,10 @@ def _print_changes(comparison: Comparison, result: RunResult, console: Console) 
     names = f"{comparison.baseline or '(unknown)'} to {comparison.candidate or '(unknown)'}"
     groups = change_groups(comparison, result.kernels)
     console.print()
+    obstacle = not_compared(comparison, result.kernels)
+    if obstacle:
+        _line(console, f"not compared: {obstacle}")
+        return
     if not groups:
         _line(console, f"no changes from {names} {_caveat(comparison, result)}".rstrip())
         return
@@ -132,13 +142,14 @@ def _print_reasons(kernel: KernelResult, console: Console) -> None:
         title = f"{name_of(kernel)}, the baseline, is not as expected (does not count):"
         reasons = reasons[:_BASELINE_REASONS]
     else:
+        reasons = reasons[:_REASONS_SHOWN]
         title = f"{name_of(kernel)} is not ok:"
     _line(console, title, style="" if baseline else "bold red")
     for reason in reasons:
         _line(console, f"- {reason}", indent=2)
     hidden = len(kernel.verdict.reasons) - len(reasons)
     if hidden:
-        _line(console, f"- and {hidden} more reasons", indent=2)
+        _line(console, f"- and {hidden} more (summary.md has all)", indent=2)
     if not baseline and kernel.reproduce:
         _line(console, f"again: {kernel.reproduce}", indent=2)
 

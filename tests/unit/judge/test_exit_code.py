@@ -1,0 +1,94 @@
+"""The exit code, and what it counts as a loss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.judge.exit_code import exit_code, losses
+from harness.judge.expectations import load_expectations
+from harness.model import Facts, KernelResult, Role, Status
+from tests.unit import samples
+
+
+def code(*kernels: KernelResult) -> int:
+    return samples.run(*kernels).exit_code
+
+
+def interrupted() -> KernelResult:
+    return replace(samples.new(), status=Status.INTERRUPTED)
+
+
+@pytest.mark.parametrize(
+    ("kernels", "expected"),
+    [
+        ((samples.old(), samples.new()), 0),
+        ((samples.new(),), 0),
+        ((samples.new(), samples.old()), 0),  # a baseline may be as bad as it likes
+        ((samples.old(), samples.regressed()), 1),
+        ((samples.crashed(),), 1),
+        ((samples.hung(),), 1),
+        ((samples.all_skipped(),), 1),
+        ((samples.unavailable(),), 3),
+        ((samples.boot_failed(),), 3),
+        ((samples.unavailable(2),), 2),
+        ((samples.old(), samples.new(), samples.unavailable()), 3),
+        ((samples.old(), samples.new(), samples.unavailable(), samples.unavailable(2)), 2),
+        ((samples.old(), samples.regressed(), samples.unavailable()), 1),
+        ((samples.old(), samples.regressed(), interrupted()), 130),
+        ((samples.old(),), 3),  # no candidate
+        ((), 3),
+    ],
+)
+def test_precedence(kernels: tuple[KernelResult, ...], expected: int) -> None:
+    assert code(*kernels) == expected
+
+
+def test_baseline_that_could_not_be_run() -> None:
+    assert code(replace(samples.boot_failed(), role=Role.BASELINE), samples.new()) == 3
+
+
+def test_baseline_that_crashed_does_not_count() -> None:
+    assert code(replace(samples.crashed(), role=Role.BASELINE), samples.new()) == 0
+
+
+def test_selection_that_matches_nothing() -> None:
+    nothing = replace(samples.new(), plan=(), tests=(), facts=Facts())
+    assert code(nothing) == 2
+    assert code(replace(nothing, role=Role.BASELINE), nothing) == 2
+    # The baseline had tests: they vanished.
+    assert code(samples.old(), nothing) == 1
+    assert code(replace(nothing, collection_errors=("x.py: ImportError",))) == 1
+
+
+def test_loss_until_explained() -> None:
+    reason = "bind hash 'sha256': ENOENT"
+    lost = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, reason))
+    assert code(samples.old(), lost) == 1
+    explained = replace(lost, config=lost.config | {"CONFIG_CRYPTO_SHA256": "n"})
+    assert code(samples.old(), explained) == 0
+
+
+def test_explicit_expectation_allows_a_change() -> None:
+    baseline = replace(samples.new(), role=Role.BASELINE)
+    rules = load_expectations(
+        None,
+        ["zero_copy.*=present", f"{samples.SHA256_TEST}=failed", "console.*=any", "taint.*=any"],
+    )
+    run = samples.run(baseline, samples.regressed(), expectations=rules)
+    assert run.comparisons[0].changes
+    assert losses(run.comparisons[0], run.kernels) == ()
+    assert exit_code(run.kernels, run.comparisons) == 0
+
+
+def test_two_kernels_of_one_release() -> None:
+    """The comparison of one build is not judged by the expectations of the other."""
+    baseline = replace(samples.new(), role=Role.BASELINE, spec="git:.@v7.3")
+    bad = samples.with_test(
+        replace(samples.new(), spec="git:.@bad"), samples.skipped(samples.SHA256_TEST, "no")
+    )
+    good = replace(samples.new(), spec="git:.@good")
+    run = samples.run(baseline, bad, good)
+    assert [len(losses(one, run.kernels)) for one in run.comparisons] == [1, 0]
+    assert run.exit_code == 1

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from junit_xml import TestCase, TestSuite, to_xml_report_string
 
@@ -13,6 +17,8 @@ from harness.judge.verdict import missing_tests
 from harness.model import Check, KernelResult, Outcome, Role, RunResult, Status, TestResult
 from harness.report.overview import name_of
 
+T = TypeVar("T")
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ERRORS = (Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.MISSING)
 
 
@@ -22,8 +28,28 @@ def write_junit(result: RunResult, path: Path) -> None:
     A reader of this file alone sees red exactly when a candidate fails the run, or a
     kernel could not be run: a baseline's failures are shown as skipped, with their text.
     """
+    result = _legal(result)
     suites = [_suite(kernel, result) for kernel in result.kernels]
     path.write_text(to_xml_report_string(suites, encoding="utf-8"), encoding="utf-8")
+
+
+def _legal(value: T) -> T:
+    """``value`` with every character that XML 1.0 cannot hold replaced, however deep.
+
+    junit-xml drops control characters, but not a lone surrogate (from undecodable bytes).
+    """
+    legal: Any = value
+    if isinstance(value, str) and not isinstance(value, Enum):
+        legal = _ILLEGAL.sub("?", value)
+    elif isinstance(value, tuple):
+        legal = tuple(map(_legal, value))
+    elif isinstance(value, dict):
+        legal = {_legal(name): _legal(item) for name, item in value.items()}
+    elif is_dataclass(value) and not isinstance(value, type):
+        legal = replace(
+            value, **{one.name: _legal(getattr(value, one.name)) for one in fields(value)}
+        )
+    return cast(T, legal)
 
 
 def _suite(kernel: KernelResult, result: RunResult) -> TestSuite:

@@ -1,0 +1,142 @@
+"""junit.xml as its readers see it: red exactly when the run fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from harness.judge.expectations import load_expectations
+from harness.model import Role, RunResult
+from harness.report.junit import write_junit
+from tests.unit import samples
+
+
+def suites(result: RunResult, tmp_path: Path) -> list[TestSuite]:
+    path = tmp_path / "junit.xml"
+    write_junit(result, path)
+    return list(JUnitXml.fromfile(str(path)))
+
+
+def case(suite: TestSuite, name: str, classname: str = "") -> TestCase:
+    found = [
+        one for one in suite if one.name == name and (not classname or one.classname == classname)
+    ]
+    assert len(found) == 1, (name, [one.name for one in suite])
+    return found[0]
+
+
+def is_red(suite: TestSuite) -> bool:
+    counted = bool(suite.failures or suite.errors)
+    listed = any(isinstance(kind, Failure | Error) for one in suite for kind in one.result)
+    assert counted == listed
+    return listed
+
+
+RUNS = {
+    "main job": samples.main_job(),
+    "regressed": samples.run(samples.old(), samples.regressed()),
+    "crashed": samples.run(samples.crashed()),
+    "hung": samples.run(samples.hung()),
+    "unavailable": samples.run(samples.unavailable()),
+    "boot failed": samples.run(samples.boot_failed()),
+    "all skipped": samples.run(samples.all_skipped()),
+    "no AF_ALG": samples.run(samples.no_af_alg()),
+    "tests missing": samples.run(replace(samples.new(), tests=samples.results()[:5])),
+    "nothing planned": samples.run(replace(samples.new(), plan=(), tests=())),
+    "collection error": samples.run(replace(samples.new(), collection_errors=("x.py: boom",))),
+    "taint unknown": samples.run(replace(samples.new(), taint=None)),
+    "lost, each side content": samples.run(
+        samples.old(),
+        samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, "not today")),
+    ),
+    "baseline did not boot": samples.run(
+        replace(samples.boot_failed(), role=Role.BASELINE), samples.new()
+    ),
+    "baseline crashed": samples.run(replace(samples.crashed(), role=Role.BASELINE), samples.new()),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_red_exactly_when_the_run_fails(name: str, tmp_path: Path) -> None:
+    red = [is_red(suite) for suite in suites(RUNS[name], tmp_path)]
+    assert any(red) == (RUNS[name].exit_code != 0)
+
+
+def test_one_suite_per_kernel(tmp_path: Path) -> None:
+    baseline, candidate = suites(samples.main_job(), tmp_path)
+    assert (baseline.name, candidate.name) == (samples.OLD, samples.NEW)
+    found = {one.name: one.value for one in candidate.properties()}
+    assert found["zero_copy.skcipher.splice_file"] == "absent"
+    assert found["page_cache_write"] == "absent"
+    assert found["release"] == samples.NEW
+    assert found["accel"] == "tcg"
+    assert found["taint"] == "0"
+    assert found["status"] == "completed"
+    names = {one.name for one in candidate}
+    assert {test.partition("::")[2] for test in samples.PLAN} <= names
+
+
+def test_failure_tells_expected_and_seen(tmp_path: Path) -> None:
+    _, suite = suites(RUNS["regressed"], tmp_path)
+    test = case(suite, "test_sha256", "functional.test_hash")
+    (failure,) = test.result
+    assert isinstance(failure, Failure)
+    assert failure.message == "expected e3b0c442, saw 00000000"
+    assert "test_hash.py:31" in (failure.text or "")
+    assert "afalg-harness run debian:7.4.0-rc1-amd64" in (test.system_out or "")
+    fact = case(suite, "zero_copy.skcipher.splice_file", "expectations")
+    assert fact.result[0].message == (
+        "zero_copy.skcipher.splice_file: expected absent, saw present"
+    )
+
+
+def test_outcomes_keep_their_kind(tmp_path: Path) -> None:
+    (suite,) = suites(RUNS["crashed"], tmp_path)
+    fatal = case(suite, "test_skcipher[splice_file]")
+    assert isinstance(fatal.result[0], Error)
+    assert fatal.result[0].type == "crashed"
+    missing = case(suite, "test_skcipher[sendfile]")
+    assert isinstance(missing.result[0], Error)
+    assert missing.result[0].type == "missing"
+    status = case(suite, "status", "expectations")
+    assert "crashed: Kernel panic" in status.result[0].message
+
+
+def test_skip_has_its_reason(tmp_path: Path) -> None:
+    _, suite = suites(samples.main_job(), tmp_path)
+    (skip,) = case(suite, "test_stdrng").result
+    assert isinstance(skip, Skipped)
+    assert skip.message == "bind rng 'stdrng': ENOENT"
+
+
+def test_baseline_is_shown_but_not_red(tmp_path: Path) -> None:
+    suite, _ = suites(samples.main_job(), tmp_path)
+    (skip,) = case(suite, "zero_copy.skcipher.splice_file", "expectations").result
+    assert isinstance(skip, Skipped)
+    assert "expected absent, saw present" in skip.message
+
+
+def test_known_issue_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    file = tmp_path / "known.toml"
+    file.write_text(
+        f'[[expect]]\nname = "{samples.SHA256_TEST}"\nvalue = "failed"\nreason = "bug 7"\n'
+    )
+    kernel = samples.with_test(samples.new(), samples.failed(samples.SHA256_TEST, "bad"))
+    result = samples.run(kernel, expectations=load_expectations(file, []))
+    assert result.exit_code == 0
+    (suite,) = suites(result, tmp_path)
+    (skip,) = case(suite, "test_sha256").result
+    assert isinstance(skip, Skipped)
+    assert skip.message == "known, failed: bug 7"
+
+
+def test_any_text_makes_valid_xml(tmp_path: Path) -> None:
+    odd = samples.failed(samples.SHA256_TEST, "\x00\x1b[31m ]]> <&> \udcff \uffff é\r\n")
+    (suite,) = suites(samples.run(samples.with_test(samples.new(), odd)), tmp_path)
+    message = case(suite, "test_sha256").result[0].message
+    assert "]]> <&>" in message
+    assert "é" in message
+    assert not set(message) & {"\x00", "\x1b"}

@@ -1,0 +1,130 @@
+"""The terminal's table: what a person must be able to read off it."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.model import RunResult
+from harness.report.terminal import print_verdict
+from tests.unit import samples
+
+FOUR = samples.run(samples.old(), samples.new(), samples.crashed(), samples.unavailable())
+
+
+def printed(result: RunResult, width: int = 80, terminal: bool = False) -> str:
+    file = io.StringIO()
+    console = Console(
+        file=file,
+        width=width,
+        force_terminal=terminal,
+        color_system="standard" if terminal else None,
+    )
+    print_verdict(result, console, Path("runs/x"))
+    return file.getvalue()
+
+
+def row(text: str, label: str) -> list[str]:
+    (line,) = [line for line in text.splitlines() if line.strip().startswith(f"{label} ")]
+    return re.split(r"\s{2,}", line.strip())[1:]
+
+
+def test_main_job() -> None:
+    text = printed(samples.main_job())
+    for path in samples.PATHS:
+        assert row(text, path) == ["present", "absent"]
+    assert row(text, "page_cache_write") == ["present", "absent"]
+    assert row(text, "af_alg_restrict") == ["none", "1"]
+    assert row(text, "functional") == ["6/0/0", "4/0/2"]
+    assert row(text, "verdict") == ["not ok", "ok"]
+    assert row(text, "status") == ["completed", "completed"]
+    assert "accelerator: tcg (KVM stops" in text
+    assert "fixed: present -> absent: input is copied" in text
+    assert "run directory: runs/x" in text
+    assert "exit code 0: every candidate is as expected" in text
+    assert "linux-modules-7.3.4+deb13-amd64 7.3.4-1: outside the signed index" in text
+
+
+def test_every_failure_is_its_own_word() -> None:
+    text = printed(FOUR)
+    assert row(text, "status") == ["completed", "completed", "crashed", "unavailable"]
+    assert row(text, "verdict") == ["not ok", "ok", "NOT OK", "unknown"]
+    assert row(text, "skcipher.splice_file") == ["present", "absent", "-", "-"]
+    assert row(text, "never reported") == ["0", "0", "12", "-"]
+    assert f"crashed in {samples.path_test(samples.PATHS[0])}: {samples.KASAN}" in text
+    assert "not compared: debian:6.19.6+deb13-amd64 unavailable" in text
+
+
+def test_loss_shows_in_the_verdict() -> None:
+    lost = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, "not today"))
+    text = printed(samples.run(samples.old(), lost))
+    assert row(text, "verdict") == ["not ok", "lost 1"]
+    assert "newly unavailable, unexplained: passed -> skipped" in text
+
+
+def test_table_of_four_fits_80_columns() -> None:
+    amd64 = [replace(samples.new(), release=f"6.12.{n}+deb13-cloud-amd64") for n in (85, 94, 96)]
+    for terminal in (False, True):
+        text = printed(samples.run(samples.old(), *amd64), terminal=terminal)
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+        table = plain.splitlines()[: plain.splitlines().index("")]
+        assert max(map(len, table)) <= 80
+        assert row(plain, "skcipher.splice_file") == ["present", *["absent"] * 3]
+        # The names are not broken amid a word.
+        assert "-cloud-amd64" in plain
+
+
+def test_no_control_characters_off_a_terminal() -> None:
+    odd = samples.failed(samples.SHA256_TEST, "\x1b[2J\x07 [bold]x[/bold] \x9b31m\r\nsecond")
+    result = samples.run(samples.old(), samples.with_test(samples.new(), odd))
+    text = printed(result)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+    assert "[bold]x[/bold]" in text
+    # On a terminal only colours of our own.
+    assert set(re.findall(r"\x1b[^m]*m?", printed(result, terminal=True))) <= {
+        f"\x1b[{code}m" for code in ("0", "1", "2", "31", "32", "33", "1;31", "1;32")
+    }
+
+
+def test_off_a_terminal_every_item_is_one_line() -> None:
+    text = printed(FOUR, width=40)
+    assert any(
+        line.strip().startswith("- crashed in") and line.endswith("[af_alg]")
+        for line in text.splitlines()
+    )
+
+
+def test_colour_on_a_terminal() -> None:
+    text = printed(samples.run(samples.regressed()), terminal=True)
+    assert "\x1b[1;31mpresent\x1b[0m" in text
+    assert "\x1b[1;31mNOT OK\x1b[0m" in text
+    assert "\x1b[32mabsent\x1b[0m" in text  # page_cache_write
+
+
+def test_long_lists_are_cut_but_losses_are_not() -> None:
+    plan = tuple(f"functional/test_many.py::test_{number:02}" for number in range(40))
+    baseline = replace(samples.old(), plan=plan, tests=samples.results(plan))
+    lost = tuple(samples.skipped(test, "no reason known") for test in plan[:30])
+    candidate = replace(samples.new(), plan=plan, tests=(*lost, *samples.results(plan[30:])))
+    text = printed(samples.run(baseline, candidate))
+    assert all(test in text for test in plan[:30])
+    many_new = replace(samples.new(), plan=plan, tests=samples.results(plan))
+    text = printed(samples.run(replace(baseline, plan=(), tests=()), many_new))
+    assert "and 24 more" in text
+
+
+def test_kernels_of_one_release_are_told_apart() -> None:
+    two = [replace(samples.new(), spec=f"git:.@{name}") for name in ("aa", "bb")]
+    text = printed(samples.run(samples.old(), *two), width=120)
+    assert row(text, "spec") == [f"debian:{samples.OLD}", "git:.@aa", "git:.@bb"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_any_encoding(encoding: str) -> None:
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    print_verdict(samples.main_job(), Console(file=file, width=80), None)

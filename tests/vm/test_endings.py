@@ -32,7 +32,8 @@ def test_after(): pass
 """
 _STUCK = """
 import signal, socket
-def _wait(): socket.socketpair()[0].recv(1)
+ours, theirs = socket.socketpair()
+def _wait(): ours.recv(1)
 def test_before(): pass
 def test_overruns(): _wait()
 def test_between(): pass

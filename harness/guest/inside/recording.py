@@ -1,7 +1,7 @@
 """The pytest plugin in the guest: streams plan, outcomes and facts to the host as they arise.
 
-Tests get two fixtures from it, ``record_fact`` and ``known_answers``. A test that exceeds its time limit is
-interrupted and reported as ``timeout``; the suite goes on.
+Tests get two fixtures from it, ``record_fact`` and ``known_answers``. A test that exceeds
+its time limit is interrupted and reported as ``timeout``; the suite goes on.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import functools
 import os
 import pwd
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from harness.processes import find_program
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 APT_HELPER = Path("/usr/lib/apt/apt-helper")
 
+#: Bytes that the indexes of all suites take, with room to spare.
+_SPACE = 200 * 1024 * 1024
 #: Releases under which a machine's own sources may list Debian.
 _DEBIAN_DIST = re.compile(
     r"(?:old)*stable|testing|unstable|sid|experimental|bullseye|bookworm|trixie|forky|duke"
@@ -51,13 +54,16 @@ class PrivateApt:
     def configure(self, mirror: Mirror) -> None:
         """Write the configuration for all suites at ``mirror``.
 
-        Raises HostError if apt or the archive's keys are missing.
+        Raises HostError if apt or the archive's keys are missing, OSError (ENOSPC) if the
+        indexes would not fit.
         """
         if not KEYRING.is_file():
             raise HostError(f"{KEYRING} is missing; apt-get install debian-archive-keyring")
         find_program("apt-get")
         for name in ("lists/partial", "cache/archives/partial", "empty"):
             (self.state / name).mkdir(parents=True, exist_ok=True)
+        # On a full disk apt-get update may hang for good instead of failing.
+        require_space(self.state, _SPACE)
         (self.state / "status").touch()
         (self.state / "sources.list").write_text(sources_list(mirror))
         user = pwd.getpwuid(os.geteuid()).pw_name
@@ -184,6 +190,7 @@ def apt_configuration(state: Path, user: str, acquire: Sequence[str]) -> str:
         "APT::Sandbox::User": user,
         "APT::Get::List-Cleanup": "false",
         "Acquire::Languages": "none",
+        "Acquire::GzipIndexes": "true",  # kept compressed, they take a fifth of the space
         "Acquire::AllowInsecureRepositories": "false",
         "Acquire::AllowWeakRepositories": "false",
         "Acquire::AllowDowngradeToInsecureRepositories": "false",
@@ -236,6 +243,12 @@ def _run(
         cwd=directory,
         check=False,
     )
+
+
+def require_space(directory: Path, size: int) -> None:
+    """Raise OSError (ENOSPC) unless ``size`` bytes are free where ``directory`` lies."""
+    if shutil.disk_usage(directory).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
 
 
 def _check_space(stderr: str, directory: Path) -> None:

@@ -15,7 +15,14 @@ from debian.deb822 import Packages
 from debian.debian_support import Version
 
 from harness.errors import FetchError, InputError
-from harness.kernels.apt import APT_HELPER, Mirror, PrivateApt, failed_suites, last_line
+from harness.kernels.apt import (
+    APT_HELPER,
+    Mirror,
+    PrivateApt,
+    failed_suites,
+    last_line,
+    require_space,
+)
 from harness.kernels.spec import SUITES
 
 #: Seconds after which an index is fetched again.
@@ -199,6 +206,7 @@ class Archive:
         place = self._packages / f".{package.name}.part"
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
+        require_space(place, package.size or 0)
         try:
             if package.sha256 is None:
                 found = self._fetch_from_pool(package, place, report)

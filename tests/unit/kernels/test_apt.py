@@ -125,8 +125,17 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.errno == errno.ENOSPC
 
 
+def test_indexes_that_would_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """apt-get update was seen to hang on a full disk."""
+    monkeypatch.setattr(apt, "KEYRING", Path(__file__))
+    monkeypatch.setattr(apt, "find_program", lambda name: name)
+    monkeypatch.setattr(apt, "_SPACE", 1 << 60)
+    with pytest.raises(OSError, match="No space left"):
+        PrivateApt(tmp_path / "state").configure(MIRROR)
+
+
 PROGRAM = """#!/bin/sh
-printf 'dlstatus:1:25.0:Retrieving\\nnoise\\ndlstatus:1:100.0:Retrieving\\n' >&${3#*=}
+printf 'dlstatus:1:25.0:Retrieving\\nnoise\\ndlstatus:1:100.0:Retrieving\\n' >/dev/fd/${3#*=}
 echo "E: $4" >&2
 exit 7
 """

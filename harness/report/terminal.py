@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,9 +24,10 @@ from harness.report.overview import (
 )
 
 _STYLES = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.BAD: "bold red", Mood.DOUBTFUL: "yellow"}
-_IDS_SHOWN = 16  # of one group of changes; summary.md has them all
+_IDS_SHOWN = 5  # of a group of changes that is no loss
 _REASONS_SHOWN = 12
 _BASELINE_REASONS = 1
+_ELSEWHERE = "(summary.md has all)"
 _COLUMN = 12  # characters of a kernel's column if there are four
 
 #: C0 and C1 controls: a test's message must not drive the terminal.
@@ -66,11 +67,17 @@ def clean(text: str) -> str:
 
 def _line(console: Console, text: str, indent: int = 0, style: str = "") -> None:
     """One item; on a terminal it wraps below its own beginning, elsewhere it never wraps."""
-    content = Text(clean(text), style=style)
+    lines = [" " * indent + clean(text)]
     if console.is_terminal:
-        console.print(Padding(content, (0, 0, 0, indent)), highlight=False)
-    else:
-        console.print(Text(" " * indent) + content, highlight=False, soft_wrap=True)
+        lines = textwrap.wrap(
+            lines[0],
+            console.width,
+            subsequent_indent=" " * (indent + 2),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    for line in lines:
+        console.print(Text(line, style=style), highlight=False, soft_wrap=True)
 
 
 def _heading(kernel: KernelResult) -> Text:
@@ -118,7 +125,7 @@ def _print_changes(comparison: Comparison, result: RunResult, console: Console) 
         for name in shown:
             _line(console, name, indent=4)
         if len(shown) < len(group.ids):
-            _line(console, f"and {len(group.ids) - len(shown)} more", indent=4)
+            _line(console, f"and {len(group.ids) - len(shown)} more {_ELSEWHERE}", indent=4)
 
 
 def _caveat(comparison: Comparison, result: RunResult) -> str:
@@ -149,7 +156,7 @@ def _print_reasons(kernel: KernelResult, console: Console) -> None:
         _line(console, f"- {reason}", indent=2)
     hidden = len(kernel.verdict.reasons) - len(reasons)
     if hidden:
-        _line(console, f"- and {hidden} more (summary.md has all)", indent=2)
+        _line(console, f"- and {hidden} more {_ELSEWHERE}", indent=2)
     if not baseline and kernel.reproduce:
         _line(console, f"again: {kernel.reproduce}", indent=2)
 

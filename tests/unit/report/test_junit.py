@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
@@ -68,7 +69,8 @@ def test_red_exactly_when_the_run_fails(name: str, tmp_path: Path) -> None:
 def test_one_suite_per_kernel(tmp_path: Path) -> None:
     baseline, candidate = suites(samples.main_job(), tmp_path)
     assert (baseline.name, candidate.name) == (samples.OLD, samples.NEW)
-    found = {one.name: one.value for one in candidate.properties()}
+    elements: Any = candidate
+    found = {one.name: one.value for one in elements.properties()}
     assert found["zero_copy.skcipher.splice_file"] == "absent"
     assert found["page_cache_write"] == "absent"
     assert found["release"] == samples.NEW

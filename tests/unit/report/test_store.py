@@ -132,7 +132,8 @@ def test_no_such_run(tmp_path: Path) -> None:
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     store.save(RUNS["main"], path)
-    unwritable: Any = replace(RUNS["main"], command=object())
+    not_text: Any = object()
+    unwritable = replace(RUNS["main"], command=not_text)
     with pytest.raises(TypeError):
         store.save(unwritable, path)
     assert store.load(path) == RUNS["main"]

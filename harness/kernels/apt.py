@@ -190,7 +190,7 @@ def apt_configuration(state: Path, user: str, acquire: Sequence[str]) -> str:
         "APT::Sandbox::User": user,
         "APT::Get::List-Cleanup": "false",
         "Acquire::Languages": "none",
-        "Acquire::GzipIndexes": "true",  # kept compressed, they take a fifth of the space
+        "Acquire::GzipIndexes": "true",
         "Acquire::AllowInsecureRepositories": "false",
         "Acquire::AllowWeakRepositories": "false",
         "Acquire::AllowDowngradeToInsecureRepositories": "false",

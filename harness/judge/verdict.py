@@ -283,7 +283,7 @@ def _judge_fact(name: str, fact: Fact, rule: Expectation) -> _Finding:
     state = told_state(name, fact)
     # What cannot be reached cannot be abused; the note says that it was not proven absent.
     harmless = rule.value == State.ABSENT and state is State.UNREACHABLE
-    met = rule.value == ANY or (state is not State.UNKNOWN and (state == rule.value or harmless))
+    met = rule.value in {ANY, state} or harmless
     explanation = rule.reason or fact.evidence
     check = Check(name, rule.value, state, met, explanation, rule.explicit)
     if met:

@@ -113,6 +113,9 @@ def test_unknown_baseline_proves_nothing() -> None:
         ("skipped", "passed", "new"),
         ("skipped", "failed", "new"),
         ("missing", "failed", None),
+        ("missing", "passed", None),
+        ("missing", "skipped", None),
+        ("missing", "crashed", None),
         ("failed", "error", None),
         ("passed", "passed", None),
     ],
@@ -148,6 +151,12 @@ def test_loss_without_a_signature_stays_unexplained() -> None:
 
 def test_unknown_config_explains_nothing() -> None:
     found = changes(samples.old(), replace(samples.new(), config={}))
+    assert found[samples.STDRNG_TEST].explanation == ""
+
+
+def test_option_that_was_never_set_explains_nothing() -> None:
+    config = {name: value for name, value in samples.CONFIG.items() if "DRBG" not in name}
+    found = changes(replace(samples.old(), config=config), samples.new())
     assert found[samples.STDRNG_TEST].explanation == ""
 
 

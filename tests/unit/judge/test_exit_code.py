@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.judge.exit_code import exit_code, losses
+from harness.judge.exit_code import compared_candidate, exit_code, losses
 from harness.judge.expectations import load_expectations
 from harness.model import Facts, KernelResult, Role, Status
 from tests.unit import samples
@@ -70,6 +70,21 @@ def test_loss_until_explained() -> None:
     assert code(samples.old(), explained) == 0
 
 
+def test_unreachable_meets_the_expectation_but_is_a_loss_until_explained() -> None:
+    """The default expectation is met, which allows no change: only an explicit one does."""
+    without = replace(samples.no_af_alg(), plan=samples.PLAN[-1:], tests=())
+    without = replace(without, tests=(samples.skipped(samples.PLAN[-1], samples.NO_SOCKET),))
+    before = replace(samples.new(), role=Role.BASELINE, plan=without.plan)
+    before = replace(before, tests=samples.results(without.plan))
+    assert code(before, without) == 0
+    assert code(before, replace(without, config={})) == 1
+
+
+def test_vanished_test() -> None:
+    fewer = replace(samples.new(), plan=samples.PLAN[1:], tests=samples.new().tests[1:])
+    assert code(samples.old(), fewer) == 1
+
+
 def test_explicit_expectation_allows_a_change() -> None:
     baseline = replace(samples.new(), role=Role.BASELINE)
     rules = load_expectations(
@@ -92,3 +107,5 @@ def test_two_kernels_of_one_release() -> None:
     run = samples.run(baseline, bad, good)
     assert [len(losses(one, run.kernels)) for one in run.comparisons] == [1, 0]
     assert run.exit_code == 1
+    found = [compared_candidate(one, run.kernels) for one in run.comparisons]
+    assert [one.spec for one in found if one is not None] == ["git:.@bad", "git:.@good"]

@@ -48,6 +48,9 @@ RUNS = {
     "tests missing": samples.run(replace(samples.new(), tests=samples.results()[:5])),
     "nothing planned": samples.run(replace(samples.new(), plan=(), tests=())),
     "collection error": samples.run(replace(samples.new(), collection_errors=("x.py: boom",))),
+    "skipped without a reason": samples.run(
+        samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, ""))
+    ),
     "taint unknown": samples.run(replace(samples.new(), taint=None)),
     "lost, each side content": samples.run(
         samples.old(),
@@ -105,6 +108,18 @@ def test_outcomes_keep_their_kind(tmp_path: Path) -> None:
     assert missing.result[0].type == "missing"
     status = case(suite, "status", "expectations")
     assert "crashed: Kernel panic" in status.result[0].message
+
+
+def test_planned_test_without_a_result_is_an_error(tmp_path: Path) -> None:
+    (suite,) = suites(RUNS["tests missing"], tmp_path)
+    missing = case(suite, "test_authencesn_leaves_the_file_alone")
+    assert missing.result[0].type == "missing"
+
+
+def test_baseline_that_did_not_boot_is_red(tmp_path: Path) -> None:
+    baseline, candidate = suites(RUNS["baseline did not boot"], tmp_path)
+    assert isinstance(case(baseline, "status", "expectations").result[0], Error)
+    assert not is_red(candidate)
 
 
 def test_skip_has_its_reason(tmp_path: Path) -> None:

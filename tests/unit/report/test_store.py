@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InputError
+from harness.errors import InfrastructureError, InputError
 from harness.model import RunResult
 from harness.report import store
 from tests.unit import samples
@@ -93,6 +94,8 @@ def broken(tmp_path: Path, change: str) -> str:
         data["kernels"][1]["tests"][0]["outcome"] = "fine"
     elif change == "type":
         data["kernels"][1]["taint"] = "none"
+    elif change == "number":
+        data["kernels"][1]["taint"] = True
     elif change == "truth":
         data["kernels"][1]["verdict"]["ok"] = "false"
     elif change == "not an object":
@@ -113,6 +116,7 @@ def broken(tmp_path: Path, change: str) -> str:
         ("schema", "schema 99"),
         ("word", "kernels[1].tests[0].outcome"),
         ("type", "kernels[1].taint"),
+        ("number", "kernels[1].taint"),
         ("truth", "kernels[1].verdict.ok"),
         ("not an object", "schema None"),
         ("text", "not JSON"),
@@ -129,9 +133,16 @@ def test_no_such_run(tmp_path: Path) -> None:
         store.load(tmp_path / "none")
 
 
-def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "results.json"
     store.save(RUNS["main"], path)
+
+    def disk_full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", disk_full)
+    with pytest.raises(InfrastructureError, match="cannot be written: No space left"):
+        store.save(RUNS["bad"], path)
     not_text: Any = object()
     unwritable = replace(RUNS["main"], command=not_text)
     with pytest.raises(TypeError):

@@ -125,6 +125,18 @@ def test_boot_tree_holds_what_the_initramfs_loads(
 
 
 @needs_programs
+def test_boot_tree_is_made_from_the_full_one(
+    tmp_path: Path, build: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[object, ...]] = []
+    monkeypatch.setattr(module, "_link_boot_modules", lambda *given: calls.append(given))
+    target = tmp_path / "target"
+    target.mkdir()
+    prepare(from_directory(build.tree(tmp_path / "tree")), target)
+    assert calls == [(target / "full", target / "boot", build.release)]
+
+
+@needs_programs
 def test_same_input_same_image(tmp_path: Path, build: Builder) -> None:
     parts = from_directory(build.tree(tmp_path / "tree"))
     for name in ("a", "b"):

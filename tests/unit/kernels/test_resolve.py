@@ -72,6 +72,15 @@ def test_packages_without_modules(tmp_path: Path, build: Builder, progress: Reco
         resolve(spec, KernelSources(tmp_path / "cache"), progress)
 
 
+def test_package_that_names_a_missing_part(
+    tmp_path: Path, build: Builder, progress: Recorder
+) -> None:
+    depends = "linux-base-7.3-amd64 (= 7.3-1)"
+    path = build.deb(tmp_path / "binary.deb", "linux-binary-7.3-amd64", {}, depends=depends)
+    with pytest.raises(InputError, match=r"linux-base-7\.3-amd64 is needed as well"):
+        resolve(str(path), KernelSources(tmp_path / "cache"), progress)
+
+
 def test_packages_without_image(tmp_path: Path, build: Builder, progress: Recorder) -> None:
     paths = _packages(build, tmp_path)
     with pytest.raises(InputError, match="no kernel in it"):
@@ -85,11 +94,14 @@ def test_directory_is_prepared_anew_once_it_changed(
     sources = KernelSources(tmp_path / "cache")
     first = resolve(str(tree), sources, progress)
     assert resolve(str(tree), sources, progress) == first
-    (tree / f"lib/modules/{build.release}/kernel/crypto/new.ko").write_bytes(build.module())
+    modules = tree / f"lib/modules/{build.release}/kernel"
+    (modules / "crypto/new.ko").write_bytes(build.module())
     second = resolve(str(tree), sources, progress)
     assert second.image != first.image
     assert second.modules_tree is not None
     assert (second.modules_tree / "kernel/crypto/new.ko").is_file()
+    (modules / "crypto/new.ko").write_bytes(build.module(depends="af_alg"))
+    assert resolve(str(tree), sources, progress).image != second.image
 
 
 def test_relative_cache(

@@ -65,6 +65,8 @@ def _suite(kernel: KernelResult, result: RunResult) -> TestSuite:
 
 def _properties(kernel: KernelResult, result: RunResult) -> dict[str, str]:
     facts = kernel.facts.named()
+    known = kernel.taint is not None and kernel.status is Status.COMPLETED
+    restrict = kernel.facts.af_alg_restrict
     return {
         "spec": kernel.spec,
         "release": kernel.release,
@@ -72,8 +74,8 @@ def _properties(kernel: KernelResult, result: RunResult) -> dict[str, str]:
         "status": kernel.status,
         "verdict": "ok" if kernel.verdict.ok else "not ok",
         "accel": result.host.accel,
-        "taint": str(kernel.taint),
-        "af_alg_restrict": str(kernel.facts.af_alg_restrict),
+        "taint": str(kernel.taint) if known else "unknown",
+        "af_alg_restrict": "none" if restrict is None else str(restrict),
         **{name: told_state(name, fact) for name, fact in sorted(facts.items())},
     }
 

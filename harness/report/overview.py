@@ -28,6 +28,7 @@ ZERO_COPY = "zero-copy path"
 FACTS = "other facts"
 TESTS = "tests: pass/fail/skip"
 CONSOLE = "console reports"
+_NEVER_REPORTED = "never reported"
 _FAILURES = (Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
 
 #: What matters most stands first.
@@ -78,6 +79,8 @@ class Row:
     @property
     def title(self) -> str:
         """The label where there is no section heading above it."""
+        if self.label == _NEVER_REPORTED:
+            return "tests never reported"
         if self.section == TESTS:
             return f"{self.label} tests (pass/fail/skip)"
         return f"console: {self.label}" if self.section == CONSOLE else self.label
@@ -213,7 +216,7 @@ def _test_rows(kernels: Sequence[KernelResult]) -> list[Row]:
     )
     found = [_row(suite, kernels, _counter(suite), TESTS) for suite in suites]
     if any(missing_tests(kernel) for kernel in kernels):
-        found.append(_row("never reported", kernels, _missing, TESTS))
+        found.append(_row(_NEVER_REPORTED, kernels, _missing, TESTS))
     return found
 
 
@@ -239,7 +242,8 @@ def _missing(kernel: KernelResult) -> Cell:
 
 
 def _taint(kernel: KernelResult) -> Cell:
-    if kernel.taint is None:
+    # What a test that killed the kernel did to it was never read.
+    if kernel.taint is None or kernel.status is not Status.COMPLETED:
         return Cell(NOT_KNOWN)
     letters = "".join(gained_taint(0, kernel.taint))
     text = f"{kernel.taint} {letters}" if letters else "0"

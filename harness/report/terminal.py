@@ -42,9 +42,9 @@ def print_verdict(result: RunResult, console: Console, run_dir: Path | None) -> 
     _line(console, _host(result), style="dim")
     console.print(_table(result))
     for comparison in result.comparisons:
-        _print_changes(comparison, result, console)
+        _print_changes(comparison, result, console, cut=run_dir is not None)
     for kernel in result.kernels:
-        _print_reasons(kernel, console)
+        _print_reasons(kernel, console, cut=run_dir is not None)
     for kernel in result.kernels:
         _print_notes(kernel, console)
     console.print()
@@ -107,7 +107,8 @@ def _table(result: RunResult) -> Table:
     return table
 
 
-def _print_changes(comparison: Comparison, result: RunResult, console: Console) -> None:
+def _print_changes(comparison: Comparison, result: RunResult, console: Console, cut: bool) -> None:
+    """What changed; ``cut`` long lists if a report on file has them whole."""
     names = f"{comparison.baseline or '(unknown)'} to {comparison.candidate or '(unknown)'}"
     groups = change_groups(comparison, result.kernels)
     console.print()
@@ -121,7 +122,7 @@ def _print_changes(comparison: Comparison, result: RunResult, console: Console) 
     _line(console, f"changes from {names} {_caveat(comparison, result)}".rstrip(), style="bold")
     for group in groups:
         _line(console, group.headline, indent=2, style="bold red" if group.loss else "")
-        shown = group.ids if group.loss else group.ids[:_IDS_SHOWN]
+        shown = group.ids[:_IDS_SHOWN] if cut and not group.loss else group.ids
         for name in shown:
             _line(console, name, indent=4)
         if len(shown) < len(group.ids):
@@ -139,7 +140,8 @@ def _caveat(comparison: Comparison, result: RunResult) -> str:
     return f"(only what both observed: {', '.join(partial)})" if partial else ""
 
 
-def _print_reasons(kernel: KernelResult, console: Console) -> None:
+def _print_reasons(kernel: KernelResult, console: Console, cut: bool) -> None:
+    """Why a kernel is not ok; of a baseline in short, since it does not count."""
     if kernel.verdict.ok:
         return
     baseline = kernel.role is Role.BASELINE and kernel.status not in NOTHING_KNOWN
@@ -147,9 +149,9 @@ def _print_reasons(kernel: KernelResult, console: Console) -> None:
     console.print()
     if baseline:
         title = f"{name_of(kernel)}, the baseline, is not as expected (does not count):"
-        reasons = reasons[:_BASELINE_REASONS]
+        reasons = reasons[:_BASELINE_REASONS] if cut else reasons
     else:
-        reasons = reasons[:_REASONS_SHOWN]
+        reasons = reasons[:_REASONS_SHOWN] if cut else reasons
         title = f"{name_of(kernel)} is not ok:"
     _line(console, title, style="" if baseline else "bold red")
     for reason in reasons:

@@ -52,6 +52,7 @@ def test_every_failure_is_its_own_word() -> None:
     assert row(text, "status") == ["completed", "completed", "crashed", "unavailable"]
     assert row(text, "verdict") == ["not ok", "ok", "NOT OK", "unknown"]
     assert row(text, "skcipher.splice_file") == ["present", "absent", "-", "-"]
+    assert row(text, "taint") == ["0", "0", "-", "-"]
     assert row(text, "never reported") == ["0", "0", "12", "-"]
     assert f"crashed in {samples.path_test(samples.PATHS[0])}: {samples.KASAN}" in text
     assert "not compared: debian:6.19.6+deb13-amd64 unavailable" in text
@@ -114,6 +115,14 @@ def test_long_lists_are_cut_but_losses_are_not() -> None:
     many_new = replace(samples.new(), plan=plan, tests=samples.results(plan))
     text = printed(samples.run(replace(baseline, plan=(), tests=()), many_new))
     assert "and 35 more (summary.md has all)" in text
+
+
+def test_nothing_is_cut_without_a_file_that_has_it_whole() -> None:
+    file = io.StringIO()
+    print_verdict(samples.main_job(), Console(file=file, width=80), None)
+    assert "summary.md" not in file.getvalue()
+    for path in samples.PATHS:
+        assert f"    zero_copy.{path}\n" in file.getvalue()
 
 
 def test_kernels_of_one_release_are_told_apart() -> None:

@@ -59,65 +59,30 @@ _NOT_BOUND = re.compile(r"bind (\w+) '([^']+)': ENOENT")
 _NO_SOCKET = re.compile(r"socket\(AF_ALG\): EAFNOSUPPORT")
 _RESTRICTED = re.compile(r"af_alg_restrict ?(?:=|is) ?([12])")
 
-#: Which option of the config provides a part of an algorithm's name.
-OPTIONS: Mapping[str, str] = {
-    "adiantum": "CONFIG_CRYPTO_ADIANTUM",
-    "aes": "CONFIG_CRYPTO_AES",
-    "anubis": "CONFIG_CRYPTO_ANUBIS",
-    "arc4": "CONFIG_CRYPTO_ARC4",
-    "aria": "CONFIG_CRYPTO_ARIA",
-    "authenc": "CONFIG_CRYPTO_AUTHENC",
+#: Options that provide a part of an algorithm's name and are not called after it.
+_IRREGULAR: Mapping[str, str] = {
     "authencesn": "CONFIG_CRYPTO_AUTHENC",
-    "blowfish": "CONFIG_CRYPTO_BLOWFISH",
-    "camellia": "CONFIG_CRYPTO_CAMELLIA",
-    "cast5": "CONFIG_CRYPTO_CAST5",
-    "cast6": "CONFIG_CRYPTO_CAST6",
-    "cbc": "CONFIG_CRYPTO_CBC",
-    "ccm": "CONFIG_CRYPTO_CCM",
-    "chacha20": "CONFIG_CRYPTO_CHACHA20",
-    "cmac": "CONFIG_CRYPTO_CMAC",
-    "crc32": "CONFIG_CRYPTO_CRC32",
-    "crc32c": "CONFIG_CRYPTO_CRC32C",
-    "crct10dif": "CONFIG_CRYPTO_CRCT10DIF",
-    "ctr": "CONFIG_CRYPTO_CTR",
-    "cts": "CONFIG_CRYPTO_CTS",
-    "des": "CONFIG_CRYPTO_DES",
     "des3_ede": "CONFIG_CRYPTO_DES",
-    "ecb": "CONFIG_CRYPTO_ECB",
-    "fcrypt": "CONFIG_CRYPTO_FCRYPT",
-    "gcm": "CONFIG_CRYPTO_GCM",
-    "ghash": "CONFIG_CRYPTO_GHASH",
-    "hctr2": "CONFIG_CRYPTO_HCTR2",
-    "hmac": "CONFIG_CRYPTO_HMAC",
-    "khazad": "CONFIG_CRYPTO_KHAZAD",
-    "lrw": "CONFIG_CRYPTO_LRW",
-    "md4": "CONFIG_CRYPTO_MD4",
-    "md5": "CONFIG_CRYPTO_MD5",
-    "michael_mic": "CONFIG_CRYPTO_MICHAEL_MIC",
-    "pcbc": "CONFIG_CRYPTO_PCBC",
+    "jitterentropy_rng": "CONFIG_CRYPTO_JITTERENTROPY",
+    "kw": "CONFIG_CRYPTO_KEYWRAP",
+    "rfc3686": "CONFIG_CRYPTO_CTR",
     "rfc4106": "CONFIG_CRYPTO_GCM",
     "rfc4309": "CONFIG_CRYPTO_CCM",
+    "rfc4543": "CONFIG_CRYPTO_GCM",
     "rfc7539": "CONFIG_CRYPTO_CHACHA20POLY1305",
-    "rmd160": "CONFIG_CRYPTO_RMD160",
-    "salsa20": "CONFIG_CRYPTO_SALSA20",
-    "seed": "CONFIG_CRYPTO_SEED",
-    "serpent": "CONFIG_CRYPTO_SERPENT",
-    "sha1": "CONFIG_CRYPTO_SHA1",
+    "rfc7539esp": "CONFIG_CRYPTO_CHACHA20POLY1305",
     "sha224": "CONFIG_CRYPTO_SHA256",
-    "sha256": "CONFIG_CRYPTO_SHA256",
     "sha384": "CONFIG_CRYPTO_SHA512",
-    "sha512": "CONFIG_CRYPTO_SHA512",
-    "sm3": "CONFIG_CRYPTO_SM3",
-    "sm4": "CONFIG_CRYPTO_SM4",
     "stdrng": "CONFIG_CRYPTO_DRBG",
-    "tea": "CONFIG_CRYPTO_TEA",
-    "twofish": "CONFIG_CRYPTO_TWOFISH",
-    "vmac": "CONFIG_CRYPTO_VMAC",
-    "wp512": "CONFIG_CRYPTO_WP512",
-    "xcbc": "CONFIG_CRYPTO_XCBC",
+    "streebog256": "CONFIG_CRYPTO_STREEBOG",
+    "streebog512": "CONFIG_CRYPTO_STREEBOG",
+    "wp256": "CONFIG_CRYPTO_WP512",
+    "wp384": "CONFIG_CRYPTO_WP512",
+    "xchacha12": "CONFIG_CRYPTO_CHACHA20",
+    "xchacha20": "CONFIG_CRYPTO_CHACHA20",
     "xeta": "CONFIG_CRYPTO_TEA",
     "xtea": "CONFIG_CRYPTO_TEA",
-    "xts": "CONFIG_CRYPTO_XTS",
+    "xxhash64": "CONFIG_CRYPTO_XXHASH",
 }
 #: Options of ciphers and hashes that the kernel marks as obsolete or has since removed.
 _OBSOLETE = frozenset(
@@ -138,13 +103,6 @@ _OBSOLETE = frozenset(
         "WP512",
     )
 )
-#: Which option of the config offers a type of algorithm to user space.
-_INTERFACES: Mapping[str, str] = {
-    "hash": "CONFIG_CRYPTO_USER_API_HASH",
-    "skcipher": "CONFIG_CRYPTO_USER_API_SKCIPHER",
-    "aead": "CONFIG_CRYPTO_USER_API_AEAD",
-    "rng": "CONFIG_CRYPTO_USER_API_RNG",
-}
 
 
 def lost_option(difference: Difference) -> str:
@@ -173,12 +131,16 @@ def _options_behind(evidence: str) -> list[str]:
     if match is None:
         return []
     kind, algorithm = match.groups()
-    options = [_INTERFACES.get(kind, ""), *map(OPTIONS.get, re.findall(r"\w+", algorithm))]
-    return [option for option in options if option]
+    # "hmac(sha3-256)" is made of hmac, sha3 and 256; what is no option was never set.
+    parts = re.findall(r"\w+", algorithm)
+    named = [_IRREGULAR.get(part, f"CONFIG_CRYPTO_{part.upper()}") for part in parts]
+    return [f"CONFIG_CRYPTO_USER_API_{kind.upper()}", *named]
 
 
 def _is_set(config: Mapping[str, str], option: str) -> bool:
-    return config.get(option, "n") in {"y", "m"}
+    # Some options lost a suffix when their generic code moved (SM3_GENERIC, now SM3).
+    names = (option, f"{option}_GENERIC")
+    return any(config.get(name, "n") in {"y", "m"} for name in names)
 
 
 def describe_option(option: str, config: Mapping[str, str]) -> str:

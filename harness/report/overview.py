@@ -190,7 +190,8 @@ def _fact_rows(kernels: Sequence[KernelResult]) -> list[Row]:
     paths = dict.fromkeys(path for kernel in kernels for path in kernel.facts.zero_copy)
     others = dict.fromkeys(name for kernel in kernels for name in kernel.facts.other)
     found = [fact_row(f"zero_copy.{path}", path, ZERO_COPY) for path in paths]
-    found.append(fact_row("page_cache_write", "page_cache_write", FACTS))
+    if any(kernel.facts.page_cache_write for kernel in kernels):
+        found.append(fact_row("page_cache_write", "page_cache_write", FACTS))
     found += [fact_row(name, name, FACTS) for name in others]
     found.append(_row("af_alg_restrict", kernels, _restrict, FACTS))
     return found

@@ -170,6 +170,37 @@ def test_option_not_set_explains_without_making_it_intended() -> None:
     assert "CONFIG_CRYPTO_SHA256 is not set" in change.explanation
 
 
+@pytest.mark.parametrize(
+    ("reason", "option", "explained"),
+    [
+        ("bind hash 'blake2b-512': ENOENT", "CONFIG_CRYPTO_BLAKE2B", True),
+        ("bind hash 'hmac(sha3-256)': ENOENT", "CONFIG_CRYPTO_SHA3", True),
+        ("bind aead 'authencesn(hmac(sha256),cbc(aes))': ENOENT", "CONFIG_CRYPTO_AUTHENC", True),
+        ("bind hash 'sha384': ENOENT", "CONFIG_CRYPTO_SHA512", True),
+        ("bind hash 'sha384': ENOENT", "CONFIG_CRYPTO_USER_API_HASH", True),
+        ("bind hash 'sha384': ENOENT", "CONFIG_CRYPTO_USER_API_AEAD", False),
+        ("bind hash 'sha384': ENOENT", "CONFIG_CRYPTO_SHA256", False),
+        ("bind hash 'sha512': EINVAL", "CONFIG_CRYPTO_SHA512", False),
+        ("known answers are missing", "CONFIG_CRYPTO_SHA512", False),
+    ],
+)
+def test_option_behind_an_algorithm(reason: str, option: str, explained: bool) -> None:
+    baseline = replace(samples.old(), config=samples.CONFIG | {option: "m"})
+    candidate = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, reason))
+    config = {name: value for name, value in candidate.config.items() if name != option}
+    change = changes(baseline, replace(candidate, config=config))[samples.SHA256_TEST]
+    assert change.cls is ChangeClass.NEWLY_UNAVAILABLE
+    assert (option in change.explanation) == explained
+
+
+def test_option_that_lost_its_suffix_is_still_set() -> None:
+    reason = "bind hash 'sm3': ENOENT"
+    baseline = replace(samples.old(), config={"CONFIG_CRYPTO_SM3_GENERIC": "m"})
+    candidate = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, reason))
+    candidate = replace(candidate, config={"CONFIG_CRYPTO_SM3": "m"})
+    assert changes(baseline, candidate)[samples.SHA256_TEST].explanation == ""
+
+
 def test_allowlist_explains_only_tests_at_a_restricted_level() -> None:
     plan = (*samples.PLAN, samples.POLICY_TEST)
     baseline = replace(samples.old(), plan=plan, tests=samples.results(plan))

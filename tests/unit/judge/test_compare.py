@@ -199,6 +199,8 @@ def test_option_that_lost_its_suffix_is_still_set() -> None:
     candidate = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, reason))
     candidate = replace(candidate, config={"CONFIG_CRYPTO_SM3": "m"})
     assert changes(baseline, candidate)[samples.SHA256_TEST].explanation == ""
+    gone = replace(candidate, config={"CONFIG_CRYPTO_AES": "y"})
+    assert "CONFIG_CRYPTO_SM3" in changes(baseline, gone)[samples.SHA256_TEST].explanation
 
 
 def test_allowlist_explains_only_tests_at_a_restricted_level() -> None:

@@ -16,7 +16,7 @@ from harness.errors import InputError
 from harness.judge.compare import compare
 from harness.judge.exit_code import exit_code
 from harness.model import KernelResult, Role, RunResult
-from harness.report import store
+from harness.report.store import load
 from harness.report.terminal import print_verdict
 
 
@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Compare RUN_A's baseline (its first kernel) with every candidate of RUN_B."""
-    baseline = store.load(arguments.baseline).kernels
-    later = store.load(arguments.candidate)
+    baseline = load(arguments.baseline).kernels
+    later = load(arguments.candidate)
     candidates = [kernel for kernel in later.kernels if kernel.role is Role.CANDIDATE]
     for run, kernels in ((arguments.baseline, baseline), (arguments.candidate, candidates)):
         if not kernels:

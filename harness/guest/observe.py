@@ -43,6 +43,10 @@ from harness.model import (
 )
 from harness.progress import Progress
 
+#: Exit statuses of pytest that are no crash: passed, failed, interrupted by collection
+#: errors, no such test, no test collected. What they mean follows from plan and outcomes.
+_PYTEST_ENDED_WELL = (0, 1, 2, 4, 5)
+
 #: Kernel arguments of every guest: an oops ends it at once instead of leaving it half
 #: alive; user space may write to the log unthrottled; a stuck task is reported in time.
 KERNEL_ARGUMENTS = ("oops=panic", "printk.devkmsg=on", "sysctl.kernel.hung_task_timeout_secs=20")
@@ -297,7 +301,7 @@ def _conclude(
     if seen.ended:
         if seen.suite_status is not None and seen.suite_status < 0:
             return Status.CRASHED, f"the suite's process was killed by signal {-seen.suite_status}"
-        if seen.suite_status not in (0, 1, 2, 5):
+        if seen.suite_status not in _PYTEST_ENDED_WELL:
             return Status.CRASHED, f"pytest ended with status {seen.suite_status}"
         return Status.COMPLETED, ""
     if stopped:

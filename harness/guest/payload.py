@@ -6,8 +6,10 @@ neither a network nor a shared file system.
 
 from __future__ import annotations
 
+import ast
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -62,9 +64,24 @@ def write_payload(selection: Selection, target: Path) -> None:
         for name, path in _files(Path(inside.__file__).parent, "harness/guest/inside"):
             _add(archive, name, path.read_bytes())
         _add(archive, "settings.json", json.dumps(settings).encode())
-        _add(archive, "known_answers.json", json.dumps(known_answers(selection.seed)).encode())
+        answers = known_answers(selection.seed)
+        _add(archive, "known_answers.json", json.dumps(answers).encode())
+        _add(archive, "modules", "\n".join(module_aliases(answers)).encode())
         for name, path in [*_files(suite_dir(), "suite"), *extra]:
             _add(archive, name, path.read_bytes())
+
+
+def module_aliases(answers: dict[str, object]) -> list[str]:
+    """Aliases of the kernel modules that the known answers need, for one early modprobe.
+
+    Loading them while pytest starts saves a run of modprobe for each later bind(). cmac is
+    left out: its bind() shows that the kernel still loads what it lacks by itself.
+    """
+    names = [name for kind in answers.values() if isinstance(kind, dict) for name in kind]
+    parts = dict.fromkeys(part for name in names for part in re.split(r"[(),]", name) if part)
+    parts.pop("cmac", None)
+    interfaces = ["algif_hash", "algif_skcipher", "algif_aead"]
+    return [*interfaces, *(f"crypto-{part}" for part in parts)]
 
 
 def _resolve_suites(suites: Sequence[str]) -> tuple[list[str], list[tuple[str, Path]]]:
@@ -76,7 +93,10 @@ def _resolve_suites(suites: Sequence[str]) -> tuple[list[str], list[tuple[str, P
     extra: list[tuple[str, Path]] = []
     for suite in suites:
         path = Path(suite)
-        if suite in known or _is_test_id(suite):
+        if suite in known:
+            names.append(suite)
+        elif _is_test_id(suite):
+            _check_test_id(suite)
             names.append(suite)
         elif path.exists():
             own = path.resolve()
@@ -97,6 +117,22 @@ def _resolve_suites(suites: Sequence[str]) -> tuple[list[str], list[tuple[str, P
 
 def _is_test_id(text: str) -> bool:
     return "::" in text or (suite_dir() / text).is_file()
+
+
+def _check_test_id(test: str) -> None:
+    """Raise InputError if the suite has no such file or function.
+
+    Parameters, in brackets, are known only to pytest: a wrong one is found in the guest.
+    """
+    name, _, function = test.partition("::")
+    path = suite_dir() / name
+    if not path.is_file():
+        raise InputError(f"--suite {test}: the suite has no file {name}")
+    wanted = function.partition("[")[0].rpartition("::")[2]
+    nodes = ast.walk(ast.parse(path.read_text()))
+    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    if wanted and wanted not in functions:
+        raise InputError(f"--suite {test}: {name} has no test {wanted}")
 
 
 def _files(top: Path, prefix: str) -> Iterator[tuple[str, Path]]:

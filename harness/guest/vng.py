@@ -26,23 +26,25 @@ PAYLOAD_NAME = "payload.tar"
 _SHARED_PAYLOAD = "/run/afalg-payload"
 _SHARED_MODULES = "/run/afalg-modules"
 
-_PATH = (
-    "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; mkdir -p /run/afalg"
-)
+_PATH = "export PATH=/usr/sbin:/usr/bin:/sbin:/bin; mkdir -p /run/afalg"
+#: Loads the modules that the suite needs while Python starts on the other CPU.
+_START = """\
+modprobe -aq $(cat /run/afalg/modules) &
+exec PYTHON -I /run/afalg/harness/guest/inside/agent.py"""
 #: Unpacks the payload disk, found by its serial number (a line that lacks its end, so
 #: that ``read`` fails though it reads), and starts the agent.
 _FROM_DISK = f"""\
 {_PATH}
 for d in /sys/block/vd*; do read s < $d/serial; [ "$s" = {PAYLOAD_SERIAL} ] &&
 tar -xf /dev/${{d##*/}} -C /run/afalg; done
-exec PYTHON -I /run/afalg/harness/guest/inside/agent.py"""
+{_START}"""
 #: The same where the payload and the modules come over 9p.
 _FROM_SHARE = f"""\
 {_PATH}
 tar -xf {_SHARED_PAYLOAD}/{PAYLOAD_NAME} -C /run/afalg
 m=/lib/modules/$(uname -r); [ -e $m/modules.dep ] || [ ! -d {_SHARED_MODULES} ] ||
 {{ mkdir -p $m && mount --bind {_SHARED_MODULES} $m; }}
-exec PYTHON -I /run/afalg/harness/guest/inside/agent.py"""
+{_START}"""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ _GUEST_MODULES = re.compile(
     r"|drivers/md/(?:dm-mod|dm-crypt|dm-integrity|dm-verity)\.)"
 )
 _MODINFO = re.compile(rb"\0(depends|softdep|vermagic)=([^\0]*)(?=\0)")
-_INSMOD = re.compile(r"^insmod (.*?) *$", re.MULTILINE)
+_INSMOD = re.compile(r"^insmod (.+?\.ko)(?:\s|$)", re.MULTILINE)
 # Files must not differ because they were made at another time.
 _EPOCH = {"SOURCE_DATE_EPOCH": "0", "E2FSPROGS_FAKE_TIME": "1"}
 _UUID = "8f4c1f9e-6c5b-4d5e-9a1d-2f2f7b3a1c00"
@@ -143,7 +143,7 @@ def _link_boot_modules(full: Path, boot: Path, release: str) -> None:
             # it says so on its console, better than could be guessed here.
             continue
         for match in _INSMOD.finditer(output):
-            module = Path(match.group(1).split(" ")[0])
+            module = Path(match.group(1))
             link = boot / module.relative_to(full)
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 import traceback
@@ -32,6 +31,8 @@ def open_port() -> int:
     """Open the results port, loading its driver if the kernel has it as a module."""
     port = records.find_port()
     if port is None:
+        import subprocess  # noqa: PLC0415  (slow to import, and hardly ever needed)
+
         subprocess.run(["modprobe", "virtio_console"], check=False)
         port = records.find_port()
     if port is None:

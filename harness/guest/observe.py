@@ -214,7 +214,11 @@ def observe(
     nonce = secrets.token_hex(8)
     settings = replace(
         settings,
-        append=(*KERNEL_ARGUMENTS, f"afalg_harness.nonce={nonce}", *settings.append),
+        append=(
+            *KERNEL_ARGUMENTS,
+            f"afalg_harness.nonce={nonce}",
+            *settings.append,
+        ),
     )
     with contextlib.ExitStack() as stack:
         console = stack.enter_context((directory / "console.log").open("w", encoding="utf-8"))

@@ -127,7 +127,8 @@ def test_missing_qemu_is_named(tmp_path: Path) -> None:
     hidden = shutil.which("qemu-system-x86_64")
     assert hidden is not None
     argv: list[str | Path] = [
-        *("unshare", "--mount", "sh", "-c", 'mount --bind /dev/null "$0" && exec "$@"', hidden),
+        *("unshare", "--mount", "--propagation", "unchanged"),
+        *("sh", "-c", 'mount --bind /dev/null "$0" && exec "$@"', hidden),
         *(COMMAND, "run", _AFTER, "--out", tmp_path / "run"),
     ]
     finished = subprocess.run(argv, capture_output=True, text=True, check=False)

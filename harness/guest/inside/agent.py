@@ -92,8 +92,15 @@ def run_suite(writer: records.RecordWriter, settings: dict[str, object]) -> int:
     return int(pytest.main([*arguments, *selection], [recording.Recorder(writer, float(limit))]))
 
 
+def clean_environment() -> None:
+    """What a root shell would have, whatever init was given on the kernel command line."""
+    os.environ.clear()
+    os.environ.update(HOME="/root", LANG="C.UTF-8", PATH="/usr/bin:/usr/sbin:/bin:/sbin")
+
+
 def main() -> None:
     """Report, run, report."""
+    clean_environment()
     writer = records.RecordWriter(open_port())
     send_identity(writer)
     settings = json.loads((PAYLOAD / "settings.json").read_text())

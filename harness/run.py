@@ -213,17 +213,39 @@ class Run:
             with contextlib.suppress(OSError):
                 shutil.copyfile(kernel.config, directory / "config")
                 config = crypto_config(kernel.config)
-        observed = observe(
-            kernel,
-            role,
-            GuestSettings(root=root, accel=accel.name, append=options.append),
-            payload,
-            Deadlines.for_accel(accel.name, options.selection.test_seconds, options.suite_timeout),
-            directory,
-            self.stop,
-            self._progress,
-        )
+        limits = (options.selection.test_seconds, options.suite_timeout)
+
+        def boot() -> KernelResult:
+            return observe(
+                kernel,
+                role,
+                GuestSettings(root=root, accel=accel.name, append=options.append),
+                payload,
+                Deadlines.for_accel(accel.name, *limits),
+                directory,
+                self.stop,
+                self._progress,
+            )
+
+        observed = boot()
+        if observed.status is Status.BOOT_FAILED and observed.identity is None:
+            observed = self._boot_again(boot, observed, directory)
         return replace(observed, config=config)
+
+    def _boot_again(
+        self, boot: Callable[[], KernelResult], first: KernelResult, directory: Path
+    ) -> KernelResult:
+        """Try once more where nothing was heard of the kernel, and say so.
+
+        QEMU 7.2's TCG now and then lets a CPU run a stale ``int3`` of the kernel's live
+        patching ("Oops: int3" at boot): a fault of the emulator, not of the kernel.
+        """
+        kept = "console-first-boot.log"
+        (directory / "console.log").replace(directory / kept)
+        self._progress.report(first.spec, f"booting again: {first.status_reason}")
+        second = boot()
+        note = f"the first boot failed ({first.status_reason}); its console is in {kept}"
+        return replace(second, notes=(*second.notes, note))
 
     def _kernel_directory(self, release: str) -> Path:
         """A directory of this kernel's own, even if two specs have the same release."""

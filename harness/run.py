@@ -228,14 +228,15 @@ class Run:
             )
 
         observed = boot()
-        if observed.status is Status.BOOT_FAILED and observed.identity is None:
+        died = {event.kind for event in observed.console_events} & {"oops", "panic"}
+        if observed.status is Status.BOOT_FAILED and observed.identity is None and died:
             observed = self._boot_again(boot, observed, directory)
         return replace(observed, config=config)
 
     def _boot_again(
         self, boot: Callable[[], KernelResult], first: KernelResult, directory: Path
     ) -> KernelResult:
-        """Try once more where nothing was heard of the kernel, and say so.
+        """Try once more where a kernel died before it could be heard, and say so.
 
         QEMU 7.2's TCG now and then lets a CPU run a stale ``int3`` of the kernel's live
         patching ("Oops: int3" at boot): a fault of the emulator, not of the kernel.

@@ -226,6 +226,7 @@ def test_a_killed_suite_is_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ]
     result = _observe(tmp_path, monkeypatch, messages)
     assert result.status is Status.CRASHED
+    assert "killed by signal 9" in result.status_reason
     assert [test.outcome for test in result.tests] == [Outcome.CRASHED, Outcome.MISSING]
 
 

@@ -1,0 +1,164 @@
+"""How a run arranges its kernels. Resolving and booting are played here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import run as module
+from harness.errors import InputError
+from harness.guest.accel import Accel
+from harness.judge.expectations import load_expectations
+from harness.kernels.resolve import KernelSources
+from harness.model import (
+    BootableKernel,
+    ConsoleEvent,
+    GuestIdentity,
+    KernelResult,
+    Outcome,
+    Role,
+    RunResult,
+    Status,
+    TestResult,
+)
+from harness.progress import SilentProgress
+from harness.report import store
+from harness.run import Run, RunOptions, planned_roles
+
+_IDENTITY = GuestIdentity("r", "v", "x86_64", "", "n")
+_PANIC = ConsoleEvent("panic", "Kernel panic - not syncing: x", 1.0)
+
+
+class _Lab:
+    """Plays resolve() and observe(): ``endings`` are the statuses of each boot in turn."""
+
+    def __init__(self, endings: dict[str, list[Status]]) -> None:
+        self.endings = endings
+        self.boots: list[str] = []
+        self.silent = False
+
+    def resolve(self, spec: str, *_: object) -> BootableKernel:
+        if spec not in self.endings:
+            raise InputError(f"{spec}: no such kernel")
+        return BootableKernel(spec, spec, Path("/k"), None, None, None)
+
+    def observe(self, kernel: BootableKernel, role: Role, *rest: Any) -> KernelResult:
+        directory: Path = rest[3]
+        (directory / "console.log").write_text("console\n")
+        self.boots.append(kernel.spec)
+        status = self.endings[kernel.spec].pop(0)
+        booted = status is not Status.BOOT_FAILED
+        return KernelResult(
+            spec=kernel.spec,
+            release=kernel.release,
+            role=role,
+            status=status,
+            identity=_IDENTITY if booted else None,
+            console_events=() if booted or self.silent else (_PANIC,),
+            status_reason="" if booted else _PANIC.title,
+            wall_seconds=1.0,
+            taint_before=0,
+            taint=0,
+            plan=("a",) if booted else (),
+            tests=(TestResult("a", Outcome.PASSED),) if booted else (),
+        )
+
+
+def _run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lab: _Lab, *specs: str, **options: Any
+) -> RunResult:
+    monkeypatch.setattr(module, "resolve", lab.resolve)
+    monkeypatch.setattr(module, "observe", lab.observe)
+    monkeypatch.setattr(module, "qemu_version", lambda: "7.2")
+    monkeypatch.setattr(module, "guest_image", lambda *_: Path("/image"))
+    monkeypatch.setattr(module, "write_payload", lambda *_: None)
+    monkeypatch.setattr(module, "choose_accel", lambda *_: Accel("tcg", "played"))
+    return Run(_options(tmp_path, *specs, **options), SilentProgress()).execute()
+
+
+def _options(tmp_path: Path, *specs: str, baseline: str | None = None, jobs: int = 1) -> RunOptions:
+    return RunOptions(
+        specs=specs,
+        baseline=baseline,
+        sources=KernelSources(cache=tmp_path),
+        out=tmp_path / "run",
+        command="afalg-harness run",
+        expectations=load_expectations(None, ()),
+        jobs=jobs,
+    )
+
+
+def test_the_first_of_several_is_the_baseline(tmp_path: Path) -> None:
+    roles = planned_roles(_options(tmp_path, "a", "b", "c"))
+    assert roles == [("a", Role.BASELINE), ("b", Role.CANDIDATE), ("c", Role.CANDIDATE)]
+
+
+def test_a_single_kernel_is_a_candidate(tmp_path: Path) -> None:
+    assert planned_roles(_options(tmp_path, "a")) == [("a", Role.CANDIDATE)]
+
+
+def test_a_named_baseline_comes_first(tmp_path: Path) -> None:
+    roles = planned_roles(_options(tmp_path, "a", baseline="b"))
+    assert roles == [("b", Role.BASELINE), ("a", Role.CANDIDATE)]
+
+
+def test_a_kernel_is_not_compared_with_itself(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be compared with itself"):
+        planned_roles(_options(tmp_path, "a", baseline="a"))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_one_bad_kernel_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, jobs: int
+) -> None:
+    lab = _Lab({"a": [Status.COMPLETED], "c": [Status.COMPLETED]})
+    result = _run(monkeypatch, tmp_path, lab, "a", "bad", "c", jobs=jobs)
+    statuses = {kernel.spec: kernel.status for kernel in result.kernels}
+    assert statuses == {
+        "a": Status.COMPLETED,
+        "bad": Status.UNAVAILABLE,
+        "c": Status.COMPLETED,
+    }
+    assert result.exit_code == 2
+    assert store.load(tmp_path / "run") == result
+
+
+def test_a_kernel_that_dies_at_boot_is_booted_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lab = _Lab({"a": [Status.BOOT_FAILED, Status.COMPLETED]})
+    result = _run(monkeypatch, tmp_path, lab, "a")
+    assert lab.boots == ["a", "a"]
+    (kernel,) = result.kernels
+    assert kernel.status is Status.COMPLETED
+    assert "the first boot failed (Kernel panic" in kernel.notes[-1]
+    assert (tmp_path / "run/kernels/a/console-first-boot.log").read_text() == "console\n"
+
+
+def test_a_kernel_that_dies_twice_has_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lab = _Lab({"a": [Status.BOOT_FAILED, Status.BOOT_FAILED]})
+    result = _run(monkeypatch, tmp_path, lab, "a")
+    assert result.kernels[0].status is Status.BOOT_FAILED
+    assert result.exit_code == 3
+
+
+def test_a_silent_boot_is_not_waited_for_twice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lab = _Lab({"a": [Status.BOOT_FAILED]})
+    lab.silent = True
+    assert _run(monkeypatch, tmp_path, lab, "a").exit_code == 3
+    assert lab.boots == ["a"]
+
+
+def test_a_crash_in_the_suite_is_not_run_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lab = _Lab({"a": [Status.CRASHED]})
+    result = _run(monkeypatch, tmp_path, lab, "a")
+    assert lab.boots == ["a"]
+    assert result.exit_code == 1

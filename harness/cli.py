@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         )
         amount = subparser.add_mutually_exclusive_group()
         amount.add_argument("-q", "--quiet", action="store_true", help="no progress, results only")
-        amount.add_argument("-v", "--verbose", action="store_true", help="say more")
+        amount.add_argument("-v", "--verbose", action="store_true", help="list every test, too")
         module.add_arguments(subparser)
         subparser.set_defaults(execute=module.execute)
     return parser

@@ -13,6 +13,7 @@ import os
 import secrets
 import shlex
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -138,9 +139,8 @@ class Run:
             sources = self._options.sources
             return Root("disk", guest_image(sources.cache, sources.mirror, self._progress))
         if wanted == "host":
-            return Root(
-                "directory", Path("/"), python=os.path.realpath(shutil.which("python3") or "")
-            )
+            # The interpreter that runs us has pytest beside it.
+            return Root("directory", Path("/"), python=sys.executable)
         path = Path(wanted).resolve()
         if not path.exists():
             raise InputError(f"--root {wanted}: neither 'image', 'host' nor a path that exists")

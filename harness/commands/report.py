@@ -13,7 +13,7 @@ from rich.console import Console
 
 from harness.report import store
 from harness.report.render import FORMATS, render
-from harness.report.terminal import print_verdict
+from harness.report.terminal import print_tests, print_verdict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,5 +36,8 @@ def execute(arguments: argparse.Namespace) -> int:
     for path in render(result, directory, [name for name in formats if name != "text"]):
         print(path)
     if "text" in formats:
-        print_verdict(result, Console(), directory)
+        console = Console()
+        if arguments.verbose:
+            print_tests(result, console)
+        print_verdict(result, console, directory)
     return result.exit_code

@@ -28,7 +28,7 @@ from harness.guest.payload import Selection
 from harness.judge.expectations import load_expectations
 from harness.model import RunResult
 from harness.progress import Progress
-from harness.report.terminal import print_verdict
+from harness.report.terminal import print_tests, print_verdict
 from harness.run import Run, RunOptions, new_run_directory
 
 _DEFAULT_SEED = 20260422  # any fixed number: two runs use the same known answers
@@ -119,6 +119,8 @@ def execute(arguments: argparse.Namespace) -> int:
     console = Console()
     with progress_display(console, arguments.quiet) as progress:
         result = _run_interruptibly(options, progress)
+    if arguments.verbose:
+        print_tests(result, console)
     print_verdict(result, console, out)
     return result.exit_code
 

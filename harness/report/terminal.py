@@ -170,3 +170,13 @@ def _print_notes(kernel: KernelResult, console: Console) -> None:
         _line(console, f"notes on {name_of(kernel)}:")
         for note in found:
             _line(console, f"- {note}", indent=2)
+
+
+def print_tests(result: RunResult, console: Console) -> None:
+    """Print every test's outcome, a line each, with its message's first line (``-v``)."""
+    for kernel in result.kernels:
+        console.print(f"\ntests on {name_of(kernel)}", style="bold", highlight=False)
+        for test in kernel.tests:
+            message = test.message.partition("\n")[0]
+            line = f"  {test.outcome:8} {test.seconds:7.3f} s  {test.id}  {message}".rstrip()
+            console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.errors import HarnessError, InputError
+from harness.errors import ExitCode, HarnessError, InputError
 from harness.guest.accel import Accel, choose_accel, qemu_version
 from harness.guest.image import guest_image
 from harness.guest.observe import Deadlines, observe
@@ -177,19 +177,20 @@ class Run:
             if self.stop.is_set():
                 return
             result = self._observe(kernel, role, root, payload)
-        except HarnessError as error:
+        except (HarnessError, OSError) as error:
             if self.stop.is_set():
                 return
+            code = getattr(error, "exit_code", ExitCode.INFRASTRUCTURE)
             result = replace(
                 blank,
                 status=Status.UNAVAILABLE,
                 status_reason=str(error),
-                status_exit=int(error.exit_code),
+                status_exit=int(code),
             )
         result = replace(
             result,
             append=self._options.append,
-            reproduce=self._reproduce(spec),
+            reproduce=self._reproduce(spec, result.release),
             verdict=judge(result, self._options.expectations),
         )
         with self._lock:
@@ -260,9 +261,11 @@ class Run:
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
-    def _reproduce(self, spec: str) -> str:
+    def _reproduce(self, spec: str, release: str) -> str:
+        """The command that runs this very kernel again: a suite's newest one moves on."""
         options = self._options
-        argv = ["afalg-harness", "run", spec]
+        exact = f"debian:{release}" if spec.startswith("debian:") and release else spec
+        argv = ["afalg-harness", "run", exact, *options.selection.arguments]
         argv += [word for suite in options.selection.suites for word in ("--suite", suite)]
         argv += [word for item in options.append for word in ("--append", item)]
         argv += ["--root", options.root] if options.root != "image" else []

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from harness.kernels.resolve import KernelSources, resolve
 from harness.model import KernelResult, Status
+from harness.paths import default_cache_dir
+from harness.progress import SilentProgress
 
 from .conftest import COMMAND, Finished, RunCommand, execute
 
@@ -22,6 +26,9 @@ _SUITE = ("--suite", "zero_copy")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Three kernels, the second of them a package that was cut short."""
+    sources = KernelSources(Path(os.environ.get("AFALG_CACHE") or default_cache_dir()))
+    for spec in (_BEFORE, _AFTER):
+        resolve(spec, sources, SilentProgress())  # else a download may keep the guests apart
     folder = tmp_path_factory.mktemp("three")
     package = folder / "linux-image-cut_amd64.deb"
     package.write_bytes(

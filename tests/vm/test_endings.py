@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,15 +54,21 @@ def _suite(tmp_path: Path, text: str) -> str:
 
 
 def _leftovers() -> set[Path]:
-    return set(Path("/tmp").glob("afalg-*"))
+    """Scratch directories of runs that have ended."""
+    return {
+        path
+        for path in Path(tempfile.gettempdir()).glob("afalg-*")
+        if not Path("/proc", path.name.split("-")[1]).exists()
+    }
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left(tmp_path: Path) -> object:
-    before = _leftovers()
+def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    sweep()
+    assert _leftovers() == set()
     yield
     assert guest_processes(tmp_path / "run") == []
-    assert _leftovers() <= before
+    assert _leftovers() == set()
 
 
 def test_a_panic(run_command: RunCommand, tmp_path: Path) -> None:

@@ -209,6 +209,7 @@ class KernelResult:
     plan: tuple[str, ...] = ()
     collection_errors: tuple[str, ...] = ()
     tests: tuple[TestResult, ...] = ()
+    records_lost: int = 0  # gaps and unreadable records: what they held is not known
     packages: tuple[PackageFile, ...] = ()
     notes: tuple[str, ...] = ()
     append: tuple[str, ...] = ()  # kernel arguments added by --append

@@ -87,6 +87,7 @@ class _Observed:
     plan: list[str] | None = None
     running: str | None = None
     last_line: str = ""
+    records_lost: int = 0
     ended: bool = False
     suite_status: int | None = None
     next_number: int = 0
@@ -95,6 +96,14 @@ class _Observed:
     collection_errors: list[str] = field(default_factory=list)
     console_events: list[ConsoleEvent] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def disown(self) -> None:
+        """Forget what a guest reported that was not the kernel asked for."""
+        self.plan = None
+        self.tests.clear()
+        self.facts.clear()
+        self.collection_errors.clear()
+        self.af_alg_restrict = None
 
 
 class _Recorder:
@@ -123,11 +132,13 @@ class _Recorder:
     def _apply_record(self, record: Record) -> None:
         seen, data = self.seen, record.data
         if data is None:
+            seen.records_lost += 1
             seen.notes.append(f"a record was cut short: {record.raw[:80]!r}")
             return
         self._events.write(json.dumps({"host_seconds": round(record.seconds, 3), **data}) + "\n")
         self._events.flush()
         if data.get("seq") != seen.next_number:
+            seen.records_lost += 1
             seen.notes.append(
                 f"records lost: number {data.get('seq')} after {seen.next_number - 1}"
             )
@@ -135,11 +146,13 @@ class _Recorder:
         seen.last_record = record.seconds
         handler = getattr(self, f"_on_{data.get('type')}", None)
         if handler is None:
+            seen.records_lost += 1
             seen.notes.append(f"unknown record type {data.get('type')!r}")
             return
         try:
             handler(record.seconds, data)
         except (KeyError, ValueError) as error:
+            seen.records_lost += 1
             seen.notes.append(f"malformed {data['type']} record: {error!r}")
 
     def _on_hello(self, seconds: float, data: dict[str, object]) -> None:
@@ -233,6 +246,8 @@ def observe(
             wall_seconds = session.elapsed()
         seen = recorder.finish()
     status, reason = _conclude(seen, kernel, nonce, expired, stop.is_set())
+    if status is Status.BOOT_FAILED:
+        seen.disown()
     return _result(kernel, role, seen, status, reason, wall_seconds, directory)
 
 
@@ -385,6 +400,7 @@ def _result(
         plan=tuple(seen.plan or ()),
         collection_errors=tuple(seen.collection_errors),
         tests=tuple(_completed_tests(seen, status, reason)),
+        records_lost=seen.records_lost,
         packages=kernel.packages,
         notes=tuple(notes),
         directory=f"kernels/{directory.name}",

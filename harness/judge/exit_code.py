@@ -10,6 +10,7 @@ from harness.model import (
     ChangeClass,
     Comparison,
     KernelResult,
+    Outcome,
     Role,
     Status,
 )
@@ -24,13 +25,14 @@ def exit_code(kernels: Sequence[KernelResult], comparisons: Sequence[Comparison]
     1. INTERRUPTED: a kernel was not finished because somebody stopped the run.
     2. USAGE: nothing was planned on any kernel that completed, so the selection was wrong.
     3. REGRESSION: a candidate of which something is known is not as expected, or lost
-       something that the baseline had. This is certain, whatever else went wrong.
+       something that the baseline had. This is certain, whatever else went wrong. Or
+       not everything planned ran on the baseline, so that the comparison is a partial one.
     4. USAGE: a kernel, baseline or candidate, could not be had because an input is bad.
        Before INFRASTRUCTURE, because trying again would not help.
     5. INFRASTRUCTURE: a kernel could not be had or did not boot; or no candidate ran.
     6. OK.
 
-    The verdict on a baseline does not count.
+    Whether a baseline is as expected does not count.
     """
     candidates = [kernel for kernel in kernels if kernel.role is Role.CANDIDATE]
     if any(kernel.status is Status.INTERRUPTED for kernel in kernels):
@@ -40,6 +42,8 @@ def exit_code(kernels: Sequence[KernelResult], comparisons: Sequence[Comparison]
         return ExitCode.USAGE
     if any(not kernel.verdict.ok and kernel.status not in NOTHING_KNOWN for kernel in candidates):
         return ExitCode.REGRESSION
+    if any(ran_in_part(kernel) for kernel in kernels if kernel.role is Role.BASELINE):
+        return ExitCode.REGRESSION
     if any(losses(comparison, kernels) for comparison in comparisons):
         return ExitCode.REGRESSION
     lost = [kernel for kernel in kernels if kernel.status in NOTHING_KNOWN]
@@ -48,6 +52,19 @@ def exit_code(kernels: Sequence[KernelResult], comparisons: Sequence[Comparison]
     if lost or not candidates:
         return ExitCode.INFRASTRUCTURE
     return ExitCode.OK
+
+
+def ran_in_part(kernel: KernelResult) -> bool:
+    """Whether something planned on a kernel that booted did not run to its end there."""
+    if kernel.status in NOTHING_KNOWN:
+        return False
+    reported = {test.id for test in kernel.tests if test.outcome is not Outcome.MISSING}
+    return (
+        kernel.status is not Status.COMPLETED
+        or bool(kernel.collection_errors)
+        or kernel.records_lost > 0
+        or not reported.issuperset(kernel.plan)
+    )
 
 
 def losses(comparison: Comparison, kernels: Sequence[KernelResult]) -> tuple[Change, ...]:

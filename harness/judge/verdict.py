@@ -134,6 +134,9 @@ def _judge_plan(kernel: KernelResult) -> Iterator[_Finding]:
     """Everything planned must have run, and something must have."""
     for error in kernel.collection_errors:
         yield _Finding(reason=f"tests could not be collected: {first_line(error)}")
+    if kernel.records_lost:
+        # A lost record may have held the one fact that matters.
+        yield _Finding(reason=f"{kernel.records_lost} records of the guest were lost")
     missing = missing_tests(kernel)
     if missing:
         plural = "test" if len(missing) == 1 else "tests"

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from junit_xml import TestCase, TestSuite, to_xml_report_string
 
-from harness.judge.exit_code import NOTHING_KNOWN, compared_candidate, losses
+from harness.judge.exit_code import NOTHING_KNOWN, compared_candidate, losses, ran_in_part
 from harness.judge.states import told_state
 from harness.judge.verdict import missing_tests
 from harness.model import Check, KernelResult, Outcome, Role, RunResult, Status, TestResult
@@ -82,7 +82,7 @@ def _properties(kernel: KernelResult, result: RunResult) -> dict[str, str]:
 
 def _kernel_cases(kernel: KernelResult) -> Iterator[TestCase]:
     """What was expected of the kernel as a whole: its status, its facts, its console."""
-    broken = kernel.status in NOTHING_KNOWN or kernel.status is Status.INTERRUPTED
+    broken = kernel.status in NOTHING_KNOWN or ran_in_part(kernel)
     tests = {test.id for test in kernel.tests}
     for check in kernel.verdict.checks:
         if check.id in tests:

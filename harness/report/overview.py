@@ -44,7 +44,10 @@ _CLASS_ORDER = (
 
 _EXIT_SENTENCES = {
     ExitCode.OK: "every candidate is as expected, and everything planned ran",
-    ExitCode.REGRESSION: "a candidate is not as expected, or lost what the baseline had",
+    ExitCode.REGRESSION: (
+        "a candidate is not as expected or lost what the baseline had, "
+        "or the baseline did not run to its end"
+    ),
     ExitCode.USAGE: "an input is bad, or no test was selected",
     ExitCode.INFRASTRUCTURE: "a kernel could not be run, so nothing is known of it",
     ExitCode.INTERRUPTED: "interrupted; what had finished is stored",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.judge.exit_code import NOTHING_KNOWN, ran_in_part
 from harness.judge.verdict import listed
 from harness.model import Comparison, KernelResult, Outcome, Role, RunResult, Status
 from harness.report.overview import (
@@ -70,7 +71,9 @@ def _code(text: str) -> str:
 
 
 def _verdict(kernel: KernelResult, result: RunResult) -> Iterator[str]:
-    role = " (baseline, does not count)" if kernel.role is Role.BASELINE else ""
+    counts = kernel.status in NOTHING_KNOWN or ran_in_part(kernel)
+    role = " (baseline)" if counts else " (baseline, does not count)"
+    role = role if kernel.role is Role.BASELINE else ""
     yield f"- **{verdict_cell(kernel, result).text}** {_text(name_of(kernel))}{role}"
     if kernel.role is Role.BASELINE and kernel.status is Status.COMPLETED:
         return

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.judge.exit_code import NOTHING_KNOWN
+from harness.judge.exit_code import NOTHING_KNOWN, ran_in_part
 from harness.model import Comparison, KernelResult, Role, RunResult, Status
 from harness.report.overview import (
     Mood,
@@ -144,7 +144,8 @@ def _print_reasons(kernel: KernelResult, console: Console, cut: bool) -> None:
     """Why a kernel is not ok; of a baseline in short, since it does not count."""
     if kernel.verdict.ok:
         return
-    baseline = kernel.role is Role.BASELINE and kernel.status not in NOTHING_KNOWN
+    counts = kernel.status in NOTHING_KNOWN or ran_in_part(kernel)
+    baseline = kernel.role is Role.BASELINE and not counts
     reasons = kernel.verdict.reasons
     console.print()
     if baseline:

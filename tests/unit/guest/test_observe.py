@@ -208,6 +208,8 @@ def test_another_kernel_is_no_result(
     result = _observe(tmp_path, monkeypatch, messages)
     assert result.status is Status.BOOT_FAILED
     assert reason in result.status_reason
+    # What another kernel did must not be compared or reported as this one's.
+    assert (result.plan, result.tests, result.facts.named()) == ((), (), {})
 
 
 def test_a_guest_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +239,9 @@ def test_lost_and_broken_records_are_noted(tmp_path: Path, monkeypatch: pytest.M
         Record(9.1, None, '{"type": "outc'),
         _record(9.2, "outcome", 3, id=_PLAN[0]),
     ]
-    notes = " / ".join(_observe(tmp_path, monkeypatch, messages).notes)
+    result = _observe(tmp_path, monkeypatch, messages)
+    assert result.records_lost == 3
+    notes = " / ".join(result.notes)
     assert "records lost" in notes
     assert "cut short" in notes
     assert "malformed outcome" in notes

@@ -49,8 +49,19 @@ def test_baseline_that_could_not_be_run() -> None:
     assert code(replace(samples.boot_failed(), role=Role.BASELINE), samples.new()) == 3
 
 
-def test_baseline_that_crashed_does_not_count() -> None:
-    assert code(replace(samples.crashed(), role=Role.BASELINE), samples.new()) == 0
+@pytest.mark.parametrize(
+    "baseline",
+    [
+        samples.crashed(),
+        samples.hung(),
+        replace(samples.new(), status=Status.CRASHED),
+        replace(samples.new(), collection_errors=("x.py: ImportError",)),
+        replace(samples.new(), tests=samples.new().tests[1:]),
+        replace(samples.new(), records_lost=1),
+    ],
+)
+def test_baseline_that_ran_in_part(baseline: KernelResult) -> None:
+    assert code(replace(baseline, role=Role.BASELINE), samples.new()) == 1
 
 
 def test_selection_that_matches_nothing() -> None:

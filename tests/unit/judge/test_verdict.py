@@ -36,6 +36,10 @@ def only_reason(kernel: KernelResult, *overrides: str) -> str:
     return found.reasons[0]
 
 
+def test_lost_records() -> None:
+    assert "2 records" in only_reason(replace(samples.new(), records_lost=2))
+
+
 def test_good_kernel() -> None:
     found = verdict(samples.new())
     assert found.ok

@@ -50,6 +50,8 @@ class State(StrEnum):
     ABSENT = "absent"
     UNREACHABLE = "unreachable"  # the algorithm or interface cannot be used here
     UNKNOWN = "unknown"  # the probe did not run, or its positive control failed
+    WORKS = "works"  # a program that uses AF_ALG did its job
+    FAILS = "fails"  # it did not
 
 
 class Control(StrEnum):

@@ -3,6 +3,7 @@
 examples:
   afalg-harness run debian:6.12.43+deb12-amd64 debian:trixie-backports
   afalg-harness run ./vmlinuz --suite zero_copy
+  afalg-harness run --list --suite security
   afalg-harness run --baseline debian:trixie linux-image-test_amd64.deb --out runs/test
 """
 
@@ -23,9 +24,10 @@ from harness.commands.options import (
     kernel_sources,
     progress_display,
 )
-from harness.errors import ExitCode
+from harness.errors import ExitCode, InputError
 from harness.guest.payload import Selection
 from harness.judge.expectations import load_expectations
+from harness.listing import list_tests
 from harness.model import RunResult
 from harness.progress import Progress
 from harness.report.terminal import print_tests, print_verdict
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``run``."""
     parser.add_argument(
         "specs",
-        nargs="+",
+        nargs="*",
         metavar="SPEC",
         help="a kernel: PATH to an image or package tree, A.deb[,B.deb...], debian:RELEASE, "
         "debian:SUITE[/FLAVOUR]; of several the first is the baseline unless --baseline names one",
@@ -58,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     tests.add_argument(
         "-k", dest="keyword", metavar="EXPR", help="only tests that match (pytest -k)"
+    )
+    tests.add_argument(
+        "--list",
+        action="store_true",
+        help="print each test with its purpose and tags, and boot nothing (needs no SPEC)",
     )
     tests.add_argument(
         "--timeout", type=float, metavar="S", help="seconds that one kernel's suite may take"
@@ -96,6 +103,16 @@ def _positive(text: str) -> int:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run; returns the exit code of the result."""
+    selection = Selection(
+        suites=tuple(arguments.suite),
+        arguments=("-k", arguments.keyword) if arguments.keyword else (),
+        test_seconds=arguments.test_timeout,
+        seed=arguments.seed,
+    )
+    if arguments.list:
+        return _list(selection)
+    if not arguments.specs:
+        raise InputError("run: name a kernel, for instance debian:trixie-backports")
     out = arguments.out or new_run_directory()
     options = RunOptions(
         specs=tuple(arguments.specs),
@@ -104,12 +121,7 @@ def execute(arguments: argparse.Namespace) -> int:
         out=out,
         command=shlex.join(["afalg-harness", *sys.argv[1:]]),
         expectations=load_expectations(arguments.expectations, arguments.expect),
-        selection=Selection(
-            suites=tuple(arguments.suite),
-            arguments=("-k", arguments.keyword) if arguments.keyword else (),
-            test_seconds=arguments.test_timeout,
-            seed=arguments.seed,
-        ),
+        selection=selection,
         jobs=arguments.jobs,
         accel=arguments.accel,
         root=arguments.root,
@@ -123,6 +135,14 @@ def execute(arguments: argparse.Namespace) -> int:
         print_tests(result, console)
     print_verdict(result, console, out)
     return result.exit_code
+
+
+def _list(selection: Selection) -> int:
+    """One line for each test: its id, its purpose, its tags in brackets."""
+    for test in list_tests(selection):
+        tags = f" [{', '.join(test.tags)}]" if test.tags else ""
+        print(f"{test.id}: {test.purpose}{tags}")
+    return ExitCode.OK
 
 
 def _run_interruptibly(options: RunOptions, progress: Progress) -> RunResult:

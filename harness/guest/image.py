@@ -26,7 +26,11 @@ from harness.progress import Progress
 
 _FORMAT = 3  # raise when the recipe changes in a way that the key does not show
 _SUITE = "bookworm"
-_PACKAGES = ("busybox-static", "kmod", "mount", "python3", "python3-pytest")
+_PACKAGES = (
+    *("busybox-static", "kmod", "mount", "python3", "python3-pytest"),
+    # What the consumers suite runs.
+    *("cryptsetup-bin", "kcapi-tools", "openssl", "stress-ng"),
+)
 _SIZE = "600M"  # sparse; room for what tests write
 _SUBJECT = "guest image"
 

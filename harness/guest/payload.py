@@ -39,13 +39,31 @@ class Selection:
     seed: int = 0
 
 
+#: In this order, so that what a verdict rests on is known first. Others follow.
+_SUITE_ORDER = ("zero_copy", "functional", "policy", "security", "differential", "consumers")
+
+
 def suite_names() -> list[str]:
-    """The suites that travel with the harness."""
-    return sorted(
+    """The suites that travel with the harness, in the order in which they run."""
+    names = {
         entry.name
         for entry in suite_dir().iterdir()
         if entry.is_dir() and any(entry.glob("test_*.py"))
-    )
+    }
+    return [*(name for name in _SUITE_ORDER if name in names), *sorted(names - {*_SUITE_ORDER})]
+
+
+def lay_out_suites(selection: Selection, target: Path) -> list[str]:
+    """Copy the suites of ``selection`` to the empty directory ``target``, as a guest has them.
+
+    Returns pytest's arguments that select its tests. Raises InputError as write_payload does.
+    """
+    names, extra = _resolve_suites(selection.suites)
+    for name, path in [*_files(suite_dir(), "suite"), *extra]:
+        copy = target / Path(name).relative_to("suite")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    return [*selection.arguments, *names]
 
 
 def write_payload(selection: Selection, target: Path) -> None:

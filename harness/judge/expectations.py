@@ -24,7 +24,7 @@ from harness.model import Outcome, State
 
 ANY = "any"
 #: "unknown" is never what anybody wants to hear, and a crash ends the run of the other tests.
-_STATES = (State.PRESENT, State.ABSENT, State.UNREACHABLE)
+_STATES = (State.PRESENT, State.ABSENT, State.UNREACHABLE, State.WORKS, State.FAILS)
 _OUTCOMES = (
     Outcome.PASSED,
     Outcome.FAILED,

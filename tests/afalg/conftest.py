@@ -43,11 +43,18 @@ class RecordFact(Protocol):
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers of the suite."""
     config.addinivalue_line(
-        "markers", "regression(cve, fix): the defect that the test looks for, as data"
+        "markers", "regression(cve, fix, affected): the defect that the test looks for, as data"
     )
+    config.addinivalue_line("markers", "may_crash: can kill a kernel that is not fixed; runs last")
     config.addinivalue_line(
         "markers", "policy_as_booted: leave af_alg_restrict alone (default: opened to 0)"
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what may kill the kernel when all else is known."""
+    items.sort(key=lambda item: item.get_closest_marker("may_crash") is not None)
 
 
 @pytest.fixture(scope="module", autouse=True)

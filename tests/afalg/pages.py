@@ -7,12 +7,15 @@ pipe, and so shows whether the page was shared up to the socket: the positive co
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,10 +27,12 @@ DISK_FILE_SYSTEMS = ("ext4", "xfs", "btrfs", "f2fs", "overlay")
 
 
 @contextmanager
-def pipe() -> Iterator[tuple[int, int]]:
-    """A pipe, read end first, closed at the end."""
+def pipe(room: int = 16) -> Iterator[tuple[int, int]]:
+    """A pipe with room for so many pages, read end first, closed at the end."""
     read_end, write_end = os.pipe()
     try:
+        if room > 16:
+            fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, room * PAGE)
         yield read_end, write_end
     finally:
         os.close(read_end)
@@ -89,3 +94,92 @@ def write_all(descriptor: int, contents: bytes) -> None:
     """Write from offset 0, through the page cache."""
     written = os.pwrite(descriptor, contents, 0)
     assert written == len(contents), f"expected {len(contents)} bytes written, saw {written}"
+
+
+class Source(Protocol):
+    """Contents that can be put into a pipe by reference, and overwritten afterwards."""
+
+    @property
+    def origin(self) -> str:
+        """What the pages are of, for people."""
+
+    def put(self, pipe: int, offset: int, length: int) -> int:
+        """Put a range of the contents into a pipe; returns how much went in."""
+
+    def overwrite(self, offset: int, contents: bytes) -> None:
+        """Write over the contents in place."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A file's pages in the page cache."""
+
+    descriptor: int
+    origin: str
+
+    def put(self, pipe: int, offset: int, length: int) -> int:
+        """Splice a range of the file into a pipe."""
+        return os.splice(self.descriptor, pipe, length, offset_src=offset)
+
+    def overwrite(self, offset: int, contents: bytes) -> None:
+        """Write to the file."""
+        assert os.pwrite(self.descriptor, contents, offset) == len(contents)
+
+
+@dataclass(frozen=True)
+class MemorySource:
+    """Anonymous memory of this process.
+
+    A fork between put() and overwrite() would make the write go to a copy, and the
+    probe void.
+    """
+
+    address: int
+    length: int
+    gift: bool
+    origin: str = "anonymous memory"
+
+    def put(self, pipe: int, offset: int, length: int) -> int:
+        """Vmsplice a range of the memory into a pipe."""
+        return libc.vmsplice(pipe, self.address + offset, length, gift=self.gift)
+
+    def overwrite(self, offset: int, contents: bytes) -> None:
+        """Write to the memory."""
+        libc.memory_at(self.address, self.length)[offset : offset + len(contents)] = contents
+
+
+class NoSource(Exception):
+    """The guest has no place for a source of the sort that was asked for."""
+
+
+@contextmanager
+def source(sort: str, contents: bytes, *, gift: bool = False) -> Iterator[Source]:
+    """Fresh pages of these contents: "disk" (a file), "tmpfs", "memfd" or "memory"."""
+    if sort == "memory":
+        length = -(-len(contents) // PAGE) * PAGE
+        address = libc.map_memory(length)
+        try:
+            memory = MemorySource(address, length, gift)
+            memory.overwrite(0, contents)
+            yield memory
+        finally:
+            libc.unmap_memory(address, length)
+        return
+    if sort == "memfd":
+        with scratch_memfd(contents) as descriptor:
+            yield FileSource(descriptor, "a memfd")
+        return
+    wanted = ("tmpfs",) if sort == "tmpfs" else DISK_FILE_SYSTEMS
+    directory = writable_directory(*wanted)
+    if directory is None:
+        raise NoSource(f"no writable file system of type {', '.join(wanted)} is mounted")
+    with scratch_file(directory, contents) as descriptor:
+        yield FileSource(descriptor, f"a file on {directory}")
+
+
+def frame_numbers(address: int, count: int) -> list[int]:
+    """The page frame numbers of mapped pages (Documentation/admin-guide/mm/pagemap.rst)."""
+    with Path("/proc/self/pagemap").open("rb", buffering=0) as pagemap:
+        entries = os.pread(pagemap.fileno(), 8 * count, address // PAGE * 8)
+    numbers = [int.from_bytes(entries[at : at + 8], "little") for at in range(0, 8 * count, 8)]
+    return [number & ((1 << 55) - 1) for number in numbers]

@@ -2,191 +2,343 @@
 
 Since ffdd2bc37895 (7.2, and stable 6.12.96, 6.18.39, 6.1.178) af_alg_sendmsg() copies all
 skcipher and aead input; before, MSG_SPLICE_PAGES put the spliced page itself into the
-request. splice() works either way, so only what happens to the page tells: each probe
-hands a page over, overwrites it at its source, and then reads the result. A result of the
-new contents means that the page was shared (state ``present``), of the old ones that it
-was copied (``absent``). A state is an observation and no failure: it is judged on the
-host. A result of neither is a corruption and fails.
+request (6.1.154 to 6.1.177 copy too, by a backport's accident). splice() works either way,
+so only what happens to the page tells: each probe hands pages over, overwrites one at its
+source, and then reads the result. A result of the new contents means that the page was
+shared (state ``present``), of the old ones that it was copied (``absent``). Old up to where
+it fills up a page of what was sent before, and new from there on, is ``present`` too. A
+state is an observation and no failure: it is judged on the host. A result of neither is a
+corruption and fails.
+
+The control is a second reference to the same pages that ends in a pipe, read after the
+overwrite. It must show the new contents; otherwise the page was not shared up to the
+socket, and the probe is void (an O_DIRECT source; a fork between vmsplice and overwrite).
+The witness counts the pages that af_alg_sendmsg() allocated while it was fed.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+import random
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import af_alg
+import expect
 import libc
 import pages
 import pytest
 from pages import PAGE
+from witness import Witness, agreed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from conftest import RecordFact
+    from zero_copy.conftest import Keyed
 
-OLD = bytes(range(256)) * (PAGE // 256)
-NEW = bytes(reversed(OLD))
-PATHS = ("splice_file", "splice_tmpfs", "splice_memfd", "sendfile")
+SPLICE_F_MORE = 4
+#: More than fit in one pipe, or in one scatterlist of AF_ALG (16; include/crypto/if_alg.h).
+MANY = 18
+#: Each page differs from every other.
+OLD = random.Random(1).randbytes(MANY * PAGE)
+NEW = bytes(byte ^ 0xFF for byte in OLD)
+
+
+@dataclass(frozen=True)
+class Path:
+    """One way for pages into a socket; ``changed`` is the range overwritten at the source."""
+
+    source: str
+    way: str = "splice"  # or "sendfile", "tee"
+    gift: bool = False
+    offset: int = 0
+    length: int = PAGE
+    changed: tuple[int, int] = (0, PAGE)
+    before: int = 0  # bytes sent by copy ahead of the pages
+    after: int = 0
+
+    @property
+    def room(self) -> int:
+        """Pages that the source has."""
+        return -(-(self.offset + self.length) // PAGE)
+
+    def contents(self, *, overwritten: bool) -> bytes:
+        """The source as it was, or as it is in the end."""
+        start, end = self.changed
+        old = OLD[: self.room * PAGE]
+        return old[:start] + NEW[start:end] + old[end:] if overwritten else old
+
+    def fed(self, *, overwritten: bool) -> bytes:
+        """What of it goes into the socket."""
+        return self.contents(overwritten=overwritten)[self.offset : self.offset + self.length]
+
+    def message(self, fed: bytes) -> bytes:
+        """The whole message."""
+        return OLD[: self.before] + fed + OLD[: self.after]
+
+
+PATHS = {
+    "splice_file": Path("disk"),
+    "splice_tmpfs": Path("tmpfs"),
+    "splice_memfd": Path("memfd"),
+    "sendfile": Path("disk", "sendfile"),
+    "vmsplice": Path("memory"),
+    "vmsplice_gift": Path("memory", gift=True),
+    "tee": Path("disk", "tee"),
+    "splice_middle": Path("disk", length=MANY * PAGE, changed=(9 * PAGE, 10 * PAGE)),
+    "splice_last": Path("disk", length=MANY * PAGE, changed=((MANY - 1) * PAGE, MANY * PAGE)),
+    "splice_unaligned": Path("disk", offset=1003, changed=(0, 2 * PAGE)),
+    "splice_mixed": Path("disk", before=100, after=44),
+}
 
 
 @dataclass(frozen=True)
 class Target:
-    """An input of an algorithm into which a page is fed.
-
-    ``kind`` names it in the fact; ``assoclen`` says how much of the input is associated
-    data, ``before`` is input sent (and so copied) ahead of the page.
-    """
+    """An input of an algorithm; ``aad`` is sent ahead, ``all_aad`` makes the message AAD."""
 
     kind: str
     type: str
     algorithm: str
     iv: bytes
-    before: bytes = b""
-    assoclen: int | None = None
+    aad: bytes = b""
+    all_aad: bool = False
     tag: int = 0
 
-    def start(self, transform: af_alg.Transform) -> af_alg.Request:
-        """A request that waits for the page."""
+    def start(self, transform: af_alg.Transform, path: Path) -> af_alg.Request:
+        """A request that waits for the pages."""
         request = transform.request()
-        request.send(self.before, op=af_alg.ENCRYPT, iv=self.iv, assoclen=self.assoclen, more=True)
+        assoclen = None
+        if self.tag:
+            message = path.before + path.length + path.after
+            assoclen = message if self.all_aad else len(self.aad)
+        head = self.aad + OLD[: path.before]
+        request.send(head, op=af_alg.ENCRYPT, iv=self.iv, assoclen=assoclen, more=True)
         return request
 
-    def result(self, request: af_alg.Request) -> bytes:
-        """The output of a request that has its page."""
-        return request.recv(len(self.before) + PAGE + self.tag)
+    def result(self, request: af_alg.Request, path: Path) -> bytes:
+        """The output of a complete request."""
+        length = len(self.aad) + path.before + path.length + path.after + self.tag
+        return request.recv(length)
 
-    def expected(self, transform: af_alg.Transform, page: bytes) -> bytes:
-        """The output for a page that was sent by copy."""
-        request = self.start(transform)
-        request.send(page)
-        return self.result(request)
+    def copied(self, transform: af_alg.Transform, path: Path, fed: bytes) -> bytes:
+        """The output for a message that was sent by copy."""
+        with self.start(transform, path) as request:
+            request.send(path.message(fed)[path.before :])
+            return self.result(request, path)
 
-    def head(self, output: bytes) -> str:
-        """The first bytes of the page's part of an output, as hex."""
-        return output[len(self.before) :][:8].hex()
+    def fed_in_part(self, path: Path) -> bytes:
+        """What is fed, old as far as it fills up a page of what was sent before, then new."""
+        room = -(len(self.aad) + path.before) % PAGE
+        old, new = path.fed(overwritten=False), path.fed(overwritten=True)
+        return old[:room] + new[room:]
+
+    def excerpt(self, output: bytes, path: Path) -> str:
+        """The first bytes of an output that depend on what is overwritten, as hex."""
+        at = len(self.aad) + path.before + max(path.changed[0] - path.offset, 0)
+        return output[at : at + 8].hex()
+
+    def pages_of_a_copy(self, path: Path) -> int:
+        """How many pages af_alg_sendmsg() must allocate to copy what is fed."""
+        sent = len(self.aad) + path.before  # the rest of its last page is used up first
+        return -(-(sent + path.length) // PAGE) - -(-sent // PAGE)
 
 
 SKCIPHER = Target("skcipher", "skcipher", "cbc(aes)", iv=bytes(16))
-AEAD = Target("aead", "aead", "gcm(aes)", iv=bytes(12), before=bytes(16), assoclen=16, tag=16)
-#: The page is associated data as a whole and there is no text: it comes back in the clear.
-AEAD_AAD = Target("aead_aad", "aead", "gcm(aes)", iv=bytes(12), assoclen=PAGE, tag=16)
+AEAD = Target("aead", "aead", "gcm(aes)", iv=bytes(12), aad=bytes(16), tag=16)
+#: The pages are associated data as a whole and there is no text: they come back in the clear.
+AEAD_AAD = Target("aead_aad", "aead", "gcm(aes)", iv=bytes(12), all_aad=True, tag=16)
+TARGETS = {target.kind: target for target in (SKCIPHER, AEAD, AEAD_AAD)}
+
+
+@pytest.fixture(scope="module")
+def prober(keyed: Keyed, witness: Witness) -> Prober:
+    """Feeds pages; keeps what it computed for the probes that share a message."""
+    return Prober(keyed, witness)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_skcipher(path: str, record_fact: RecordFact) -> None:
+def test_skcipher(path: str, prober: Prober, record_fact: RecordFact) -> None:
     """Is a page given to an skcipher as text still read after it was sent? (cbc(aes))"""
-    probe(SKCIPHER, path, record_fact)
+    prober.probe(SKCIPHER, path, record_fact)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_aead(path: str, record_fact: RecordFact) -> None:
+def test_aead(path: str, prober: Prober, record_fact: RecordFact) -> None:
     """Is a page given to an AEAD as text still read after it was sent? (gcm(aes))"""
-    probe(AEAD, path, record_fact)
+    prober.probe(AEAD, path, record_fact)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_aead_aad(path: str, record_fact: RecordFact) -> None:
+def test_aead_aad(path: str, prober: Prober, record_fact: RecordFact) -> None:
     """Is a page given to an AEAD as associated data still read after it was sent? (gcm(aes))"""
-    probe(AEAD_AAD, path, record_fact)
+    prober.probe(AEAD_AAD, path, record_fact)
 
 
-def probe(target: Target, path: str, record_fact: RecordFact) -> None:
-    """Feed a page, overwrite it, read the result, and record which contents it is of."""
-    fact = f"zero_copy.{target.kind}.{path}"
-
-    def give_up(state: str, reason: str) -> NoReturn:
-        record_fact(fact, state=state, evidence=reason)
-        pytest.skip(reason)
-
+@pytest.mark.parametrize("kind", TARGETS)
+def test_sendmsg_copies(kind: str, prober: Prober) -> None:
+    """Memory sent by sendmsg() may be overwritten once the call is back."""
+    target, path = TARGETS[kind], PATHS["splice_memfd"]
     try:
-        transform = af_alg.Transform(target.type, target.algorithm)
+        transform = prober.transform(target)
     except af_alg.NotOffered as reason:
-        give_up("unreachable", str(reason))
-    with transform, pages.pipe() as (control, control_in), ExitStack() as stack:
-        try:
-            page = stack.enter_context(source(path))
-        except NoSource as reason:
-            give_up("unknown", str(reason))
-        transform.set_key(bytes(range(16)))
-        of_old = target.expected(transform, OLD)
-        of_new = target.expected(transform, NEW)
-        request = target.start(transform)
-        try:
-            feed(path, page.descriptor, request, control_in)
-        except OSError as error:
-            give_up("unreachable", f"{path} into {target.algorithm}: {af_alg.errno_name(error)}")
-        pages.write_all(page.descriptor, NEW)
-        seen = target.result(request)
-        shared = os.read(control, PAGE)
+        pytest.skip(str(reason))
+    expected = prober.copied(target, path, overwritten=False)
+    buffer = bytearray(path.fed(overwritten=False))
+    with target.start(transform, path) as request:
+        request.sock.send(buffer)
+        buffer[:] = path.fed(overwritten=True)
+        expect.same(expected, target.result(request, path), "result of what was sent")
 
-    fired = shared == NEW
-    state = {of_new: "present", of_old: "absent"}.get(seen, "unknown") if fired else "unknown"
-    record_fact(
-        fact,
-        state=state,
-        control="fired" if fired else "failed",
-        evidence=(
-            f"{target.algorithm}, page of {page.origin} overwritten after {path}: result "
-            f"{target.head(seen)}, of the old page {target.head(of_old)}, of the new one "
-            f"{target.head(of_new)}; control read {shared[:8].hex()}, old {OLD[:8].hex()}, "
-            f"new {NEW[:8].hex()}"
-        ),
-    )
-    assert seen in {of_old, of_new}, (
-        "result of neither the old nor the new page: against the old, "
-        + af_alg.difference(of_old, seen)
-        + "; against the new, "
-        + af_alg.difference(of_new, seen)
-    )
-    if not fired:
-        pytest.skip(
-            "control did not fire: the page was not shared up to the socket, "
-            + af_alg.difference(NEW, shared)
+
+def test_control_fails_for_a_copied_page() -> None:
+    """The control tells a page that was written to a pipe from one that was spliced into it."""
+    path = PATHS["splice_memfd"]
+    for by_reference in (True, False):
+        with ExitStack() as stack:
+            source = stack.enter_context(
+                pages.source(path.source, path.contents(overwritten=False))
+            )
+            read_end, write_end = stack.enter_context(pages.pipe())
+            control, control_in = stack.enter_context(pages.pipe())
+            if by_reference:
+                assert source.put(write_end, 0, PAGE) == PAGE
+            else:
+                assert os.write(write_end, path.fed(overwritten=False)) == PAGE
+            assert libc.tee(read_end, control_in, PAGE) == PAGE
+            source.overwrite(0, path.fed(overwritten=True))
+            expected = path.fed(overwritten=by_reference)
+            expect.same(expected, os.read(control, PAGE), "second reference to the page")
+
+
+class Prober:
+    """Feeds pages by every path to every target."""
+
+    def __init__(self, keyed: Keyed, witness: Witness) -> None:
+        self._keyed = keyed
+        self._witness = witness
+        self._copied: dict[tuple[str, bytes], bytes] = {}
+
+    def transform(self, target: Target) -> af_alg.Transform:
+        """The target's transform, with its key. Raises NotOffered."""
+        return self._keyed(target.type, target.algorithm, bytes(range(16)))
+
+    def copied(self, target: Target, path: Path, *, overwritten: bool) -> bytes:
+        """The output for the path's message when it is sent by copy."""
+        fed = path.fed(overwritten=overwritten)
+        key = target.kind, path.message(fed)
+        if key not in self._copied:
+            self._copied[key] = target.copied(self.transform(target), path, fed)
+        return self._copied[key]
+
+    def probe(self, target: Target, name: str, record_fact: RecordFact) -> None:
+        """Feed pages, overwrite, read the result, and record which contents it is of."""
+        path, fact = PATHS[name], f"zero_copy.{target.kind}.{name}"
+
+        def give_up(state: str, reason: str) -> NoReturn:
+            record_fact(fact, state=state, evidence=reason)
+            pytest.skip(reason)
+
+        with ExitStack() as stack:
+            try:
+                transform = self.transform(target)
+                contents = path.contents(overwritten=False)
+                source = stack.enter_context(pages.source(path.source, contents, gift=path.gift))
+            except af_alg.NotOffered as reason:
+                give_up("unreachable", str(reason))
+            except pages.NoSource as reason:
+                give_up("unknown", str(reason))
+            of_old = self.copied(target, path, overwritten=False)
+            of_new = self.copied(target, path, overwritten=True)
+            request = stack.enter_context(target.start(transform, path))
+            control, control_in = stack.enter_context(pages.pipe(room=2 * MANY))
+            try:
+                with self._witness.watch() as watched:
+                    feed(path, source, request, control_in)
+            except OSError as error:
+                give_up(
+                    "unreachable", f"{name} into {target.algorithm}: {af_alg.errno_name(error)}"
+                )
+            start, end = path.changed
+            source.overwrite(start, path.contents(overwritten=True)[start:end])
+            if path.after:
+                request.send(OLD[: path.after])
+            elif is_open_ended(path):
+                request.send()
+            seen = target.result(request, path)
+            shared = os.read(control, path.length)
+            in_part = seen not in {of_old, of_new} and (
+                seen == target.copied(transform, path, target.fed_in_part(path))
+            )
+
+        testimony = self._witness.of_input(watched, target.pages_of_a_copy(path))
+        fired = shared == path.fed(overwritten=True)
+        told = {of_new: "present", of_old: "absent"}.get(seen, "unknown") if fired else "unknown"
+        if in_part and fired:
+            told = "present"
+        state = agreed(told, testimony)
+        record_fact(
+            fact,
+            state=state,
+            control="fired" if fired else "failed",
+            evidence=(
+                f"{target.algorithm}, {source.origin} overwritten after {name}: result "
+                f"{target.excerpt(seen, path)}, of the old page {target.excerpt(of_old, path)}, "
+                f"of the new one {target.excerpt(of_new, path)}: {told}"
+                f"{' in part' if in_part else ''}; {testimony}"
+            ),
         )
+        assert in_part or seen in {of_old, of_new}, (
+            "result of neither the old nor the new page: against the old, "
+            + af_alg.difference(of_old, seen)
+            + "; against the new, "
+            + af_alg.difference(of_new, seen)
+        )
+        if not fired:
+            pytest.skip(
+                "control did not fire: the page was not shared up to the socket, "
+                + af_alg.difference(path.fed(overwritten=True), shared)
+            )
+        if state != told:
+            pytest.skip(f"the probe says {told}; {testimony}")
 
 
-def feed(path: str, descriptor: int, request: af_alg.Request, control: int) -> None:
-    """Hand the page to the request, and a second reference to it to the control pipe.
+def is_open_ended(path: Path) -> bool:
+    """Whether the pages are fed with "more to come", since they take more than one call."""
+    return path.length > PAGE or path.after > 0
 
-    splice: tee() duplicates the very pipe buffer that goes into the socket. sendfile has
-    its pipe inside the kernel: there the control is a splice of the same page.
+
+def feed(path: Path, source: pages.Source, request: af_alg.Request, control: int) -> None:
+    """Hand the pages to the request, and a second reference to each to the control pipe.
+
+    splice: tee() duplicates the very pipe buffers that go into the socket (tee: the other
+    way round). sendfile has its pipe inside the kernel: there the control is a splice of
+    the same page.
     """
-    if path == "sendfile":
-        assert os.splice(descriptor, control, PAGE, offset_src=0) == PAGE
-        moved = os.sendfile(request.fileno(), descriptor, 0, PAGE)
-    else:
-        with pages.pipe() as (read_end, write_end):
-            assert os.splice(descriptor, write_end, PAGE, offset_src=0) == PAGE
-            assert libc.tee(read_end, control, PAGE) == PAGE
-            moved = os.splice(read_end, request.fileno(), PAGE)
-    assert moved == PAGE, f"expected {PAGE} bytes taken by the socket, saw {moved}"
-
-
-class NoSource(Exception):
-    """The guest has no place for a file of the sort that a path is about."""
-
-
-@dataclass(frozen=True)
-class Page:
-    """A file of one page, and where it lies."""
-
-    descriptor: int
-    origin: str
-
-
-@contextmanager
-def source(path: str) -> Iterator[Page]:
-    """A fresh file of the old contents, of the sort that the path is about."""
-    if path == "splice_memfd":
-        with pages.scratch_memfd(OLD) as descriptor:
-            yield Page(descriptor, "a memfd")
+    if path.way == "sendfile":
+        assert isinstance(source, pages.FileSource)
+        assert source.put(control, path.offset, path.length) == path.length
+        moved = os.sendfile(request.fileno(), source.descriptor, path.offset, path.length)
+        assert moved == path.length, f"expected {path.length} bytes taken, saw {moved}"
         return
-    wanted = ("tmpfs",) if path == "splice_tmpfs" else pages.DISK_FILE_SYSTEMS
-    directory = pages.writable_directory(*wanted)
-    if directory is None:
-        raise NoSource(f"no writable file system of type {', '.join(wanted)} is mounted")
-    with pages.scratch_file(directory, OLD) as descriptor:
-        yield Page(descriptor, f"a file on {directory}")
+    flags = SPLICE_F_MORE if is_open_ended(path) else 0
+    with pages.pipe(room=2 * MANY) as (read_end, write_end):
+        done = 0
+        while done < path.length:
+            put = source.put(write_end, path.offset + done, path.length - done)
+            if path.way == "tee":
+                with pages.pipe(room=2 * MANY) as (copy, copy_in):
+                    assert libc.tee(read_end, copy_in, put) == put
+                    splice_all(copy, request.fileno(), put, flags)
+                splice_all(read_end, control, put, 0)
+            else:
+                assert libc.tee(read_end, control, put) == put
+                splice_all(read_end, request.fileno(), put, flags)
+            done += put
+
+
+def splice_all(source: int, target: int, length: int, flags: int) -> None:
+    """splice(2) until all is moved; what it moves at once is limited."""
+    while length:
+        moved = os.splice(source, target, length, flags=flags)
+        assert moved > 0, f"expected {length} more bytes taken, saw end of file"
+        length -= moved

@@ -1,0 +1,74 @@
+"""What the probes of zero copy share: transforms, the witness, the controls of held calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import af_alg
+import pytest
+import userfault
+from witness import Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_witnesses: list[Witness] = []
+
+
+class Keyed(Protocol):
+    """Type of the ``keyed`` fixture."""
+
+    def __call__(self, kind: str, name: str, key: bytes = b"") -> af_alg.Transform: ...
+
+
+@pytest.fixture(scope="module")
+def keyed() -> Iterator[Keyed]:
+    """Transforms with a key, each made once; raises NotOffered each time if it is not."""
+    made: dict[str, af_alg.Transform] = {}
+    refused: dict[str, str] = {}
+
+    def get(kind: str, name: str, key: bytes = b"") -> af_alg.Transform:
+        if name in refused:
+            raise af_alg.NotOffered(refused[name])
+        if name not in made:
+            try:
+                made[name] = af_alg.Transform(kind, name)
+            except af_alg.NotOffered as reason:
+                refused[name] = str(reason)
+                raise
+            if key:
+                made[name].set_key(key)
+        return made[name]
+
+    yield get
+    for transform in made.values():
+        transform.close()
+
+
+@pytest.fixture(scope="session")
+def witness() -> Witness:
+    """The witness inside the kernel; what it was not shown to see it says nothing of."""
+    one = Witness()
+    _witnesses.append(one)
+    one.try_controls()
+    return one
+
+
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Take the probes out of the kernel when no test here is left to run."""
+    if nextitem is None or nextitem.path.parent != Path(__file__).parent:
+        while _witnesses:
+            _witnesses.pop().close()
+
+
+@pytest.fixture(scope="session")
+def held_input() -> userfault.Control:
+    """Whether pinned and copied input are told apart in this guest."""
+    return userfault.input_control()
+
+
+@pytest.fixture(scope="session")
+def held_output() -> userfault.Control:
+    """Whether pinned and copied output are told apart in this guest."""
+    return userfault.output_control()

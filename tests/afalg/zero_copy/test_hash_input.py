@@ -1,0 +1,186 @@
+"""Does a hash read the sender's pages, or a copy of them?
+
+hash_sendmsg() (crypto/algif_hash.c) takes user pages and spliced pages into its scatterlist
+with extract_iter_to_sg() and hashes them inside the call, on 7.3 still: ffdd2bc37895 left
+hash alone. (6.1: af_alg_make_sg() for sendmsg, hash_sendpage() for splice.)
+
+- sendmsg: the call is held while it takes its second page; the first page is changed
+  meanwhile. A digest of the new contents means that the first page had been pinned and was
+  read afterwards (``present``), of the old ones that it had been copied (``absent``).
+- splice: all happens inside one call that nothing can hold, so overwriting tells nothing
+  but that the page is not read later, which is a test of its own. The state is told by the
+  page that the scatterlist given to crypto_ahash_digest() refers to: the page frame of the
+  sender's page or another. Without kprobes it is ``unknown``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NoReturn
+
+import af_alg
+import expect
+import libc
+import pages
+import pytest
+import userfault
+from pages import PAGE
+from userfault import NEW, OLD, with_changed_front
+from witness import Witness, agreed
+
+if TYPE_CHECKING:
+    from conftest import RecordFact
+    from zero_copy.conftest import Keyed
+
+ALGORITHM = "sha256"
+SPLICE_F_MORE = 4
+#: Path -> source. Lengths differ, so that no field of the kernel's is taken for another.
+SPLICED = {
+    "splice_file": "disk",
+    "splice_tmpfs": "tmpfs",
+    "splice_memfd": "memfd",
+    "vmsplice": "memory",
+}
+LENGTHS = (PAGE, PAGE - 512, PAGE - 1024)
+PAGE_STRUCT = 64  # bytes of struct page (include/linux/mm_types.h, 64-bit)
+
+
+def test_sendmsg(
+    keyed: Keyed, witness: Witness, held_input: userfault.Control, record_fact: RecordFact
+) -> None:
+    """Does a hash read the sender's memory after it took hold of it, or a copy? (sha256)"""
+    fact = "zero_copy.hash.sendmsg"
+    request = request_or_skip(keyed, fact, record_fact)
+    if held_input.failure:
+        give_up(fact, "unknown", held_input.failure, record_fact, control="failed")
+    with request, witness.watch() as watched:
+        held = with_changed_front(lambda region: request.sock.send(region.memory))
+        seen = request.recv(32)
+    of_old = hashlib.sha256(OLD + OLD).digest()
+    of_new = hashlib.sha256(NEW + OLD).digest()
+    testimony = witness.of_pins(watched, held.thread)
+    told = {of_new: "present", of_old: "absent"}.get(seen, "unknown") if held.held else "unknown"
+    state = agreed(told, testimony)
+    record_fact(
+        fact,
+        state=state,
+        control=held_input.outcome if held.held else "failed",
+        evidence=(
+            f"{ALGORITHM}, page changed while the call waited for the next one: digest "
+            f"{seen[:8].hex()}, of the old page {of_old[:8].hex()}, of the new one "
+            f"{of_new[:8].hex()}: {told}; {testimony}"
+        ),
+    )
+    assert held.result == 2 * PAGE, f"expected {2 * PAGE} bytes taken, saw {held.result}"
+    assert seen in {of_old, of_new}, (
+        f"digest of neither the old nor the new page: {seen.hex()}, "
+        f"expected {of_old.hex()} or {of_new.hex()}"
+    )
+    if state == "unknown":
+        pytest.skip(f"the probe says {told}; {testimony}" if held.held else "the call did not wait")
+
+
+@pytest.mark.parametrize("path", SPLICED)
+def test_splice(path: str, keyed: Keyed, witness: Witness, record_fact: RecordFact) -> None:
+    """Does the scatterlist of a hash refer to the very page that was spliced? (sha256)"""
+    fact = f"zero_copy.hash.{path}"
+    contents = OLD * len(LENGTHS)
+    links: list[str] = []
+    bases: set[int] = set()
+    plausible = True
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(pages.source(SPLICED[path], contents))
+        except pages.NoSource as reason:
+            give_up(fact, "unknown", str(reason), record_fact)
+        for number, length in enumerate(LENGTHS):
+            request = request_or_skip(keyed, fact, record_fact)
+            with request, pages.pipe() as (read_end, write_end):
+                assert source.put(write_end, number * PAGE, length) == length
+                with witness.watch() as watched:
+                    assert os.splice(read_end, request.fileno(), length) == length
+                expected = hashlib.sha256(OLD[:length]).digest()
+                expect.same(expected, request.recv(32), "digest of the spliced page")
+            for call in watched.of("digest"):
+                fields = call.arguments
+                links.append(fields.get("link", ""))
+                sizes = (fields.get("nbytes"), fields.get("length"))
+                plausible &= sizes == (str(length), str(length))
+                frame = frame_of(source, number, len(LENGTHS))
+                bases.add(map_base(fields, frame) if plausible else -1)
+    if len(links) != len(LENGTHS) or not plausible:
+        why = witness.why_not.get("digest", f"crypto_ahash_digest called {len(links)} times")
+        give_up(fact, "unknown", f"no witness: {why}", record_fact)
+    state = "present" if len(bases) == 1 else "absent"
+    record_fact(
+        fact,
+        state=state,
+        control="fired",
+        evidence=(
+            f"{ALGORITHM}, {source.origin}: page_link of {len(links)} scatterlists "
+            f"{', '.join(links)}, which {'fit' if state == 'present' else 'do not fit'} the "
+            "page frames of the pages spliced"
+        ),
+    )
+
+
+def frame_of(source: pages.Source, number: int, count: int) -> int:
+    """The page frame of one page of a source."""
+    if isinstance(source, pages.MemorySource):
+        return pages.frame_numbers(source.address, count)[number]
+    assert isinstance(source, pages.FileSource)
+    address = libc.map_memory(count * PAGE, descriptor=source.descriptor)
+    try:
+        assert bytes(libc.memory_at(address + number * PAGE, 1)) == OLD[:1]  # faults it in
+        return pages.frame_numbers(address + number * PAGE, 1)[0]
+    finally:
+        libc.unmap_memory(address, count * PAGE)
+
+
+def map_base(fields: dict[str, str], frame: int) -> int:
+    """Where the kernel's array of struct page begins, if the scatterlist has that frame."""
+    link = int(fields["link"], 16) & ~3  # the low bits mark the end of the list
+    return link + (int(fields["offset"]) // PAGE - frame) * PAGE_STRUCT
+
+
+@pytest.mark.parametrize("path", SPLICED)
+def test_splice_is_over_when_it_returns(path: str, keyed: Keyed) -> None:
+    """A page spliced into a hash amid a message may be overwritten once the call is back."""
+    try:
+        transform = keyed("hash", ALGORITHM)
+    except af_alg.NotOffered as reason:
+        pytest.skip(str(reason))
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(pages.source(SPLICED[path], OLD))
+        except pages.NoSource as reason:
+            pytest.skip(str(reason))
+        request = stack.enter_context(transform.request())
+        control, control_in = stack.enter_context(pages.pipe())
+        with pages.pipe() as (read_end, write_end):
+            assert source.put(write_end, 0, PAGE) == PAGE
+            assert libc.tee(read_end, control_in, PAGE) == PAGE
+            assert os.splice(read_end, request.fileno(), PAGE, flags=SPLICE_F_MORE) == PAGE
+        source.overwrite(0, NEW)
+        request.send(b"tail")
+        expected = hashlib.sha256(OLD + b"tail").digest()
+        expect.same(expected, request.recv(32), "digest of the page as it was spliced")
+        expect.same(NEW, os.read(control, PAGE), "second reference to the page")
+
+
+def request_or_skip(keyed: Keyed, fact: str, record_fact: RecordFact) -> af_alg.Request:
+    """A request of the hash."""
+    try:
+        return keyed("hash", ALGORITHM).request()
+    except af_alg.NotOffered as reason:
+        give_up(fact, "unreachable", str(reason), record_fact)
+
+
+def give_up(
+    fact: str, state: str, reason: str, record_fact: RecordFact, control: str = "not_run"
+) -> NoReturn:
+    """Record why a state cannot be told, and skip."""
+    record_fact(fact, state=state, control=control, evidence=reason)
+    pytest.skip(reason)

@@ -5,6 +5,7 @@ One run boots them all; each test then looks at one kernel's stored result.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import pytest
@@ -23,6 +24,7 @@ class Truth:
     release: str
     zero_copy: State  # of skcipher and aead input
     page_cache_write: State  # CVE-2026-31431
+    holes: frozenset[str] = frozenset()  # CVEs whose fixes it lacks and that a probe sees
     restrict: int | None = None  # af_alg_restrict as booted
 
     @property
@@ -30,11 +32,31 @@ class Truth:
         return f"debian:{self.release}"
 
 
+_WRITERS, _SHORT_READ, _ASSOCLEN, _SHORT_DIGEST = (
+    "CVE-2025-39964",
+    "CVE-2026-31677",
+    "CVE-2026-52972",
+    "CVE-2026-46033",
+)
 _TRUTH = [
-    Truth("6.12.43+deb12-amd64", _PRESENT, _PRESENT),
-    Truth("6.12.85+deb12-amd64", _PRESENT, _ABSENT),
+    Truth(
+        "6.12.43+deb12-amd64",
+        _PRESENT,
+        _PRESENT,
+        frozenset({_WRITERS, _SHORT_READ, _ASSOCLEN, _SHORT_DIGEST}),
+    ),
+    Truth("6.1.0-50-amd64", _ABSENT, _ABSENT, frozenset({_SHORT_READ})),
     Truth("6.12.95+deb13-amd64", _PRESENT, _ABSENT),
     Truth("6.12.96+deb13-amd64", _ABSENT, _ABSENT),
+    Truth(
+        "6.18.15+deb13-amd64",
+        _PRESENT,
+        _PRESENT,
+        frozenset({_SHORT_READ, _ASSOCLEN, _SHORT_DIGEST}),
+    ),
+    Truth("7.0.13+deb13-amd64", _PRESENT, _ABSENT),
+    Truth("7.1.3+deb13-amd64", _PRESENT, _ABSENT),
+    Truth("7.1.13+deb13-amd64", _ABSENT, _ABSENT),
     Truth("7.2.12+deb13-amd64", _ABSENT, _ABSENT),
     Truth("7.3.4+deb13-amd64", _ABSENT, _ABSENT, restrict=1),
 ]
@@ -69,17 +91,29 @@ def test_it_ran_the_kernel_asked_for(kernel: KernelResult, truth: Truth) -> None
     assert kernel.console_events == ()
 
 
-def test_every_planned_test_has_an_outcome(kernel: KernelResult) -> None:
-    assert len(kernel.plan) > 50
+def test_every_planned_test_has_an_outcome(kernel: KernelResult, truth: Truth) -> None:
+    assert len(kernel.plan) > 500
     assert [test.id for test in kernel.tests] == list(kernel.plan)
-    bad = [
-        f"{test.id}: {test.outcome}: {test.message}"
+    failed = {
+        test.id: f"{test.outcome}: {test.message}"
         for test in kernel.tests
         if test.outcome not in {Outcome.PASSED, Outcome.SKIPPED}
-    ]
-    assert bad == []
-    passed = [test for test in kernel.tests if test.outcome is Outcome.PASSED]
-    assert len(passed) > len(kernel.plan) * 0.8
+    }
+    holes = {
+        hole
+        for test, message in failed.items()
+        for hole in truth.holes
+        if test.startswith("security/") and message.startswith("failed") and hole in message
+    }
+    explained = [test for test, said in failed.items() if any(hole in said for hole in holes)]
+    assert {test: said for test, said in failed.items() if test not in explained} == {}
+    assert holes == truth.holes
+    suites = Counter(
+        test.id.partition("/")[0] for test in kernel.tests if test.outcome is Outcome.PASSED
+    )
+    # What a kernel without af_alg_restrict has of policies is little.
+    least = {"zero_copy": 40, "functional": 300, "policy": 5, "security": 30, "differential": 20}
+    assert {suite: count for suite, count in least.items() if suites[suite] < count} == {}
     unexplained = [
         test.id for test in kernel.tests if test.outcome is Outcome.SKIPPED and not test.message
     ]
@@ -90,7 +124,7 @@ def test_zero_copy_of_input(kernel: KernelResult, truth: Truth) -> None:
     paths = {
         path: fact
         for path, fact in kernel.facts.zero_copy.items()
-        if path.startswith(("skcipher.", "aead"))
+        if path.startswith(("skcipher.", "aead")) and not path.endswith(".recv")
     }
     assert {"skcipher.splice_file", "aead.splice_file"} <= set(paths)
     assert {fact.control for fact in paths.values()} == {Control.FIRED}
@@ -110,7 +144,8 @@ def test_policy_as_booted(kernel: KernelResult, truth: Truth) -> None:
 
 
 def test_verdicts_follow_from_the_states(kernel: KernelResult, truth: Truth) -> None:
-    expected = truth.zero_copy is _ABSENT and truth.page_cache_write is _ABSENT
+    closed = truth.zero_copy is _ABSENT and truth.page_cache_write is _ABSENT
+    expected = closed and not truth.holes
     assert kernel.verdict.ok is expected, kernel.verdict.reasons
 
 

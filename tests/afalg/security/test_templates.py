@@ -1,0 +1,195 @@
+"""Names that must not become an algorithm, or that once loaded or freed the wrong thing.
+
+bind() hands any text to crypto_alg_mod_lookup(), so any user can have templates
+instantiated and modules asked for. Each refusal stands beside a name of the same making
+that is accepted: a template which the kernel lacks would be refused, too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import af_alg
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Bind, RecordFact
+
+#: A template that refuses its parts gives EINVAL; lookup turns some of that into ENOENT.
+REFUSALS = frozenset({errno.EINVAL, errno.ENOENT})
+
+
+def refused(cve: str, kind: str, name: str) -> None:
+    """bind() to ``name`` is refused."""
+    with af_alg.open_socket() as sock:
+        try:
+            sock.bind((kind, name))
+        except OSError as error:
+            assert error.errno in REFUSALS, (
+                f"{cve}: bind {kind} {name!r}: {af_alg.errno_name(error)}, "
+                "expected EINVAL or ENOENT"
+            )
+        else:
+            pytest.fail(f"{cve}: {kind} {name!r} was accepted, expected EINVAL or ENOENT")
+
+
+@pytest.mark.regression(cve="CVE-2017-17806", fix="af3ff8045bbf", affected="2.6.38 to 4.14.7")
+@pytest.mark.parametrize("inner", ["hmac(md5)", "hmac(sha256)", "cmac(aes)"])
+def test_hmac_of_a_keyed_hash(inner: str, bind: Bind) -> None:
+    """An HMAC of a hash that wants a key itself is refused: nobody would set that key."""
+    bind("hash", inner)
+    bind("hash", "hmac(sha1)")
+    refused("CVE-2017-17806", "hash", f"hmac({inner})")
+
+
+@pytest.mark.regression(cve="", fix="e57121d08c38", affected="4.2 to 4.4")
+@pytest.mark.parametrize("template", ["rfc7539", "rfc7539esp"])
+def test_rfc7539_digest_size(template: str, bind: Bind) -> None:
+    """RFC 7539 with a hash whose digest is not Poly1305's 16 bytes is refused."""
+    bind("aead", f"{template}(chacha20,poly1305)")
+    bind("hash", "sha256")
+    refused("e57121d08c38", "aead", f"{template}(chacha20,sha256)")
+
+
+@pytest.mark.regression(cve="", fix="73bf20ef3df2", affected="2.6.32 to 4.17")
+def test_vmac_block_size(bind: Bind) -> None:
+    """VMAC with a cipher of 64-bit blocks is refused: it would read past the block."""
+    bind("hash", "vmac64(aes)")
+    bind("skcipher", "ecb(des3_ede)")
+    refused("73bf20ef3df2", "hash", "vmac64(des3_ede)")
+
+
+@pytest.mark.regression(
+    cve="CVE-2026-46033",
+    fix="5db6ef984771",
+    affected="4.11 to 6.1.174, 6.12.85, 6.18.26, 7.0.3",
+)
+@pytest.mark.parametrize(
+    "digest", ["cbcmac(cipher_null)", "crct10dif"], ids=["cipher_null", "crct10dif"]
+)
+def test_authencesn_short_digest(digest: str, bind: Bind) -> None:
+    """authencesn of a digest of one to three bytes is refused: it moves four behind it."""
+    bind("hash", digest)
+    bind("aead", "authencesn(hmac(sha256),cbc(aes))")
+    refused("CVE-2026-46033", "aead", f"authencesn({digest},cbc(aes))")
+
+
+# Modules
+
+
+def loaded(module: str) -> bool:
+    """Whether a module is loaded."""
+    return Path(f"/sys/module/{module}").exists()
+
+
+@pytest.mark.regression(
+    cve="CVE-2013-7421, CVE-2014-9644", fix="5d26a105b5a7", affected="2.6.38 to 3.18"
+)
+@pytest.mark.parametrize("form", ["brd", "brd(aes)", "cbc(brd)"], ids=["name", "outer", "inner"])
+def test_bind_loads_crypto_modules_only(form: str, bind: Bind) -> None:
+    """bind() to the name of a module that is no crypto does not load that module."""
+    bind("skcipher", "cbc(aes)")
+    module = "brd"  # the RAM disk
+    directory = Path("/lib/modules") / os.uname().release
+    index = directory / "modules.dep"
+    if loaded(module) or not index.exists() or f"/{module}.ko" not in index.read_text():
+        pytest.skip(f"there is no module {module} that could be loaded")
+    refused("CVE-2013-7421", "skcipher", form)
+    refused("CVE-2013-7421", "hash", form)
+    assert not loaded(module), f"CVE-2013-7421: bind to {form!r} loaded the module {module}"
+
+
+# Instances made by netlink: include/uapi/linux/cryptouser.h
+
+NETLINK_CRYPTO = 21
+CRYPTO_MSG_NEWALG, CRYPTO_MSG_DELALG = 0x10, 0x11
+NLM_F_REQUEST, NLM_F_ACK = 1, 4
+NLMSG_ERROR = 2
+CRYPTO_ALG_TYPE_AEAD = 3
+CRYPTO_ALG_TYPE_MASK = 0xF
+
+
+def crypto_user(message: int, name: str = "", driver: str = "") -> int:
+    """Send one request of the crypto user configuration API; returns the errno, 0 if done."""
+    algorithm = struct.pack(
+        "=64s64s64sIIII",
+        *(name.encode(), driver.encode(), b""),
+        *(CRYPTO_ALG_TYPE_AEAD, CRYPTO_ALG_TYPE_MASK, 0, 0),
+    )
+    header = struct.pack("=IHHII", 16 + len(algorithm), message, NLM_F_REQUEST | NLM_F_ACK, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_CRYPTO) as sock:
+        sock.settimeout(10)
+        sock.sendto(header + algorithm, (0, 0))
+        answer = sock.recv(4096)
+    kind, error = struct.unpack_from("=H", answer, 4)[0], struct.unpack_from("=i", answer, 16)[0]
+    assert kind == NLMSG_ERROR, f"expected an acknowledgement, saw message type {kind}"
+    return -int(error)
+
+
+def driver_of(name: str) -> str:
+    """The preferred implementation of an algorithm that is loaded."""
+    found: list[tuple[int, str]] = []
+    for entry in Path("/proc/crypto").read_text().split("\n\n"):
+        fields = {
+            key.strip(): value.strip()
+            for key, separator, value in (line.partition(":") for line in entry.splitlines())
+            if separator
+        }
+        if fields.get("name") == name and fields.get("type") == "aead":
+            found.append((int(fields["priority"]), fields["driver"]))
+    assert found, f"/proc/crypto does not list {name}, which was just bound"
+    return max(found)[1]
+
+
+@pytest.mark.may_crash
+@pytest.mark.regression(cve="CVE-2017-18075", fix="d76c68109f37", affected="2.6.34 to 4.14.12")
+def test_pcrypt_instance_is_freed(bind: Bind) -> None:
+    """A pcrypt instance can be made and deleted: the pointer that is freed is the right one."""
+    inner = "rfc4106(gcm(aes))"
+    bind("aead", inner)
+    # Looked up by the name that it will have: that of the implementation inside.
+    name = f"pcrypt({driver_of(inner)})"
+    try:
+        number = crypto_user(CRYPTO_MSG_NEWALG, name=name, driver=name)
+    except OSError as error:
+        pytest.skip(f"netlink crypto: {af_alg.errno_name(error)}")
+    if number:
+        pytest.skip(f"no pcrypt instance could be made: {errno.errorcode.get(number, number)}")
+    instances = [
+        line.partition(": ")[2]
+        for line in Path("/proc/crypto").read_text().splitlines()
+        if line.startswith("driver") and "pcrypt(" in line
+    ]
+    assert instances, "a pcrypt instance was made, but /proc/crypto lists none"
+    for driver in instances:
+        number = crypto_user(CRYPTO_MSG_DELALG, driver=driver)
+        assert number == 0, f"CVE-2017-18075: deleting {driver}: errno {number}, expected success"
+    assert "pcrypt(" not in Path("/proc/crypto").read_text(), "the instance is still listed"
+
+
+# What was a choice, not a hole
+
+
+def test_software_only(record_fact: RecordFact, bind: Bind) -> None:
+    """Are only software implementations offered? (7524070f26d8, 7.2; a fact, not judged)
+
+    Since then the mask of every lookup asks for algorithms that are not driver-only, so
+    that asking for driver-only ones of sha1 finds the software's; before, it found none.
+    """
+    bind("hash", "sha1")
+    try:
+        with af_alg.Transform("hash", "sha1", feature=0x1000, mask=0x1000):
+            state, seen = "present", "accepted"
+    except af_alg.NotOffered as reason:
+        state, seen = "absent", str(reason)
+    record_fact(
+        "software_only",
+        state=state,
+        control="fired",
+        evidence=f"sha1 with salg_feat = salg_mask = 0x1000: {seen}",
+    )

@@ -1,0 +1,89 @@
+"""What the kernel counts, so that a leaked reference shows.
+
+``sockets: used`` of /proc/net/sockstat counts every ``struct sock`` from sk_alloc() to
+__sk_free(), ``refcnt`` of /proc/crypto the transforms of an implementation, and ``refcnt``
+of /sys/module/NAME the users of a module.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import blocking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODULES = ("af_alg", "algif_hash", "algif_skcipher", "algif_aead", "algif_rng")
+OPTMEM = Path("/proc/sys/net/core/optmem_max")
+
+
+def sockets() -> int:
+    """How many sockets exist, of all families."""
+    first = Path("/proc/net/sockstat").read_text().splitlines()[0]
+    return int(first.removeprefix("sockets: used "))
+
+
+def module_users(names: tuple[str, ...] = MODULES) -> dict[str, int]:
+    """Users of each module that is loaded as one."""
+    return {
+        name: int(path.read_text())
+        for name in names
+        if (path := Path(f"/sys/module/{name}/refcnt")).exists()
+    }
+
+
+def transforms() -> dict[str, int]:
+    """References to each implementation of an algorithm, by the name of its driver."""
+    counts: dict[str, int] = {}
+    driver = ""
+    for line in Path("/proc/crypto").read_text().splitlines():
+        if line.startswith("driver"):
+            driver = line.partition(": ")[2]
+        elif line.startswith("refcnt"):
+            counts[driver] = int(line.partition(": ")[2])
+    return counts
+
+
+def counters() -> dict[str, dict[str, int]]:
+    """All of them."""
+    return {
+        "sockets": {"used": sockets()},
+        "users of module": module_users(),
+        "references to": transforms(),
+    }
+
+
+@contextmanager
+def balanced(what: str) -> Iterator[None]:
+    """What happens inside gives back all that it takes.
+
+    Other processes may hold a socket for a moment, so an excess is looked at again.
+    """
+    before = counters()
+    yield
+    excess: list[str] = []
+    for _ in blocking.attempts(2.0):
+        after = counters()
+        excess = [
+            f"{kind} {name}: {before[kind].get(name, 0)} before, {count} after"
+            for kind, counts in after.items()
+            for name, count in counts.items()
+            if count != before[kind].get(name, count)
+        ]
+        if not excess:
+            return
+    raise AssertionError(f"{what}: {'; '.join(excess)}")
+
+
+@contextmanager
+def option_memory(limit: int) -> Iterator[None]:
+    """Bound what sock_kmalloc() may hold for one socket (net.core.optmem_max)."""
+    before = OPTMEM.read_text()
+    OPTMEM.write_text(str(limit))
+    try:
+        yield
+    finally:
+        OPTMEM.write_text(before)

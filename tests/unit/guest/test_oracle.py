@@ -8,12 +8,16 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from random import Random
 from types import ModuleType
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import modes
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
-from harness.guest import oracle
+from harness.guest import oracle, reference
+from harness.guest.published import PUBLISHED
 from harness.paths import suite_dir
 
 
@@ -57,7 +61,7 @@ def test_other_seed_gives_other_keys_and_messages() -> None:
 
 
 def test_is_small_enough_to_travel() -> None:
-    assert len(json.dumps(answers())) < 100_000
+    assert len(json.dumps(answers())) < 200_000
 
 
 def test_message_is_a_prefix_of_the_xof() -> None:
@@ -152,3 +156,166 @@ def test_authencesn_authenticates_the_high_sequence_number_last() -> None:
         key, bytes(16), b"SPI.HIGHLOW.", bytes(16), 32
     )
     assert sealed[16:] == hmac.digest(bytes(32), b"SPI.LOW." + sealed[:16] + b"HIGH", "sha256")
+
+
+# The modes and checksums of harness/guest/reference.py, by published vectors.
+
+
+def test_checksums_of_the_check_string() -> None:
+    """The check values of the catalogue of parametrised CRC algorithms; the first uninverted."""
+    text = b"123456789"
+    inverted = bytes(0xFF - byte for byte in reference.crc32(text, 0xFFFFFFFF))
+    assert inverted.hex() == "2639f4cb"
+    assert reference.crc32c(text).hex() == "839206e3"
+    assert reference.crct10dif(text).hex() == "dbd0"
+
+
+def test_checksum_goes_on_from_its_seed() -> None:
+    head = int.from_bytes(reference.crc32(b"12345"), "little")
+    assert reference.crc32(b"6789", head) == reference.crc32(b"123456789")
+    head = int.from_bytes(reference.crc32c(b"12345"), "little") ^ 0xFFFFFFFF
+    assert reference.crc32c(b"6789", head) == reference.crc32c(b"123456789")
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (0, "bb1d6929e95937287fa37d129b756746"),
+        (16, "070a16b46b4d4144f79bdd9dd04a287c"),
+        (40, "dfa66747de9ae63030ca32611497c827"),
+    ],
+)
+def test_cmac_vector(length: int, expected: str) -> None:
+    """RFC 4493, section 4: what OpenSSL does, done by the composition for other ciphers."""
+    key = bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")
+    text = bytes.fromhex(
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e5130c81c46a35ce411"
+    )
+    encrypt = oracle._ecb(AES, key)
+    assert reference.cmac(encrypt, 16, text[:length]).hex() == expected
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (0, "75f0251d528ac01c4573dfd584d79f29"),
+        (3, "5b376580ae2f19afe7219ceef172756f"),
+        (16, "d2a246fa349b68a79998a4394ff7a263"),
+        (20, "47f51b4564966215b8985c63055ed308"),
+    ],
+)
+def test_xcbc_vector(length: int, expected: str) -> None:
+    """RFC 3566, section 4.6."""
+    digest = oracle._keyed_hashes()["xcbc(aes)"].digest
+    assert digest(bytes(range(16)), bytes(range(length))).hex() == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("ofb(aes)", "3b3fd92eb72dad20333449f8e83cfb4a7789508d16918f03f53c52dac54ed825"),
+        ("cfb(aes)", "3b3fd92eb72dad20333449f8e83cfb4ac8a64537a0b3a93fcde3cdad9f1ce58b"),
+    ],
+)
+def test_mode_vector(mode: str, expected: str) -> None:
+    """NIST SP 800-38A, F.4.1 and F.3.13."""
+    key = bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")
+    text = bytes.fromhex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51")
+    assert oracle._skciphers()[mode].encrypt(key, bytes(range(16)), text).hex() == expected
+
+
+def test_xctr_vector() -> None:
+    """crypto/testmgr.h, xctr(aes), made with github.com/google/hctr2."""
+    key = bytes.fromhex("4403bf4c30f0a7d6bd54bb668ea60e8a")
+    iv = bytes.fromhex("e6f726df8c3caa88cec1bd433b0962ad")
+    text = bytes.fromhex("3ce346b98f9d3f8deff253ab24e22908f87e1da66d867d60976393297194b4")
+    seen = oracle._skciphers()["xctr(aes)"].encrypt(key, iv, text)
+    assert seen.hex() == "d4a3c6b8c16f701a520ced4caf5156234845071034c5ba71e5f81ed8cba6e7"
+
+
+def test_composed_counter_mode_is_that_of_openssl() -> None:
+    key, iv, text = bytes(16), b"\xff" * 16, bytes(range(70))
+    expected = oracle._block(AES, modes.CTR)(key, iv, text)
+    assert oracle._skciphers()["ctr(aes)"].encrypt(key, iv, text) == expected
+
+
+def test_composed_xts_is_that_of_openssl() -> None:
+    key, iv, text = bytes(range(32)), bytes(range(16)), bytes(range(64))
+    half = (oracle._ecb(AES, key[:16]), oracle._ecb(AES, key[16:]))
+    expected = oracle._skciphers()["xts(aes)"].encrypt(key, iv, text)
+    assert reference.xts(*half, iv, text) == expected
+
+
+def test_des_vector() -> None:
+    """FIPS 46 by way of Triple DES: the classic example."""
+    key, text = bytes.fromhex("0123456789abcdef"), b"Now is the time for all "
+    seen = oracle._skciphers()["ecb(des)"].encrypt(key, b"", text)
+    assert seen.hex() == "3fa40e8a984d48156a271787ab8883f9893d51ec4b563b53"
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (17, "c6353568f2bf8cb4d8a580362da7ff7f97"),
+        (31, "fc00783e0efdb2c1d445d4c8eff7ed2297687268d6ecccc0c07b25e25ecfe5"),
+        (32, "39312523a78662d5be7fcbcc98ebf5a897687268d6ecccc0c07b25e25ecfe584"),
+    ],
+)
+def test_ciphertext_stealing_vector(length: int, expected: str) -> None:
+    """RFC 3962, appendix B."""
+    text = b"I would like the General Gau's Chicken, please, and wonton soup."[:length]
+    seen = oracle._skciphers()["cts(cbc(aes))"].encrypt(b"chicken teriyaki", bytes(16), text)
+    assert seen.hex() == expected
+
+
+def test_lrw_vector() -> None:
+    """IEEE P1619 draft, LRW-32-AES 1, as in crypto/testmgr.h."""
+    key = bytes.fromhex("4562ac25f828176d4c268414b5680185258e2a05e73e9d03ee5a830ccc094c87")
+    seen = oracle._skciphers()["lrw(aes)"].encrypt(
+        key, (1).to_bytes(16, "big"), b"0123456789ABCDEF"
+    )
+    assert seen.hex() == "f1b273cd65a3df5fe95d489254634eb8"
+
+
+def test_essiv_vector() -> None:
+    """crypto/testmgr.h, essiv(cbc(aes),sha256), the second."""
+    key = bytes.fromhex("c286696d887c9aa0611bbb3e2025a45a")
+    iv = bytes.fromhex("562e17996d093d280000000000000000")
+    seen = oracle._skciphers()["essiv(cbc(aes),sha256)"].encrypt(key, iv, bytes(range(32)))
+    assert seen.hex() == "c8599afe79e67b20067d550a5ec7b5a70b9c80d215a1b86dc6ab7b65d9fd88eb"
+
+
+def test_rfc4543_leaves_the_text_in_the_clear() -> None:
+    """RFC 4543, section 5: the tag is over associated data, IV and text."""
+    aad, iv, key = b"SPI.SEQ.explicit", b"explicit", bytes(16) + b"salt"
+    seen = oracle._seal_rfc4543(key, iv, aad, b"text", 16)
+    assert seen[:4] == b"text"
+    assert seen[4:] == oracle._seal_gcm(bytes(16), b"salt" + iv, aad + b"text", b"", 16)
+
+
+def test_x931_first_block() -> None:
+    """ANSI X9.31 A.2.4: R = E(I xor V) with I = E(DT)."""
+    encrypt = oracle._ecb(AES, b"k" * 16)
+    seen = oracle._x931(b"v" * 16 + b"k" * 16 + b"d" * 16, 16)
+    assert seen == encrypt(reference.xor(encrypt(b"d" * 16), b"v" * 16))
+
+
+def test_published_and_computed_do_not_overlap() -> None:
+    known = answers()
+    for section, table in PUBLISHED.items():
+        for name in table:
+            assert "message" not in known[section][name], f"{name} is computed as well"
+
+
+def test_published_case_brings_its_message(vectors: ModuleType) -> None:
+    (empty, abc, _) = vectors.cases(answers(), "hash", "md4")
+    assert (empty.message, abc.message) == (b"", b"abc")
+
+
+def test_pieces_cover_the_whole(vectors: ModuleType) -> None:
+    random = Random(1)
+    for length in (0, 1, 100):
+        for _ in range(20):
+            slices = vectors.pieces(length, random)
+            text = bytes(range(length))
+            assert b"".join(text[start:end] for start, end in slices) == text

@@ -4,4 +4,4 @@
 set -euo pipefail
 "$(dirname "$0")/setup.sh"
 exec "$(dirname "$0")/../.venv/bin/afalg-harness" run \
-    debian:6.12.43+deb12-amd64 debian:trixie-backports "$@"
+    debian:6.12.43+deb12-amd64 debian:trixie-backports --jobs 2 "$@"

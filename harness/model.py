@@ -208,6 +208,8 @@ class KernelResult:
     identity: GuestIdentity | None = None
     console_events: tuple[ConsoleEvent, ...] = ()
     facts: Facts = field(default_factory=Facts)
+    #: Sequences of calls -> what the kernel answered (tests/afalg/sequences.py).
+    transcripts: dict[str, str] = field(default_factory=dict)
     plan: tuple[str, ...] = ()
     collection_errors: tuple[str, ...] = ()
     tests: tuple[TestResult, ...] = ()
@@ -234,14 +236,26 @@ class HostInfo:
 
 
 @dataclass(frozen=True)
+class Reproducer:
+    """The shortest sequence of calls that two kernels answer differently."""
+
+    sequence: str  # "skcipher cbc(aes) key16: send 24 more; recv 24"
+    baseline: tuple[str, ...]  # what each call was answered
+    candidate: tuple[str, ...]
+    others: tuple[str, ...] = ()  # more sequences of the same sort
+    others_left_out: int = 0
+
+
+@dataclass(frozen=True)
 class Change:
     """One difference between baseline and candidate."""
 
-    id: str  # test id, or the full name of a fact
+    id: str  # test id, the full name of a fact, or "differential/" and what differs
     cls: ChangeClass  # "class" in results.json
     baseline: str
     candidate: str
     explanation: str = ""
+    reproducer: Reproducer | None = None
 
 
 @dataclass(frozen=True)

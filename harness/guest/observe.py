@@ -93,6 +93,7 @@ class _Observed:
     next_number: int = 0
     tests: dict[str, TestResult] = field(default_factory=dict)
     facts: dict[str, Fact] = field(default_factory=dict)
+    transcripts: dict[str, str] = field(default_factory=dict)
     collection_errors: list[str] = field(default_factory=list)
     console_events: list[ConsoleEvent] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -102,6 +103,7 @@ class _Observed:
         self.plan = None
         self.tests.clear()
         self.facts.clear()
+        self.transcripts.clear()
         self.collection_errors.clear()
         self.af_alg_restrict = None
 
@@ -189,6 +191,12 @@ class _Recorder:
             evidence=str(data["evidence"]),
             test=str(data["test"]),
         )
+
+    def _on_transcripts(self, _seconds: float, data: dict[str, object]) -> None:
+        transcripts = data["transcripts"]
+        if not isinstance(transcripts, dict):
+            raise ValueError("transcripts are no table")
+        self.seen.transcripts.update({str(text): str(said) for text, said in transcripts.items()})
 
     def _on_collection_error(self, _seconds: float, data: dict[str, object]) -> None:
         self.seen.collection_errors.append(f"{data['id']}: {data['message']}")
@@ -397,6 +405,7 @@ def _result(
             page_cache_write=seen.facts.get("page_cache_write"),
             other=other,
         ),
+        transcripts=seen.transcripts,
         plan=tuple(seen.plan or ()),
         collection_errors=tuple(seen.collection_errors),
         tests=tuple(_completed_tests(seen, status, reason)),

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.judge import paths
 from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.known_changes import Difference, describe_option, explain, lost_option
 from harness.judge.states import told_state, why_unknown
+from harness.judge.transcripts import compare_transcripts
 from harness.judge.verdict import first_line, missing_tests
 from harness.model import (
     Change,
@@ -26,17 +28,29 @@ from harness.model import (
 _BAD = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT})
 _FATAL = frozenset({Outcome.CRASHED, Outcome.TIMEOUT})
 
+#: States of a program that uses AF_ALG.
+_OF_PROGRAMS = frozenset({State.WORKS, State.FAILS})
+
+_ZERO_COPY = "zero_copy."
 _NOT_RECORDED = "not recorded"
 _NOT_PLANNED = "not planned"
 
-#: Copied input proves behaviour, not a commit: 6.1.154 to 6.1.177 copy by accident.
-_INPUT_COPIED = "input is copied, as since ffdd2bc37895 (7.2) and its backports"
-_INPUT_SHARED = "input shares the sender's pages, as before ffdd2bc37895 (7.2)"
+#: Facts that no verdict rests on, though one of their states is known to be right.
+_RIGHT = {
+    "skcipher.hole_in_rounded_read": (
+        State.ABSENT,
+        "a read that is rounded down to whole blocks leaves a hole before 2f90facc7b94 (7.3)",
+    ),
+    "skcipher.short_read_refused": (
+        State.PRESENT,
+        "a read below a block is refused since 8eceab19eba9 (7.0), CVE-2026-31677",
+    ),
+}
 _COPY_FAIL = "Copy Fail, CVE-2026-31431, closed by a664bf3d603d (7.0) and its backports"
 
 
 def compare(baseline: KernelResult, candidate: KernelResult) -> Comparison:
-    """What changed from ``baseline`` to ``candidate``, facts first, then tests.
+    """What changed from ``baseline`` to ``candidate``: facts, tests, answers to sequences.
 
     Without a guest on both sides there is nothing to compare and the result has no changes.
     """
@@ -50,7 +64,7 @@ def compare(baseline: KernelResult, candidate: KernelResult) -> Comparison:
             # The fact's change says it already.
             if not (change.cls is ChangeClass.NEWLY_UNAVAILABLE and change.id in told)
         )
-        changes = (*facts, *tests)
+        changes = (*facts, *tests, *compare_transcripts(baseline, candidate))
     return Comparison(
         baseline=baseline.release,
         candidate=candidate.release,
@@ -100,8 +114,9 @@ def _level(restrict: int | None) -> str:
 
 
 def _no_af_alg(kernel: KernelResult) -> bool:
-    facts = kernel.facts.named().values()
-    return bool(facts) and all(fact.state is State.UNREACHABLE for fact in facts)
+    # A program fails where a probe is unreachable.
+    states = {fact.state for fact in kernel.facts.named().values()} - _OF_PROGRAMS
+    return states == {State.UNREACHABLE}
 
 
 def _compare_facts(baseline: KernelResult, candidate: KernelResult) -> Iterator[Change]:
@@ -134,11 +149,19 @@ def _compare_fact(
     if now is State.UNKNOWN:
         explanation = f"cannot be told any more: {why_unknown(after)}"
         seen_now = now if after is not None else _NOT_RECORDED
-        return Change(name, ChangeClass.REGRESSED, was, seen_now, explanation)
+        cls = ChangeClass.NEW if _is_only_reported(name) else ChangeClass.REGRESSED
+        return Change(name, cls, was, seen_now, explanation)
     if now is State.UNREACHABLE:
         why = _config_explains(difference)
         return Change(name, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
-    return Change(name, *_classify_states(name, was, now))
+    if now is State.FAILS:
+        why = _config_explains(difference)
+        if why:
+            return Change(name, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
+    cls, seen_was, seen_now, explanation = _classify_states(name, was, now)
+    if now is State.FAILS and after is not None:
+        explanation = explanation or first_line(after.evidence)
+    return Change(name, cls, seen_was, seen_now, explanation)
 
 
 def _should_have_recorded(before: Fact | None, candidate: KernelResult) -> bool:
@@ -153,24 +176,29 @@ def _should_have_recorded(before: Fact | None, candidate: KernelResult) -> bool:
 
 def _classify_states(name: str, was: State, now: State) -> tuple[ChangeClass, str, str, str]:
     """Class, both states and explanation of a change between two states that are told."""
-    judged = name.startswith("zero_copy.") or name == "page_cache_write"
-    if was is State.UNREACHABLE and now is State.ABSENT:
+    judged = name.startswith(_ZERO_COPY) or name == "page_cache_write"
+    if was is State.UNREACHABLE and now in {State.ABSENT, State.WORKS}:
         return ChangeClass.NEW, was, now, "can be used now"
+    if {was, now} == _OF_PROGRAMS:
+        cls = ChangeClass.REGRESSED if now is State.FAILS else ChangeClass.FIXED
+        return cls, was, now, ""
+    if name in _RIGHT and was in {State.PRESENT, State.ABSENT}:
+        right, why = _RIGHT[name]
+        cls = ChangeClass.FIXED if now is right else ChangeClass.REGRESSED
+        return cls, was, now, why
     if not judged:
         # Whether such a property is good or bad is for an expectation to say.
         return ChangeClass.NEW, was, now, "differs; no direction is known to be right"
+    explanation = _COPY_FAIL if name == "page_cache_write" else paths.explain(name, now)
     if now is State.PRESENT:
-        return ChangeClass.REGRESSED, was, now, _explain_state(name, now)
-    return ChangeClass.FIXED, was, now, _explain_state(name, now)
+        cls = ChangeClass.NEW if _is_only_reported(name) else ChangeClass.REGRESSED
+        return cls, was, now, explanation
+    return ChangeClass.FIXED, was, now, explanation
 
 
-def _explain_state(name: str, now: State) -> str:
-    if name == "page_cache_write":
-        return _COPY_FAIL
-    is_output = ".recv" in name or ".output" in name
-    if name.startswith(("zero_copy.skcipher.", "zero_copy.aead")) and not is_output:
-        return _INPUT_SHARED if now is State.PRESENT else _INPUT_COPIED
-    return ""
+def _is_only_reported(name: str) -> bool:
+    """Whether no state of a fact makes a run fail: a zero-copy path that is not judged."""
+    return name.startswith(_ZERO_COPY) and not paths.is_judged(name)
 
 
 def _config_explains(difference: Difference) -> str:
@@ -219,6 +247,8 @@ def _compare_test(
         if known:
             return Change(test, ChangeClass.INTENDED, was, now, known)
         why = _config_explains(difference)
+        if not why and was in _BAD:
+            why = f"nothing is lost, for it failed before: {_message(baseline, test)}"
         return Change(test, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
     if was is Outcome.SKIPPED:
         words = "can be used now" + (f", {message}" if message else "")

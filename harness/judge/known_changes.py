@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.judge.states import told_state
-from harness.model import KernelResult, Outcome, State, TestResult
+from harness.model import Fact, KernelResult, Outcome, State, TestResult
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,13 @@ class Difference:
         test = self.candidate_test()
         if test is not None:
             return test.message if test.outcome is Outcome.SKIPPED else ""
-        fact = self.candidate.facts.named().get(self.id)
-        return fact.evidence if fact is not None and fact.state is State.UNREACHABLE else ""
+        fact = self.candidate_fact()
+        told = fact is not None and fact.state in {State.UNREACHABLE, State.FAILS}
+        return fact.evidence if fact is not None and told else ""
+
+    def candidate_fact(self) -> Fact | None:
+        """The candidate's fact of that name."""
+        return self.candidate.facts.named().get(self.id)
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,18 @@ class KnownChange:
 _NOT_BOUND = re.compile(r"bind (\w+) '([^']+)': ENOENT")
 _NO_SOCKET = re.compile(r"socket\(AF_ALG\): EAFNOSUPPORT")
 _RESTRICTED = re.compile(r"af_alg_restrict ?(?:=|is) ?([12])")
+#: The same of a program: the policy is the reason only if the program works without it.
+_PROGRAM_RESTRICTED = re.compile(r"fails at af_alg_restrict=([12]), works at 0")
+#: Fact: can an unprivileged process bind, as booted, whatever root can?
+_UNPRIVILEGED_BIND = "policy.unprivileged_bind"
 
 #: Options that provide a part of an algorithm's name and are not called after it.
 _IRREGULAR: Mapping[str, str] = {
     "authencesn": "CONFIG_CRYPTO_AUTHENC",
+    "cbcmac": "CONFIG_CRYPTO_CCM",
+    "crc64": "CONFIG_CRYPTO_CRC64_ROCKSOFT",
     "des3_ede": "CONFIG_CRYPTO_DES",
+    "drbg_nopr_hmac_sha256": "CONFIG_CRYPTO_DRBG",
     "jitterentropy_rng": "CONFIG_CRYPTO_JITTERENTROPY",
     "kw": "CONFIG_CRYPTO_KEYWRAP",
     "rfc3686": "CONFIG_CRYPTO_CTR",
@@ -76,6 +88,7 @@ _IRREGULAR: Mapping[str, str] = {
     "stdrng": "CONFIG_CRYPTO_DRBG",
     "streebog256": "CONFIG_CRYPTO_STREEBOG",
     "streebog512": "CONFIG_CRYPTO_STREEBOG",
+    "vmac64": "CONFIG_CRYPTO_VMAC",
     "wp256": "CONFIG_CRYPTO_WP512",
     "wp384": "CONFIG_CRYPTO_WP512",
     "xchacha12": "CONFIG_CRYPTO_CHACHA20",
@@ -88,13 +101,21 @@ _IRREGULAR: Mapping[str, str] = {
 _OBSOLETE = frozenset(
     f"CONFIG_CRYPTO_{name}"
     for name in (
+        "ANSI_CPRNG",
         "ANUBIS",
         "ARC4",
+        "CFB",
+        "CRC64_ROCKSOFT",
+        "CRCT10DIF",
         "FCRYPT",
+        "GHASH",
         "KHAZAD",
         "MD4",
         "MICHAEL_MIC",
+        "NHPOLY1305",
+        "OFB",
         "PCBC",
+        "POLY1305",
         "RMD160",
         "SALSA20",
         "SEED",
@@ -156,11 +177,23 @@ def _allowlist(difference: Difference) -> str:
         return ""
     if difference.id == "af_alg_restrict":
         return f"the sysctl exists on the candidate only, level {after} as booted"
+    if difference.id.startswith("consumers."):
+        program = _PROGRAM_RESTRICTED.search(difference.evidence())
+        return f"fails at af_alg_restrict={program.group(1)}, works at 0" if program else ""
+    if difference.id == _UNPRIVILEGED_BIND:
+        return _unprivileged_restricted(difference.candidate_fact())
     # With the policy opened an ENOENT has another reason, so the test must say its level.
     level = _RESTRICTED.search(difference.evidence())
     if level and _NOT_BOUND.search(difference.evidence()):
         return f"not on the list at af_alg_restrict={level.group(1)}"
     return ""
+
+
+def _unprivileged_restricted(fact: Fact | None) -> str:
+    if fact is None or told_state(_UNPRIVILEGED_BIND, fact) is not State.ABSENT:
+        return ""
+    level = _RESTRICTED.search(fact.evidence)
+    return f"observed at af_alg_restrict={level.group(1)}" if level else ""
 
 
 def _drbg_unset(difference: Difference) -> str:

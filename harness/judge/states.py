@@ -11,12 +11,13 @@ _NEED_CONTROL = ("zero_copy.", "page_cache_write")
 def told_state(name: str, fact: Fact | None) -> State:
     """The state that ``fact`` tells; ``unknown`` if it is missing or void.
 
-    A control that failed voids whatever was seen. ``absent`` without a control that fired
+    A control that failed voids whatever was seen; a program that does its job without
+    AF_ALG tells nothing of it. ``absent`` without a control that fired
     is void too: "did not see it" is no evidence if the probe might have been blind.
     """
     if fact is None:
         return State.UNKNOWN
-    if fact.control is Control.FAILED and fact.state in {State.PRESENT, State.ABSENT}:
+    if fact.control is Control.FAILED and fact.state is not State.UNREACHABLE:
         return State.UNKNOWN
     uncontrolled = fact.control is not Control.FIRED and name.startswith(_NEED_CONTROL)
     if fact.state is State.ABSENT and uncontrolled:

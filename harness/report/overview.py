@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from harness.errors import ExitCode
+from harness.judge import paths
 from harness.judge.exit_code import NOTHING_KNOWN, compared_candidate, losses
 from harness.judge.states import told_state
 from harness.judge.verdict import gained_taint, missing_tests
@@ -19,6 +20,7 @@ from harness.model import (
     Outcome,
     Role,
     RunResult,
+    State,
     Status,
 )
 
@@ -26,9 +28,11 @@ NOT_KNOWN = "-"
 #: Sections of the table.
 ZERO_COPY = "zero-copy path"
 FACTS = "other facts"
+CONSUMERS = "programs that use AF_ALG"
 TESTS = "tests: pass/fail/skip"
 CONSOLE = "console reports"
 _NEVER_REPORTED = "never reported"
+_CONSUMERS_PREFIX = "consumers."
 _FAILURES = (Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
 
 #: What matters most stands first.
@@ -86,6 +90,8 @@ class Row:
             return "tests never reported"
         if self.section == TESTS:
             return f"{self.label} tests (pass/fail/skip)"
+        if self.section == CONSUMERS:
+            return f"{_CONSUMERS_PREFIX}{self.label}"
         return f"console: {self.label}" if self.section == CONSOLE else self.label
 
 
@@ -180,7 +186,8 @@ def fact_cell(kernel: KernelResult, name: str) -> Cell:
     check = next((check for check in kernel.verdict.checks if check.id == name), None)
     state = told_state(name, fact)
     if check is None:
-        return Cell(state)
+        # Which programs should work is for an expectation to say.
+        return Cell(state, Mood.DOUBTFUL if state is State.FAILS else Mood.PLAIN)
     if not check.met:
         return Cell(state, Mood.BAD)
     return Cell(state, Mood.GOOD if state == check.expected else Mood.DOUBTFUL)
@@ -190,14 +197,47 @@ def _fact_rows(kernels: Sequence[KernelResult]) -> list[Row]:
     def fact_row(name: str, label: str, section: str) -> Row:
         return _row(label, kernels, lambda kernel: fact_cell(kernel, name), section)
 
-    paths = dict.fromkeys(path for kernel in kernels for path in kernel.facts.zero_copy)
+    found_paths = dict.fromkeys(path for kernel in kernels for path in kernel.facts.zero_copy)
     others = dict.fromkeys(name for kernel in kernels for name in kernel.facts.other)
-    found = [fact_row(f"zero_copy.{path}", path, ZERO_COPY) for path in paths]
+    found = [fact_row(f"zero_copy.{path}", path, ZERO_COPY) for path in found_paths]
     if any(kernel.facts.page_cache_write for kernel in kernels):
         found.append(fact_row("page_cache_write", "page_cache_write", FACTS))
-    found += [fact_row(name, name, FACTS) for name in others]
+    programs = [name for name in others if name.startswith(_CONSUMERS_PREFIX)]
+    found += [fact_row(name, name, FACTS) for name in others if name not in programs]
     found.append(_row("af_alg_restrict", kernels, _restrict, FACTS))
+    found += [fact_row(name, name.removeprefix(_CONSUMERS_PREFIX), CONSUMERS) for name in programs]
     return found
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a state means, and the zero-copy paths that have it on some kernel of the run."""
+
+    state: str
+    text: str
+    paths: tuple[str, ...]
+
+
+def explanations(kernels: Sequence[KernelResult]) -> list[Explanation]:
+    """What the states of the zero-copy paths mean; one line for all paths that share it."""
+    alike: dict[tuple[str, str], dict[str, None]] = {}
+    for kernel in kernels:
+        for path, fact in kernel.facts.zero_copy.items():
+            state = told_state(f"zero_copy.{path}", fact)
+            alike.setdefault((state, paths.explain(path, state)), {})[path] = None
+    return [Explanation(state, text, tuple(found)) for (state, text), found in alike.items()]
+
+
+def brief(names: Sequence[str]) -> str:
+    """Names of paths with those of one kind together: ``skcipher (splice_file, sendfile)``."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kind, _, way = name.partition(".")
+        kinds.setdefault(kind, []).append(way)
+    return ", ".join(
+        f"{kind}.{ways[0]}" if len(ways) == 1 else f"{kind} ({', '.join(ways)})"
+        for kind, ways in kinds.items()
+    )
 
 
 def _restrict(kernel: KernelResult) -> Cell:
@@ -287,6 +327,25 @@ def not_compared(comparison: Comparison, kernels: Sequence[KernelResult]) -> str
         for side in sides
         if side is not None and side.status in NOTHING_KNOWN
     )
+
+
+def sequences_compared(comparison: Comparison, kernels: Sequence[KernelResult]) -> str:
+    """How many sequences of calls both kernels answered, and how many differently; may be ""."""
+    baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
+    candidate = compared_candidate(comparison, kernels)
+    if baseline is None or candidate is None:
+        return ""
+    before, after = baseline.transcripts, candidate.transcripts
+    most = max(len(before), len(after))
+    if not most:
+        return ""
+    both = before.keys() & after.keys()
+    told = f"{len(both)} sequences of calls compared"
+    if len(both) < most / 2:
+        why = "another --seed?" if before and after else "one kernel recorded none"
+        told += f" of {most}, the others ran on one kernel only: {why}"
+    different = sum(before[text] != after[text] for text in both)
+    return f"{told}; {different or 'none'} answered differently" if both else told
 
 
 def change_groups(comparison: Comparison, kernels: Sequence[KernelResult]) -> list[ChangeGroup]:

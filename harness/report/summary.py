@@ -6,9 +6,19 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.judge import paths
 from harness.judge.exit_code import NOTHING_KNOWN, ran_in_part
 from harness.judge.verdict import listed
-from harness.model import Comparison, KernelResult, Outcome, Role, RunResult, Status
+from harness.model import (
+    Change,
+    Comparison,
+    KernelResult,
+    Outcome,
+    Reproducer,
+    Role,
+    RunResult,
+    Status,
+)
 from harness.report.overview import (
     ZERO_COPY,
     Mood,
@@ -16,12 +26,16 @@ from harness.report.overview import (
     change_groups,
     common_skips,
     exit_sentence,
+    explanations,
     name_of,
     not_compared,
     notes,
     rows,
+    sequences_compared,
     verdict_cell,
 )
+from harness.report.reproducer import LEGEND, program, steps
+from harness.report.reproducer import names as kernel_names
 from harness.report.terminal import clean
 
 _DETAIL_LINES = 40
@@ -49,6 +63,7 @@ def summary_lines(result: RunResult) -> Iterator[str]:
     facts = [row for row in table if row.section == ZERO_COPY]
     if facts:
         yield from _table("Zero copy", "path", facts, result.kernels)
+        yield from _explanations(result)
     others = [row for row in table if row.section != ZERO_COPY]
     yield from _table("Kernels", "", others, result.kernels)
     for comparison in result.comparisons:
@@ -94,6 +109,17 @@ def _table(
         yield f"| {_text(row.title)} | " + " | ".join(cells) + " |"
 
 
+def _explanations(result: RunResult) -> Iterator[str]:
+    """What each state of each path means."""
+    yield ""
+    yield "| path | what goes by it | state | what it means |"
+    yield "|---|---|---|---|"
+    for one in explanations(result.kernels):
+        for path in one.paths:
+            cells = map(_text, (path, paths.describe(path), one.state, one.text))
+            yield "| " + " | ".join(cells) + " |"
+
+
 def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
     yield ""
     names = (comparison.baseline or "?", comparison.candidate or comparison.candidate_spec)
@@ -104,6 +130,10 @@ def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
     if obstacle:
         yield f"Not compared: {_text(obstacle)}."
         return
+    compared = sequences_compared(comparison, result.kernels)
+    if compared:
+        yield f"{_text(compared).capitalize()}."
+        yield ""
     if not groups:
         yield "None in what both observed."
         return
@@ -114,6 +144,35 @@ def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
         for name in group.ids:
             cells = map(_text, (group.baseline, group.candidate, group.explanation))
             yield f"| {cls.replace('_', ' ')} | {_code(name)} | " + " | ".join(cells) + " |"
+    if any(change.reproducer for change in comparison.changes):
+        yield ""
+        yield f"{LEGEND}."
+    for change in comparison.changes:
+        if change.reproducer is not None:
+            yield from _reproducer(change, change.reproducer, kernel_names(comparison))
+
+
+def _reproducer(change: Change, found: Reproducer, names: tuple[str, str]) -> Iterator[str]:
+    """The shortest sequence of calls that shows a change, as a table and as a program."""
+    subject, _, _ = found.sequence.partition(": ")
+    yield ""
+    yield f"### {_code(change.id)}: {_text(change.cls)}"
+    yield ""
+    yield f"Why: {_text(change.explanation)}. The shortest sequence, on {_code(subject)}:"
+    yield ""
+    yield f"| call | {_text(names[0])} | {_text(names[1])} |"
+    yield "|---|---|---|"
+    for call, was, now in steps(found):
+        mark = "**" if was != now else ""
+        yield f"| {_code(call)} | {mark}{_text(was)}{mark} | {mark}{_text(now)}{mark} |"
+    yield ""
+    yield "```python"
+    yield program(found, *names)
+    yield "```"
+    if found.others:
+        yield ""
+        left_out = f" and {found.others_left_out} more" if found.others_left_out else ""
+        yield f"The same with: {', '.join(map(_code, found.others))}{left_out}."
 
 
 def _kernel(kernel: KernelResult) -> Iterator[str]:

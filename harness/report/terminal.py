@@ -12,16 +12,21 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.judge.exit_code import NOTHING_KNOWN, ran_in_part
-from harness.model import Comparison, KernelResult, Role, RunResult, Status
+from harness.model import Comparison, KernelResult, Reproducer, Role, RunResult, Status
 from harness.report.overview import (
     Mood,
+    brief,
     change_groups,
     exit_sentence,
+    explanations,
     name_of,
     not_compared,
     notes,
     rows,
+    sequences_compared,
 )
+from harness.report.reproducer import names as kernel_names
+from harness.report.reproducer import told_steps
 
 _STYLES = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.BAD: "bold red", Mood.DOUBTFUL: "yellow"}
 _IDS_SHOWN = 5  # of a group of changes that is no loss
@@ -41,6 +46,7 @@ def print_verdict(result: RunResult, console: Console, run_dir: Path | None) -> 
     """
     _line(console, _host(result), style="dim")
     console.print(_table(result))
+    _print_explanations(result, console)
     for comparison in result.comparisons:
         _print_changes(comparison, result, console, cut=run_dir is not None)
     for kernel in result.kernels:
@@ -107,6 +113,16 @@ def _table(result: RunResult) -> Table:
     return table
 
 
+def _print_explanations(result: RunResult, console: Console) -> None:
+    """What the states of the zero-copy paths mean."""
+    found = explanations(result.kernels)
+    if found:
+        console.print()
+        _line(console, "what the states of the zero-copy paths mean:")
+    for one in found:
+        _line(console, f"- {one.state}: {one.text}: {brief(one.paths)}", indent=2)
+
+
 def _print_changes(comparison: Comparison, result: RunResult, console: Console, cut: bool) -> None:
     """What changed; ``cut`` long lists if a report on file has them whole."""
     names = f"{comparison.baseline or '(unknown)'} to {comparison.candidate or '(unknown)'}"
@@ -118,15 +134,38 @@ def _print_changes(comparison: Comparison, result: RunResult, console: Console, 
         return
     if not groups:
         _line(console, f"no changes from {names} {_caveat(comparison, result)}".rstrip())
+        _print_sequences(comparison, result, console)
         return
     _line(console, f"changes from {names} {_caveat(comparison, result)}".rstrip(), style="bold")
+    reproducers = {change.id: change.reproducer for change in comparison.changes}
     for group in groups:
         _line(console, group.headline, indent=2, style="bold red" if group.loss else "")
         shown = group.ids[:_IDS_SHOWN] if cut and not group.loss else group.ids
         for name in shown:
             _line(console, name, indent=4)
+            _print_reproducer(reproducers.get(name), comparison, console)
         if len(shown) < len(group.ids):
             _line(console, f"and {len(group.ids) - len(shown)} more {_ELSEWHERE}", indent=4)
+    _print_sequences(comparison, result, console)
+
+
+def _print_reproducer(
+    reproducer: Reproducer | None, comparison: Comparison, console: Console
+) -> None:
+    """The shortest sequence of calls that shows a difference."""
+    if reproducer is None:
+        return
+    for line in told_steps(reproducer, *kernel_names(comparison)):
+        _line(console, line, indent=6)
+    more = len(reproducer.others) + reproducer.others_left_out
+    if more:
+        _line(console, f"and {more} more sequences of this sort", indent=6)
+
+
+def _print_sequences(comparison: Comparison, result: RunResult, console: Console) -> None:
+    told = sequences_compared(comparison, result.kernels)
+    if told:
+        _line(console, told, indent=2, style="dim")
 
 
 def _caveat(comparison: Comparison, result: RunResult) -> str:

@@ -55,7 +55,7 @@ _TRUTH = [
         frozenset({_SHORT_READ, _ASSOCLEN, _SHORT_DIGEST}),
     ),
     Truth("7.0.13+deb13-amd64", _PRESENT, _ABSENT),
-    Truth("7.1.3+deb13-amd64", _PRESENT, _ABSENT),
+    Truth("7.1.3+deb13-amd64", _PRESENT, _ABSENT, frozenset({_ASSOCLEN})),
     Truth("7.1.13+deb13-amd64", _ABSENT, _ABSENT),
     Truth("7.2.12+deb13-amd64", _ABSENT, _ABSENT),
     Truth("7.3.4+deb13-amd64", _ABSENT, _ABSENT, restrict=1),

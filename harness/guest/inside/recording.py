@@ -1,6 +1,7 @@
 """The pytest plugin in the guest: streams plan, outcomes and facts to the host as they arise.
 
-Tests get two fixtures from it, ``record_fact`` and ``known_answers``. A test that exceeds
+Tests get three fixtures from it, ``record_fact``, ``record_transcripts`` and
+``known_answers``. A test that exceeds
 its time limit is interrupted and reported as ``timeout``; the suite goes on.
 """
 
@@ -10,7 +11,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -81,6 +82,15 @@ class Recorder:
                 evidence=evidence,
                 test=request.node.nodeid,
             )
+
+        return record
+
+    @pytest.fixture
+    def record_transcripts(self) -> Callable[[Mapping[str, str]], None]:
+        """Record what the kernel answered to sequences of calls: text of each -> answers."""
+
+        def record(transcripts: Mapping[str, str]) -> None:
+            self._writer.send("transcripts", transcripts=dict(transcripts))
 
         return record
 

@@ -252,3 +252,25 @@ def test_an_interruption_is_its_own_status(tmp_path: Path, monkeypatch: pytest.M
     stop.set()
     result = _observe(tmp_path, monkeypatch, [_hello()], stop=stop)
     assert result.status is Status.INTERRUPTED
+
+
+def test_transcripts_of_several_tests_are_put_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = _observe(
+        tmp_path,
+        monkeypatch,
+        [
+            _hello(),
+            _record(9.0, "plan", 1, tests=[]),
+            _record(9.1, "transcripts", 2, transcripts={"hash sha256: recv 0": "0"}),
+            _record(9.2, "transcripts", 3, transcripts={"hash sha256: recv 1": "1 00000000 trunc"}),
+            _record(9.3, "transcripts", 4, transcripts=None),
+            _end(5),
+        ],
+    )
+    assert result.transcripts == {
+        "hash sha256: recv 0": "0",
+        "hash sha256: recv 1": "1 00000000 trunc",
+    }
+    assert result.records_lost == 1

@@ -77,6 +77,21 @@ def test_hash_and_output_paths_are_not_charged_to_the_removal() -> None:
         assert "ffdd2bc37895" not in change.explanation
 
 
+@pytest.mark.parametrize("path", ["hash.sendmsg", "skcipher.recv", "rng.recv"])
+@pytest.mark.parametrize("now", [State.PRESENT, State.ABSENT, State.UNKNOWN])
+def test_a_path_that_is_only_reported_shows_and_is_no_loss(path: str, now: State) -> None:
+    def with_path(state: State) -> KernelResult:
+        facts = Facts(af_alg_restrict=1, zero_copy={path: Fact(state, Control.FIRED)})
+        return replace(samples.new(), facts=facts)
+
+    was = State.ABSENT if now is State.PRESENT else State.PRESENT
+    found = changes(with_path(was), with_path(now))
+    assert found[f"zero_copy.{path}"].cls is (
+        ChangeClass.FIXED if now is State.ABSENT else ChangeClass.NEW
+    )
+    assert found[f"zero_copy.{path}"].explanation
+
+
 @pytest.mark.parametrize("control", [Control.FAILED, Control.NOT_RUN])
 def test_cannot_be_told_any_more(control: Control) -> None:
     void = samples.path_fact(FILE, State.ABSENT, control)
@@ -147,6 +162,33 @@ def test_loss_without_a_signature_stays_unexplained() -> None:
     found = changes(samples.old(), candidate)
     assert found[samples.STDRNG_TEST].cls is ChangeClass.NEWLY_UNAVAILABLE
     assert found[samples.STDRNG_TEST].explanation == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("skcipher.hole_in_rounded_read", State.ABSENT, State.PRESENT),
+        ("skcipher.short_read_refused", State.PRESENT, State.ABSENT),
+    ],
+)
+def test_facts_of_which_one_state_is_right(name: str, right: State, wrong: State) -> None:
+    def kernel(state: State) -> KernelResult:
+        facts = {name: Fact(state, Control.FIRED)}
+        return replace(samples.new(), facts=replace(samples.new().facts, other=facts))
+
+    better, worse = (
+        changes(kernel(was), kernel(now))[name] for was, now in ((wrong, right), (right, wrong))
+    )
+    assert (better.cls, worse.cls) == (ChangeClass.FIXED, ChangeClass.REGRESSED)
+    assert better.explanation == worse.explanation != ""
+
+
+def test_nothing_is_lost_of_what_failed_before() -> None:
+    was = samples.with_test(samples.old(), samples.failed(samples.STDRNG_TEST, "it is wrong"))
+    candidate = replace(samples.new(), config={})
+    change = changes(was, candidate)[samples.STDRNG_TEST]
+    assert change.cls is ChangeClass.NEWLY_UNAVAILABLE
+    assert change.explanation == "nothing is lost, for it failed before: it is wrong"
 
 
 def test_unknown_config_explains_nothing() -> None:
@@ -272,3 +314,110 @@ def test_candidate_that_hung_while_collecting_did_not_lose_its_tests() -> None:
     kernel = replace(samples.new(), status=Status.HUNG, plan=(), tests=(), facts=Facts())
     found = compare(as_baseline(samples.new()), kernel).changes
     assert not [change for change in found if change.cls is ChangeClass.VANISHED]
+
+
+PROGRAM = "consumers.kcapi_dgst.sha256.nobody"
+AT_LEVEL_1 = "fails at af_alg_restrict=1, works at 0; exit 254; bind hash 'sha256': ENOENT"
+RNG_EVIDENCE = "fails at af_alg_restrict=1 and at 0; exit 254; bind rng 'stdrng': ENOENT"
+
+
+def with_program(
+    kernel: KernelResult, state: str, evidence: str = "", control: Control = Control.FIRED
+) -> KernelResult:
+    test = "consumers/test_programs.py::test_kcapi_dgst[sha256-nobody]"
+    fact = Fact(State(state), control, evidence, test)
+    facts = replace(kernel.facts, other={PROGRAM: fact})
+    return replace(
+        kernel, facts=facts, plan=(*kernel.plan, test), tests=samples.results((*kernel.plan, test))
+    )
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "cls"),
+    [
+        ("works", "fails", "regressed"),
+        ("fails", "works", "fixed"),
+        ("unreachable", "works", "new"),
+        ("unreachable", "fails", "new"),
+        ("works", "unreachable", "newly_unavailable"),
+        ("works", "unknown", "regressed"),
+        ("unknown", "fails", None),
+        ("works", "works", None),
+    ],
+)
+def test_programs(was: str, now: str, cls: str | None) -> None:
+    baseline = with_program(as_baseline(samples.new()), was)
+    change = changes(baseline, with_program(samples.new(), now, "exit 1")).get(PROGRAM)
+    assert (change.cls if change else None) == cls
+
+
+def test_program_that_regressed_says_why() -> None:
+    baseline = with_program(as_baseline(samples.new()), "works")
+    found = changes(baseline, with_program(samples.new(), "fails", "fails; exit 254, no key"))
+    assert found[PROGRAM].explanation == "fails; exit 254, no key"
+
+
+def test_program_stopped_by_the_allowlist() -> None:
+    found = changes(
+        with_program(samples.old(), "works"), with_program(samples.new(), "fails", AT_LEVEL_1)
+    )
+    assert found[PROGRAM].cls is ChangeClass.INTENDED
+    assert "2f204fe718f5" in found[PROGRAM].explanation
+    assert "works at 0" in found[PROGRAM].explanation
+
+
+def test_program_that_fails_with_the_policy_opened_too() -> None:
+    found = changes(
+        with_program(samples.old(), "works"), with_program(samples.new(), "fails", RNG_EVIDENCE)
+    )
+    assert found[PROGRAM].cls is ChangeClass.INTENDED
+    assert "2f204fe718f5" not in found[PROGRAM].explanation
+    assert "CONFIG_CRYPTO_DRBG is not set" in found[PROGRAM].explanation
+    candidate = replace(samples.new(), config=dict(samples.CONFIG))
+    unexplained = changes(
+        with_program(samples.old(), "works"), with_program(candidate, "fails", RNG_EVIDENCE)
+    )
+    assert unexplained[PROGRAM].cls is ChangeClass.REGRESSED
+
+
+def test_program_stopped_by_a_list_that_the_baseline_had() -> None:
+    baseline = with_program(as_baseline(samples.new()), "works")
+    found = changes(baseline, with_program(samples.new(), "fails", AT_LEVEL_1))
+    assert found[PROGRAM].cls is ChangeClass.REGRESSED
+
+
+def test_program_whose_algorithm_is_configured_out() -> None:
+    evidence = "fails; exit 254; bind hash 'sha256': ENOENT"
+    candidate = replace(samples.new(), config=samples.CONFIG | {"CONFIG_CRYPTO_SHA256": "n"})
+    change = changes(
+        with_program(samples.old(), "works"), with_program(candidate, "fails", evidence)
+    )[PROGRAM]
+    assert change.cls is ChangeClass.NEWLY_UNAVAILABLE
+    assert "CONFIG_CRYPTO_SHA256 is not set" in change.explanation
+
+
+def test_program_that_did_without_af_alg_tells_nothing() -> None:
+    baseline = with_program(as_baseline(samples.new()), "works", control=Control.FAILED)
+    assert PROGRAM not in changes(baseline, with_program(samples.new(), "fails"))
+
+
+def test_program_fails_on_a_kernel_without_af_alg() -> None:
+    candidate = with_program(samples.no_af_alg(), "fails", f"fails; {samples.NO_SOCKET}")
+    baseline = with_program(as_baseline(samples.new()), "works")
+    found = changes(baseline, candidate)
+    assert found["af_alg_restrict"].cls is ChangeClass.NEWLY_UNAVAILABLE
+    assert found[PROGRAM].cls is ChangeClass.NEWLY_UNAVAILABLE
+
+
+@pytest.mark.parametrize("level", ["af_alg_restrict=1", "no af_alg_restrict"])
+def test_unprivileged_bind_restricted(level: str) -> None:
+    name = "policy.unprivileged_bind"
+
+    def kernel(base: KernelResult, state: State, evidence: str) -> KernelResult:
+        fact = Fact(state, Control.FIRED, f"{evidence}: of 27 names that root could bind")
+        return replace(base, facts=replace(base.facts, other={name: fact}))
+
+    baseline = kernel(samples.old(), State.PRESENT, "no af_alg_restrict")
+    found = changes(baseline, kernel(samples.new(), State.ABSENT, level))
+    intended = level == "af_alg_restrict=1"
+    assert found[name].cls is (ChangeClass.INTENDED if intended else ChangeClass.NEW)

@@ -12,6 +12,7 @@ from harness.judge.verdict import gained_taint, judge, missing_tests
 from harness.model import (
     ConsoleEvent,
     Control,
+    Fact,
     Facts,
     KernelResult,
     Outcome,
@@ -211,3 +212,20 @@ def test_skipped_probe_that_told_nothing_is_mentioned() -> None:
     kernel = samples.with_test(kernel, samples.skipped(test, "no tmpfs"))
     found = judge(kernel, Expectations())
     assert f"skipped without telling a state: {test}" in found.notes
+
+
+def test_programs_are_judged_only_if_asked_for() -> None:
+    name = "consumers.kcapi_dgst.sha256.nobody"
+
+    def kernel(state: State, control: Control) -> KernelResult:
+        fact = {name: Fact(state, control, "fails at af_alg_restrict=1, works at 0")}
+        return replace(samples.new(), facts=replace(samples.new().facts, other=fact))
+
+    failing = kernel(State.FAILS, Control.FIRED)
+    assert verdict(failing).ok
+    assert only_reason(failing, f"{name}=works") == f"{name} is fails, expected works"
+    assert verdict(failing, f"{name}=fails").ok
+    assert verdict(kernel(State.WORKS, Control.FIRED), f"{name}=works").ok
+    # It works, but never asked AF_ALG for anything.
+    without = kernel(State.WORKS, Control.FAILED)
+    assert "is unknown, expected works" in only_reason(without, f"{name}=works")

@@ -66,7 +66,8 @@ def test_shape_that_others_read(tmp_path: Path) -> None:
     assert kernel["tests"][0]["outcome"] == "passed"
     assert kernel["verdict"]["ok"] is True
     change = data["comparisons"][0]["changes"][0]
-    assert change.keys() == {"id", "class", "baseline", "candidate", "explanation"}
+    told = {"id", "class", "baseline", "candidate", "explanation"}
+    assert change.keys() == told | {"reproducer"}
     assert "intended" in {one["class"] for one in data["comparisons"][0]["changes"]}
 
 

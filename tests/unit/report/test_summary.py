@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
-from harness.model import RunResult
+from harness.model import Control, Fact, KernelResult, RunResult, State
 from harness.report import store
 from harness.report.render import FORMATS, render
 from harness.report.summary import summary_lines
@@ -99,3 +99,24 @@ def test_text_goes_to_standard_output(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_no_such_format(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"pdf: no such report format; there are json, junit"):
         render(samples.main_job(), tmp_path, ("pdf",))
+
+
+def test_every_path_is_explained() -> None:
+    text = summary(samples.main_job())
+    for path in samples.PATHS:
+        assert re.search(rf"^\| {path} \| .* \| present \| input shares ", text, re.MULTILINE)
+        assert re.search(rf"^\| {path} \| .* \| absent \| input is copied", text, re.MULTILINE)
+
+
+def test_programs_have_rows_of_their_own() -> None:
+    def with_program(kernel: KernelResult, state: State) -> KernelResult:
+        fact = {"consumers.kcapi_rng.stdrng.root": Fact(state, Control.FIRED)}
+        return replace(kernel, facts=replace(kernel.facts, other=fact))
+
+    result = samples.run(
+        with_program(samples.old(), State.WORKS), with_program(samples.new(), State.FAILS)
+    )
+    row = next(line for line in summary(result).splitlines() if "kcapi" in line and "|" in line)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert "consumers.kcapi" in cells[0]
+    assert cells[1:] == ["works", "fails"]

@@ -142,3 +142,17 @@ def test_wrapped_lines_stand_below_their_beginning() -> None:
     assert max(map(len, lines)) <= 80
     at = next(i for i, line in enumerate(lines) if line.startswith("  - crashed in"))
     assert lines[at + 1].startswith("    ")
+
+
+def test_states_of_paths_are_explained() -> None:
+    text = printed(samples.main_job())
+    lines = text.splitlines()
+    at = lines.index("what the states of the zero-copy paths mean:")
+    assert lines[at + 1].startswith("  - present: input shares the sender's pages")
+    assert lines[at + 2].startswith("  - absent: input is copied")
+    assert "aead_aad (splice_file, splice_tmpfs, splice_memfd, sendfile)" in lines[at + 2]
+
+
+def test_nothing_is_explained_where_no_path_was_probed() -> None:
+    text = printed(samples.run(samples.unavailable()))
+    assert "what the states" not in text

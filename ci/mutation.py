@@ -237,11 +237,10 @@ class Trial:
         other_facts = [
             name for name, fact in facts.items() if name in was and fact.state != was[name].state
         ]
-        transcripts = getattr(expected, "transcripts", {})
         differing = [
             text
-            for text, told in getattr(seen, "transcripts", {}).items()
-            if transcripts.get(text, told) != told
+            for text, told in seen.transcripts.items()
+            if expected.transcripts.get(text, told) != told
         ]
         if seen.status is not Status.COMPLETED:
             return f"caught: {seen.status}: {seen.status_reason[:80]} {finished[:1]}"

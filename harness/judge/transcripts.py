@@ -128,8 +128,11 @@ def _no_whole_block(one: Divergence) -> bool:
     )
 
 
-def _partial_block_waits(one: Divergence) -> bool:
-    """Whether more than a block is sent under MSG_MORE and not read, and not whole blocks."""
+def _whole_blocks(one: Divergence) -> int | None:
+    """Bytes of the blocks that are sent and not read, if a part of a block follows them.
+
+    None if it does not, or if no more data is announced (MSG_MORE); 0 if it is not known.
+    """
     pending, more = 0, False
     for call, answer in zip(one.calls[:-1], one.baseline[:-1], strict=True):
         received = _RECEIVED.fullmatch(answer)
@@ -140,28 +143,30 @@ def _partial_block_waits(one: Divergence) -> bool:
                 more = call.endswith(" more")
         elif _verb(call) in {"recv", "wait"}:
             if received is None and answer != "EAGAIN" and _size(call) >= _chunk(one.subject):
-                return True  # what a receive that failed has used up is not known
+                return 0  # nobody knows what a receive that failed has used up
             if fed:
                 pending += int(fed.group(1))
                 more = False
             pending -= int(received.group(1)) if received else 0
     chunk = _chunk(one.subject)
-    return more and pending > chunk and pending % chunk > 0
+    partial = pending % chunk
+    return pending - partial if more and pending > chunk and partial else None
 
 
 def _rewound(one: Divergence) -> bool:
     call, before, after = one.last
-    if one.type != "skcipher" or _verb(call) != "wait" or not _partial_block_waits(one):
-        return False
+    blocks = _whole_blocks(one) if one.type == "skcipher" and _verb(call) == "wait" else None
     was, now = _RECEIVED.fullmatch(before), _RECEIVED.fullmatch(after)
-    if was is None or int(was.group(1)) == 0 or not after.startswith("waits"):
+    if blocks is None or was is None or not after.startswith("waits"):
         return False
+    got = int(was.group(1))
     if " hole " in before or before.endswith(" beyond"):
-        return " hole " not in after  # the rest of the output went in after a gap
+        # The rest of the output went in after a gap.
+        return got > blocks and " hole " not in after
     if not before.startswith("waits"):
-        return int(was.group(1)) < _size(call)  # returned with what there was
+        return 0 < got < _size(call)  # returned with what there was
     # The buffer ended at the gap.
-    return now is not None and int(now.group(1)) > int(was.group(1))
+    return now is not None and int(now.group(1)) > got >= blocks
 
 
 def _huge_assoclen(one: Divergence) -> bool:

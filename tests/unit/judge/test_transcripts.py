@@ -121,6 +121,11 @@ def test_known_changes(commit: str, calls: str, before: str, after: str) -> None
         ("send 17 more; wait 56", "17; waits, 16 0a0b0c0d", "17; waits, 16 0a0b0c0e"),
         ("send 17 more; wait 56", "17; waits, 16 0a0b0c0d", "17; waits, 16 0a0b0c0d beyond"),
         ("send 32 more; wait 48 fed 16", "32; waits, fed 16, 32 0a0b0c0d", "32; waits, EINTR"),
+        (
+            "send 24 enc more; wait 8192 fed 16",
+            "24; waits, fed 16, 16 0a0b0c0d beyond",
+            "24; waits, fed 16, waits, 32 0a0b0c0e",
+        ),
         ("send 32 more; wait 24", "32; 16 0a0b0c0d", "32; waits, 16 0a0b0c0d"),
         ("send 32; recv 8", "32; 0", "32; EAGAIN"),
         ("send 16 enc assoclen16", "16", "EINVAL"),

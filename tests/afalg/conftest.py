@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 RESTRICT = Path("/proc/sys/crypto/af_alg_restrict")
 
+# As plugins and not as conftest.py files of their folders: with those, pytest has to find
+# out for each hook of each test which of them apply, an eighth of a whole run.
+pytest_plugins = ("policy_fixtures", "zero_copy_fixtures")
+
 
 class Bind(Protocol):
     """Type of the ``bind`` fixture."""
@@ -64,19 +68,22 @@ def opened_policy(request: pytest.FixtureRequest) -> Iterator[None]:
     What the kernel can do is one question, what its policy lets through another: a module
     about the policy marks itself ``policy_as_booted``.
     """
-    if request.node.get_closest_marker("policy_as_booted"):
-        yield
-        return
-    # Opening a socket loads af_alg; the sysctl exists only from then on.
-    with suppress(af_alg.NotOffered):
-        af_alg.open_socket().close()
+    load_af_alg()  # the sysctl exists only from then on
     if not RESTRICT.exists():
         yield
         return
     booted = RESTRICT.read_text()
-    RESTRICT.write_text("0")
+    if not request.node.get_closest_marker("policy_as_booted"):
+        RESTRICT.write_text("0")
     yield
+    load_af_alg()  # a test may have unloaded it
     RESTRICT.write_text(booted)
+
+
+def load_af_alg() -> None:
+    """Have the kernel load af_alg, if it has it, as any program would."""
+    with suppress(af_alg.NotOffered):
+        af_alg.open_socket().close()
 
 
 @pytest.fixture(scope="module")

@@ -136,6 +136,17 @@ def recvmsg(descriptor: int, pieces: list[tuple[int, int]], flags: int = 0) -> i
     return _checked(_libc.recvmsg(descriptor, ctypes.byref(message), flags), "recvmsg")
 
 
+def recvmsg_with_address(
+    descriptor: int, address: ctypes.Array[ctypes.c_char], length: int, flags: int = 0
+) -> tuple[bytes, int]:
+    """recvmsg(2) with a buffer for the sender's address: the data, the length of the address."""
+    data = ctypes.create_string_buffer(length)
+    message, _vector = _message([(ctypes.addressof(data), length)], b"")
+    message.name, message.name_length = ctypes.addressof(address), len(address)
+    got = _checked(_libc.recvmsg(descriptor, ctypes.byref(message), flags), "recvmsg")
+    return data.raw[:got], int(message.name_length)
+
+
 def system_call(number: int, *arguments: int | None) -> int:
     """A system call that the C library has no function for."""
     return _checked(

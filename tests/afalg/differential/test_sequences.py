@@ -17,7 +17,7 @@ import sequences
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SEEDS = 40
+SEEDS = 32
 #: Sequences of a seed, all of one algorithm.
 SEQUENCES = 2
 #: Every so many programs one is played twice.

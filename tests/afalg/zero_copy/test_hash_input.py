@@ -32,7 +32,7 @@ from witness import Witness, agreed
 
 if TYPE_CHECKING:
     from conftest import RecordFact
-    from zero_copy.conftest import Keyed
+    from zero_copy_fixtures import Keyed
 
 ALGORITHM = "sha256"
 SPLICE_F_MORE = 4

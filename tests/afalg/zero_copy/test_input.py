@@ -34,7 +34,7 @@ from witness import Witness, agreed
 
 if TYPE_CHECKING:
     from conftest import RecordFact
-    from zero_copy.conftest import Keyed
+    from zero_copy_fixtures import Keyed
 
 SPLICE_F_MORE = 4
 #: More than fit in one pipe, or in one scatterlist of AF_ALG (16; include/crypto/if_alg.h).

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import RecordFact
-    from zero_copy.conftest import Keyed
+    from zero_copy_fixtures import Keyed
 
 HALF = 16  # bytes that fall on either page where a result is short
 

@@ -21,7 +21,7 @@ from witness import Witness, agreed
 
 if TYPE_CHECKING:
     from conftest import RecordFact
-    from zero_copy.conftest import Keyed
+    from zero_copy_fixtures import Keyed
 
 #: Tried in this order. The DRBG wants a seed, and is left out of some configs.
 GENERATORS = (("jitterentropy_rng", b""), ("stdrng", bytes(48)))

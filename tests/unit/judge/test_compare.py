@@ -164,6 +164,23 @@ def test_loss_without_a_signature_stays_unexplained() -> None:
     assert found[samples.STDRNG_TEST].explanation == ""
 
 
+@pytest.mark.parametrize("offers_aes", [True, False])
+def test_cbcmac_of_aes_only(offers_aes: bool) -> None:
+    """Only where cbcmac(aes) was seen to work is the loss of other ciphers' a change on purpose."""
+    probe = "security/test_templates.py::test_authencesn_short_digest[cipher_null]"
+    aes = "functional/test_hash.py::test_consistent[cbcmac(aes)]"
+    plan = (*samples.PLAN, probe, aes)
+    lost = samples.skipped(probe, "bind hash 'cbcmac(cipher_null)': ENOENT")
+    of_aes = {} if offers_aes else {"aes": samples.skipped(aes, "bind hash 'cbcmac(aes)': ENOENT")}
+    candidate = samples.results(plan, probe=lost, **of_aes)
+    change = changes(
+        replace(samples.old(), plan=plan, tests=samples.results(plan)),
+        replace(samples.new(), plan=plan, tests=candidate),
+    )[probe]
+    expected = ChangeClass.INTENDED if offers_aes else ChangeClass.NEWLY_UNAVAILABLE
+    assert change.cls is expected
+
+
 @pytest.mark.parametrize(
     ("name", "right", "wrong"),
     [

@@ -36,9 +36,9 @@ def uncounted() -> int:
     number = 0
     for line in Path("/proc/zoneinfo").read_text().splitlines():
         words = line.split()
-        if words[0] == "managed":
+        if words[:1] == ["managed"]:
             number += int(words[1])
-        elif words[0] == "count:":  # of a list of free pages that one CPU keeps
+        elif words[:1] == ["count:"]:  # of a list of free pages that one CPU keeps
             number -= int(words[1])
     for line in Path("/proc/vmstat").read_text().splitlines():
         name, value = line.split()

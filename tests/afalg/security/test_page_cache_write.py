@@ -40,7 +40,9 @@ KEY = (
 )
 
 
-@pytest.mark.regression(cve="CVE-2026-31431", fix="a664bf3d603d")
+@pytest.mark.regression(
+    cve="CVE-2026-31431", fix="a664bf3d603d", affected="4.14 to 6.1.169, 6.12.84, 6.18.21, 6.19.11"
+)
 def test_authencesn_leaves_the_file_alone(record_fact: RecordFact) -> None:
     """Does authencesn decryption of a spliced page change the file it came from?"""
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import af_alg
 import expect
 import libc
 import pytest
+import resources
 from af_alg import ENCRYPT, MSG_MORE
 from blocking import Blocking
 from pages import PAGE
 from samples import AAD, IV, NONCE, TAG, TEXT, cbc, encrypt, gcm, pattern, seal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import Bind
 
 
@@ -43,7 +48,7 @@ def test_second_writer_is_kept_out(bind: Bind) -> None:
 
 
 @pytest.mark.regression(
-    cve="CVE-2026-31677", fix="8eceab19eba9", affected="4.14 to 6.12.82, 6.18.23, 6.19.13"
+    cve="CVE-2026-31677", fix="8eceab19eba9", affected="4.14 to 6.1.190, 6.12.82, 6.18.23, 6.19.13"
 )
 def test_read_below_a_block(bind: Bind) -> None:
     """A read with no room for a block is EINVAL, not an operation on nothing."""
@@ -105,11 +110,12 @@ def test_aead_requests_end_before_their_transform(bind: Bind) -> None:
     transform = gcm(bind)
     expected = seal(transform, TEXT, AAD)
     last = transform.request()
-    for _ in range(4):
-        transform.request().close()
-    other = gcm(bind)
-    other.request().close()
-    other.close()
+    with resources.balanced("CVE-2018-14619: closing requests and another transform"):
+        for _ in range(4):
+            transform.request().close()
+        other = gcm(bind)
+        other.request().close()
+        other.close()
     last.send(AAD + TEXT, op=ENCRYPT, iv=NONCE, assoclen=len(AAD))
     seen = last.recv(len(AAD) + len(TEXT) + TAG)
     expect.same(AAD + expected, seen, "CVE-2018-14619: encryption after others were closed")
@@ -181,3 +187,120 @@ def test_send_that_faults(bind: Bind) -> None:
     request.send(pattern(32), more=True)
     first = request.recv(16)
     expect.same(encrypt(transform, pattern(16)), first, "CVE-2025-39931: the first block")
+
+
+@pytest.mark.regression(
+    cve="CVE-2025-40022", fix="d0ca0df179c4", affected="6.1.154, 6.6.108, 6.12.49, 6.16.9"
+)
+@pytest.mark.parametrize("kind", ["skcipher", "aead"])
+def test_more_is_remembered(kind: str, bind: Bind) -> None:
+    """MSG_MORE outlasts the send that had it (it was once put into a field of one bit)."""
+    transform = cbc(bind) if kind == "skcipher" else gcm(bind)
+    request = transform.request()
+    request.send(TEXT[:16], op=ENCRYPT, iv=IV if kind == "skcipher" else NONCE, more=True)
+    try:
+        request.send(TEXT[16:])
+    except OSError as error:
+        pytest.fail(f"CVE-2025-40022: a send after MSG_MORE: {error}, expected success")
+    expected = encrypt(transform, TEXT) if kind == "skcipher" else seal(transform, TEXT)
+    expect.same(expected, request.recv(len(expected)), "CVE-2025-40022: ciphertext")
+
+
+@pytest.mark.may_crash
+@pytest.mark.regression(cve="CVE-2024-26824", fix="24c890dd712f", affected="6.5 to 6.6.17, 6.7.5")
+@pytest.mark.parametrize("why", ["too_short", "no_memory"])
+def test_finish_that_fails(why: str, bind: Bind) -> None:
+    """A hash whose finishing by an empty send fails frees no list of pages that is not there."""
+    transform = bind("hash", "poly1305" if why == "too_short" else "sha256")
+    request = transform.request()
+    request.send(TEXT[:16], more=True)
+    if why == "too_short":
+        # Poly1305 takes its key from the first 32 bytes, and has none before.
+        with expect.refused(errno.ENOKEY, "CVE-2024-26824: an empty send to finish"):
+            request.send()
+    else:
+        request = request.accept()  # the clone has no memory for the digest yet
+        with (
+            resources.option_memory(16),
+            expect.refused(errno.ENOMEM, "CVE-2024-26824: an empty send to finish"),
+        ):
+            request.send()
+    fresh = transform.request()
+    fresh.send(TEXT)
+    request.send(TEXT)
+    expect.same(fresh.recv(64), request.recv(64), "CVE-2024-26824: the digest afterwards")
+    request.close()
+
+
+@pytest.mark.regression(cve="CVE-2013-3076", fix="72a763d805a4", affected="2.6.38 to 3.8")
+@pytest.mark.parametrize("kind", ["skcipher", "aead", "hash"])
+def test_no_address_of_a_sender(kind: str, bind: Bind) -> None:
+    """recvmsg() reports no address: it once handed out stack memory as one."""
+    if kind == "hash":
+        request = bind("hash", "sha256").request()
+    else:
+        request = (cbc(bind) if kind == "skcipher" else gcm(bind)).request()
+        request.send(TEXT, op=ENCRYPT, iv=IV if kind == "skcipher" else NONCE)
+    address = ctypes.create_string_buffer(b"\xa5" * 128, 128)
+    data, length = libc.recvmsg_with_address(request.fileno(), address, 96, af_alg.MSG_DONTWAIT)
+    assert data, "the control: nothing was read"
+    assert length == 0, f"CVE-2013-3076: an address of {length} bytes, expected none"
+    expect.same(b"\xa5" * 128, address.raw, "CVE-2013-3076: memory for an address")
+
+
+@pytest.mark.regression(cve="CVE-2022-48781", fix="25206111512d", affected="5.16 to 5.16.10")
+def test_no_memory_accounting_without_limits() -> None:
+    """AF_ALG claims no accounting of socket memory: it has not the limits that this takes."""
+    af_alg.open_socket().close()
+    # name, size, sockets, memory (-1: not accounted), pressure, ...: net/core/sock.c
+    protocols = {
+        words[0]: words
+        for line in Path("/proc/net/protocols").read_text().splitlines()
+        if len(words := line.split()) > 4
+    }
+    assert "ALG" in protocols, "/proc/net/protocols does not list ALG"
+    accounted = [name for name, words in protocols.items() if words[3].isdigit()]
+    if not accounted:
+        pytest.skip("/proc/net/protocols shows no protocol with accounting of memory")
+    memory = protocols["ALG"][3]
+    assert memory == "-1", f"CVE-2022-48781: {memory} pages accounted to ALG, expected -1 (none)"
+
+
+@pytest.mark.regression(cve="CVE-2017-13215", fix="4f0414e54e4d", affected="2.6.38 to 4.4.1")
+@pytest.mark.parametrize("kind", ["skcipher", "aead"])
+def test_reader_that_waited(kind: str, bind: Bind) -> None:
+    """A reader that slept until something was sent reads that, not what was there before."""
+    transform = cbc(bind) if kind == "skcipher" else gcm(bind)
+    expected = encrypt(transform, TEXT) if kind == "skcipher" else seal(transform, TEXT)
+    request = transform.request()
+    with Blocking(lambda: libc.recv(request.fileno(), len(expected))) as reader:
+        reader.asleep()
+        request.send(TEXT, op=ENCRYPT, iv=IV if kind == "skcipher" else NONCE)
+        expect.same(expected, reader.result(), "CVE-2017-13215: ciphertext")
+
+
+@pytest.mark.regression(cve="", fix="c840ac6af3f8", affected="2.6.38 to 4.4.1")
+@pytest.mark.parametrize("kind", ["skcipher", "aead", "hash"])
+def test_transform_stays_under_its_requests(kind: str, bind: Bind) -> None:
+    """While a request is open its transform cannot be exchanged or keyed anew: it is in use."""
+    name, key = {
+        "skcipher": ("cbc(aes)", bytes(16)),
+        "aead": ("gcm(aes)", bytes(16)),
+        "hash": ("hmac(sha256)", bytes(16)),
+    }[kind]
+    transform = bind(kind, name)
+    calls: dict[str, Callable[[], object]] = {
+        "bind": lambda: transform.sock.bind((kind, name)),
+        "a key": lambda: transform.set_key(key),
+    }
+    if kind == "aead":
+        calls["a tag size"] = lambda: transform.set_authsize(TAG)
+    for call in calls.values():
+        call()
+    request = transform.request()
+    for what, call in calls.items():
+        with expect.refused(errno.EBUSY, f"c840ac6af3f8: {what} while a {kind} request is open"):
+            call()
+    request.close()
+    for call in calls.values():
+        call()

@@ -42,5 +42,9 @@ class FetchError(InfrastructureError):
     """A download failed though the input names something that should exist."""
 
 
+class BuildError(InfrastructureError):
+    """A kernel could not be configured or built from its source."""
+
+
 class BootError(InfrastructureError):
     """A guest could not be started or did not get as far as the suite."""

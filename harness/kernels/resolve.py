@@ -19,6 +19,8 @@ from harness.kernels.parts import KernelParts, check_modules, from_directory, fr
 from harness.kernels.prepare import prepare
 from harness.kernels.spec import (
     DirectorySpec,
+    GitSpec,
+    HostSpec,
     ImageSpec,
     PackagesSpec,
     ReleaseSpec,
@@ -37,6 +39,8 @@ class KernelSources:
     cache: Path  # cache root directory, created when needed
     mirror: str | None = None  # URL of a Debian mirror; None: the one this machine's apt uses
     refresh: bool = False  # fetch the package index again even if it is recent
+    #: What git revisions are configured with: names of fragments of ours, or paths, in order.
+    kconfigs: tuple[str, ...] = ("base", "afalg")
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ def resolve(spec: str, sources: KernelSources, progress: Progress) -> BootableKe
             return _from_packages(job, paths)
         case ReleaseSpec() | SuiteSpec():
             return _from_archive(job, parsed, sources)
+        case GitSpec() | HostSpec():
+            raise InputError(f"{spec}: kernels of this kind are not supported yet")
 
 
 def available(sources: KernelSources, progress: Progress) -> tuple[ArchiveKernel, ...]:

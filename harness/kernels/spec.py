@@ -67,7 +67,20 @@ class SuiteSpec:
     flavour: str = "amd64"
 
 
-KernelSpec = ImageSpec | DirectorySpec | PackagesSpec | ReleaseSpec | SuiteSpec
+@dataclass(frozen=True)
+class GitSpec:
+    """A revision of a git tree of the kernel, to be built."""
+
+    tree: Path
+    revision: str = "HEAD"  # whatever git rev-parse takes for a commit
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """The kernel that this machine runs."""
+
+
+KernelSpec = ImageSpec | DirectorySpec | PackagesSpec | ReleaseSpec | SuiteSpec | GitSpec | HostSpec
 
 
 def parse_spec(text: str) -> KernelSpec:
@@ -80,8 +93,10 @@ def parse_spec(text: str) -> KernelSpec:
         raise InputError(f"{text!r} is no kernel spec: give a path, packages or debian:RELEASE")
     if text.startswith("debian:"):
         return _parse_debian(text.removeprefix("debian:"))
-    if text == "host" or text.startswith("git:"):
-        raise InputError(f"{text}: kernels of this kind are not supported yet")
+    if text == "host":
+        return HostSpec()
+    if text.startswith("git:"):
+        return _parse_git(text.removeprefix("git:"))
     items = text.split(",")
     if any(item.endswith(".rpm") for item in items):
         raise InputError(f"{text}: .rpm packages are not supported yet")
@@ -111,6 +126,20 @@ def _parse_packages(text: str, items: list[str]) -> PackagesSpec:
         if not path.is_file():
             raise InputError(f"{path}: no such file")
     return PackagesSpec(paths)
+
+
+def _parse_git(name: str) -> GitSpec:
+    """``TREE@REV``; the tree's name may hold an @ as well, and the revision, too."""
+    if not name:
+        raise InputError("git: names no tree; give git:TREE@REV")
+    places = [place.start() for place in re.finditer("@", name)]
+    for end in [*places, len(name)]:
+        tree = Path(name[:end]).expanduser()
+        if name[:end] and tree.is_dir():
+            if end < len(name) and not name[end + 1 :]:
+                raise InputError(f"git:{name}: no revision after the @")
+            return GitSpec(tree, name[end + 1 :] or "HEAD")
+    raise InputError(f"git:{name}: {name.partition('@')[0] or name!r} is no directory")
 
 
 def _parse_debian(name: str) -> ReleaseSpec | SuiteSpec:

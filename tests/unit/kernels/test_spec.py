@@ -9,6 +9,8 @@ import pytest
 from harness.errors import InputError
 from harness.kernels.spec import (
     DirectorySpec,
+    GitSpec,
+    HostSpec,
     ImageSpec,
     KernelSpec,
     PackagesSpec,
@@ -57,8 +59,9 @@ def test_paths(tmp_path: Path) -> None:
         ("debian:sid/", "no flavour ''"),
         ("debian:6.12/../../etc", "cannot be a kernel release"),
         ("debian:6.12.43+deb12", "debian:6.12.43+deb12-amd64"),
-        ("git:/linux@v7.3", "not supported yet"),
-        ("host", "not supported yet"),
+        ("git:", "names no tree"),
+        ("git:/no/linux@v7.3", "/no/linux is no directory"),
+        ("git:/tmp@", "no revision after the @"),
         ("a.rpm", "not supported yet"),
         ("/does/not/exist", "no such file or directory"),
         ("/does/not/exist.deb", "no such file"),
@@ -72,3 +75,15 @@ def test_nonsense(text: str, said: str) -> None:
         parse_spec(text)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_git(tmp_path: Path) -> None:
+    tree = tmp_path / "a@b"
+    tree.mkdir()
+    assert parse_spec(f"git:{tree}") == GitSpec(tree, "HEAD")
+    assert parse_spec(f"git:{tree}@v7.3") == GitSpec(tree, "v7.3")
+    assert parse_spec(f"git:{tree}@main@{{1}}") == GitSpec(tree, "main@{1}")
+
+
+def test_host() -> None:
+    assert parse_spec("host") == HostSpec()

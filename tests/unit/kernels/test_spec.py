@@ -60,7 +60,7 @@ def test_paths(tmp_path: Path) -> None:
         ("debian:6.12/../../etc", "cannot be a kernel release"),
         ("debian:6.12.43+deb12", "debian:6.12.43+deb12-amd64"),
         ("git:", "names no tree"),
-        ("git:/no/linux@v7.3", "/no/linux is no directory"),
+        ("git:/no/linux@v7.3", "'/no/linux' is no directory"),
         ("git:/tmp@", "no revision after the @"),
         ("a.rpm", "not supported yet"),
         ("/does/not/exist", "no such file or directory"),

@@ -75,6 +75,15 @@ def run(
     return result.stdout
 
 
+def heed_hangup() -> None:
+    """Let SIGHUP end this process again: what is started under nohup has it ignored.
+
+    Called in a child before exec. Guests of a run that was killed end by the SIGHUP that
+    their terminal gives them when it is closed.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def group_members(group: int) -> list[int]:
     """Process ids of a process group, zombies left out (they hold nothing any more)."""
     members = []

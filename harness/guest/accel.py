@@ -17,7 +17,7 @@ import pexpect
 from filelock import FileLock
 
 from harness.errors import HostError
-from harness.processes import end_group, find_program, run
+from harness.processes import end_group, find_program, heed_hangup, run
 from harness.progress import Progress
 
 _KVM = Path("/dev/kvm")
@@ -84,7 +84,12 @@ def _try_kvm(image: Path) -> str | None:
     argv += ["-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", str(image)]
     argv += ["-append", "console=ttyS0 earlyprintk=serial panic=-1"]
     child = pexpect.spawn(
-        find_program(QEMU), argv, timeout=_TRY_SECONDS, encoding="utf-8", codec_errors="replace"
+        find_program(QEMU),
+        argv,
+        timeout=_TRY_SECONDS,
+        encoding="utf-8",
+        codec_errors="replace",
+        preexec_fn=heed_hangup,
     )
     try:
         outcome = child.expect(

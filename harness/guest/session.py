@@ -25,7 +25,7 @@ import pexpect
 
 from harness.guest import vng
 from harness.model import BootableKernel
-from harness.processes import end_group
+from harness.processes import end_group, heed_hangup
 from harness.scratch import scratch_directory
 
 _TERMINAL = (50, 4096)  # rows, columns: the terminal wraps no console line
@@ -140,6 +140,7 @@ class Session:
             env=vng.environment(self._scratch),
             cwd=str(self._scratch),
             echo=False,
+            preexec_fn=heed_hangup,
         )
         for listen in (self._read_console, self._read_records):
             thread = threading.Thread(target=listen, name=listen.__name__, daemon=True)

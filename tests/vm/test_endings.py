@@ -154,9 +154,13 @@ def test_a_killed_run_leaves_no_guest(tmp_path: Path) -> None:
     """The run itself dies by SIGKILL: its guest goes with it, its records stay."""
     suite = _suite(tmp_path, _STUCK)
     out = tmp_path / "run"
-    execute_until(
-        out, lambda out: recorded(out, "outcome"), signal.SIGKILL, _KERNEL, "--suite", suite
-    )
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        execute_until(
+            out, lambda out: recorded(out, "outcome"), signal.SIGKILL, _KERNEL, "--suite", suite
+        )
+    finally:
+        signal.signal(signal.SIGHUP, previous)
     for _ in range(100):
         if not guest_processes(out):
             break

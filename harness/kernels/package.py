@@ -9,6 +9,7 @@ no member can name a place outside the target.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import platform
@@ -33,6 +34,8 @@ _WANTED = re.compile(
     r"|kernel/(?!drivers/|sound/).+"
     r"|kernel/drivers/(?:block|char|crypto|dax|md|virtio)/.+))"
 )
+#: What the system says of names that contradict each other, or are none.
+_NAME_ERRORS = (errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR)
 _DAMAGED = (tarfile.TarError, ValueError, EOFError, OverflowError)
 
 
@@ -184,8 +187,9 @@ def unpack_payload(path: Path, argv: Sequence[str], target: Path) -> list[str]:
 
 def _wanted(name: str) -> str | None:
     """Where a member of this name belongs; None if it is of no use, or leads elsewhere."""
-    match = _WANTED.fullmatch(name.removeprefix("./"))
-    if not match or {"", ".", ".."} & set(name.removeprefix("./").split("/")):
+    name = name.removeprefix("./")
+    match = _WANTED.fullmatch(name)
+    if not match or not name.isprintable() or {"", ".", ".."} & set(name.split("/")):
         return None
     return match.group("path")
 
@@ -203,8 +207,10 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path, plac
             shutil.copyfileobj(source, file)
             if file.tell() != member.size:
                 raise EOFError("unexpected end of data")
-    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise EOFError(f"{member.name} is both a file and a directory in it") from error
+    except OSError as error:
+        if error.errno not in _NAME_ERRORS:
+            raise
+        raise EOFError(f"{member.name} cannot be in it: {error.strerror}") from error
 
 
 def _copy_linked(member: tarfile.TarInfo, target: Path, path: Path) -> None:

@@ -42,7 +42,10 @@ def read_package(path: Path) -> Package:
     Raises InputError if it is no complete package, or made for another architecture;
     HostError if the program that reads it is not installed.
     """
-    return _format(path).read(path)
+    package = _format(path).read(path)
+    if not package.name or not f"{package.name}{package.version}".isprintable():
+        raise InputError(f"{path} gives no sensible name and version of itself")
+    return package
 
 
 def unpack(package: Package, target: Path) -> list[str]:

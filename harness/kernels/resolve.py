@@ -238,7 +238,7 @@ def _create_from_packages(
             job.report("preparing")
             with errors_naming(Path(place), packages):
                 prepare(parts, target)
-        lacks = () if parts.config else ("there is no config in its packages or its image",)
+        lacks = () if parts.config else ("no config was found in its packages or its image",)
         return Manifest(parts.release, files, (*notes, *lacks))
 
     return job.create(package_key(files), fill)

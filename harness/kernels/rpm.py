@@ -40,8 +40,10 @@ def _read(path: Path) -> Package:
         if file.read(4) != _LEAD_MAGIC:
             raise InputError(f"{path} is not an RPM package")
     # Signatures are not looked at: whose key would count is not ours to say.
-    if read_with(["rpmkeys", "--checksig", "--nosignature", "/dev/stdin"], path).code != 0:
-        raise InputError(f"{path} is damaged or cut short: its digests do not match")
+    output = read_with(["rpmkeys", "--checksig", "--nosignature", "/dev/stdin"], path)
+    if output.code != 0:
+        reason = output.reason or "its digests do not match"
+        raise InputError(f"{path} is damaged or cut short: {reason}")
     argv = ["rpm", "--query", "--package", "--nosignature", "--nodigest", "--nomanifest"]
     output = read_with([*argv, "--queryformat", _QUERY, "/dev/stdin"], path)
     lines = output.stdout.splitlines()

@@ -168,14 +168,29 @@ def test_hard_link_to_elsewhere(tmp_path: Path, linked: str) -> None:
     assert not list(tmp_path.rglob("a.ko"))
 
 
-def test_file_in_the_place_of_a_directory(tmp_path: Path) -> None:
-    path = _tar(
-        tmp_path / "a.tar",
-        (f"{BELOW}/a", tarfile.REGTYPE, ""),
-        (f"{BELOW}/a/b.ko", tarfile.REGTYPE, ""),
-    )
-    with pytest.raises(EOFError, match=r"b\.ko is both a file and a directory"):
-        unpack_payload(path, ["cat"], tmp_path / "target")
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a", "a/b"], r"a/b cannot be in it: (File exists|Not a directory)"),
+        (["a/b", "a"], r"a cannot be in it: Is a directory"),
+        (["a" * 300], r"aaa cannot be in it: File name too long"),
+    ],
+)
+def test_names_that_cannot_be(tmp_path: Path, names: list[str], said: str) -> None:
+    members = [(f"{BELOW}/{name}", tarfile.REGTYPE, "") for name in names]
+    with pytest.raises(EOFError, match=said):
+        unpack_payload(_tar(tmp_path / "a.tar", *members), ["cat"], tmp_path / "target")
+
+
+def test_names_that_are_left_out(tmp_path: Path) -> None:
+    path = _tar(tmp_path / "a.tar", ("boot/config-\x1b[2J\n", tarfile.REGTYPE, ""))
+    assert unpack_payload(path, ["cat"], tmp_path / "target") == []
+
+
+def test_name_of_control_characters(tmp_path: Path, build: Builder) -> None:
+    path = build.deb(tmp_path / "a.deb", "linux\x1b[2J", {})
+    with pytest.raises(InputError, match="gives no sensible name"):
+        read_package(path)
 
 
 def test_full_disk_is_not_a_damaged_package(

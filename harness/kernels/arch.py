@@ -70,5 +70,5 @@ FORMAT = PackageFormat(
     read=_read,
     payload=_payload,
     image_package=lambda release: f"the linux package of {release}",
-    modules_package=lambda image, _: f"a complete {image}",
+    modules_package=lambda _image, _release: None,
 )

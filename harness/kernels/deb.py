@@ -43,6 +43,8 @@ def _read(path: Path) -> Package:
 
 
 def _needs(depends: str) -> tuple[Need, ...]:
+    if not depends.strip():
+        return ()  # the parser would complain on stderr
     needs = []
     for alternatives in PkgRelation.parse_relations(depends):
         names = tuple(relation["name"] for relation in alternatives)

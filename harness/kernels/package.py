@@ -57,10 +57,11 @@ class PackageFormat:
     read: Callable[[Path], Package]
     #: The program that turns the package on its stdin into a tar stream.
     payload: Callable[[Path], Sequence[str]]
-    #: Given a release, the package that has the image; given the package that has the
-    #: image, and a release, the one that has the modules.
+    #: Given a release, the package that has the image.
     image_package: Callable[[str], str]
-    modules_package: Callable[[str, str], str]
+    #: Given the package that has the image, and a release, the one that has the modules;
+    #: None if that should have been the same.
+    modules_package: Callable[[str, str], str | None]
 
 
 @dataclass(frozen=True)
@@ -205,8 +206,6 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path, plac
         assert source is not None  # it is a regular file
         with source, path.open("wb") as file:
             shutil.copyfileobj(source, file)
-            if file.tell() != member.size:
-                raise EOFError("unexpected end of data")
     except OSError as error:
         if error.errno not in _NAME_ERRORS:
             raise

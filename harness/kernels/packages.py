@@ -149,7 +149,11 @@ def _require_modules(parts: KernelParts, image: Package, names: str) -> None:
         check_modules(parts, names)
     except InputError as error:
         wanted = _format(image.path).modules_package(image.name, parts.release)
-        raise InputError(f"{names}: {wanted} is needed as well; add its package") from error
+        if wanted is None:
+            what = f"the modules of {parts.release} are missing in it"
+        else:
+            what = f"{wanted} is needed as well; add its package"
+        raise InputError(f"{names}: {what}") from error
 
 
 def _write_config(parts: KernelParts, place: Path) -> Path | None:

@@ -80,9 +80,9 @@ def _package(capability: str) -> str:
     return name if "modules" in name else f"{name}-core"
 
 
-def _modules_package(image: str, _: str) -> str:
+def _modules_package(image: str, _: str) -> str | None:
     stem = image.removesuffix("-core")
-    return f"{stem}-modules-core" if stem != image else f"a complete {image}"
+    return f"{stem}-modules-core" if stem != image else None
 
 
 FORMAT = PackageFormat(

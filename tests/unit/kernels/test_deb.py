@@ -31,6 +31,13 @@ def test_control(tmp_path: Path, build: Builder) -> None:
     )
 
 
+def test_package_that_needs_nothing(
+    tmp_path: Path, build: Builder, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read_package(build.deb(tmp_path / "a.deb", "x", {})).needs == ()
+    assert caplog.text == ""
+
+
 def test_unpack_takes_what_a_guest_needs(tmp_path: Path, build: Builder) -> None:
     release = build.release
     names = [

@@ -68,7 +68,8 @@ def _decompress(data: bytes) -> bytes:
 def _find(data: bytes) -> bytes | None:
     for mark in _MARKED.finditer(data):
         with contextlib.suppress(zlib.error):
-            config = zlib.decompressobj(wbits=31).decompress(data[mark.end() :])
-            if b"CONFIG_" in config:
+            stream = zlib.decompressobj(wbits=31)
+            config = stream.decompress(data[mark.end() :])
+            if stream.eof:
                 return config
     return None

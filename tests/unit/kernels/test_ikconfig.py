@@ -54,9 +54,11 @@ def test_in_the_image(tmp_path: Path, build: Builder, compress: Callable[[bytes]
 
 
 @pytest.mark.parametrize(
-    "data", [b"", _zstd(KERNEL)[:30], lzma.compress(KERNEL)[:60]], ids=["empty", "zstd", "xz"]
+    "data",
+    [b"", _zstd(KERNEL)[:30], lzma.compress(KERNEL)[:60], KERNEL[: KERNEL.index(MARKED) + 40]],
+    ids=["empty", "zstd", "xz", "config"],
 )
-def test_image_that_cannot_be_decompressed(tmp_path: Path, build: Builder, data: bytes) -> None:
+def test_image_that_is_cut_short(tmp_path: Path, build: Builder, data: bytes) -> None:
     image = tmp_path / "vmlinuz"
     image.write_bytes(_image(build, data))
     assert config_of_image(image) is None

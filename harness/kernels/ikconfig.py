@@ -20,7 +20,7 @@ from harness.kernels.parts import KernelParts, read_module
 from harness.processes import find_program
 
 _MODULE = "kernel/kernel/configs.ko"
-_MARKED = re.compile(rb"IKCFG_ST(?=\x1f\x8b\x08)")
+_MARKED = re.compile(rb"IKCFG_ST")
 _SETUP_SECTS = 0x1F1  # 512-byte sectors of real-mode code, less one
 _PAYLOAD_OFFSET = 0x248  # from the protected-mode code on; since boot protocol 2.08
 _PAYLOAD_LENGTH = 0x24C
@@ -51,7 +51,7 @@ def config_of_image(image: Path) -> bytes | None:
 
 def _decompress(data: bytes) -> bytes:
     """The kernel itself; what can be had of it if it is damaged."""
-    with contextlib.suppress(zlib.error, lzma.LZMAError, OSError, EOFError):
+    with contextlib.suppress(zlib.error, lzma.LZMAError, OSError):
         if data.startswith(b"\x1f\x8b"):
             return zlib.decompressobj(wbits=31).decompress(data)
         if data.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):

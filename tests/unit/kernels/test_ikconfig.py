@@ -29,6 +29,10 @@ def _zstd(data: bytes) -> bytes:
     return subprocess.run(["zstd", "-cq"], input=data, capture_output=True, check=True).stdout
 
 
+def _lzma(data: bytes) -> bytes:
+    return lzma.compress(data, format=lzma.FORMAT_ALONE)
+
+
 def _image(build: Builder, kernel: bytes) -> bytes:
     """A bzImage with this compressed kernel 16 bytes into its protected-mode code."""
     size = struct.pack("<I", len(kernel))  # as the build appends it
@@ -42,8 +46,8 @@ def _image(build: Builder, kernel: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     "compress",
-    [_zstd, gzip.compress, lzma.compress, bz2.compress, bytes],
-    ids=["zstd", "gzip", "xz", "bzip2", "none"],
+    [_zstd, gzip.compress, lzma.compress, _lzma, bz2.compress, bytes],
+    ids=["zstd", "gzip", "xz", "lzma", "bzip2", "none"],
 )
 def test_in_the_image(tmp_path: Path, build: Builder, compress: Callable[[bytes], bytes]) -> None:
     image = tmp_path / "vmlinuz"

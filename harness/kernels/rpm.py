@@ -77,7 +77,7 @@ def _relations(lines: list[str]) -> tuple[list[tuple[str, str]], list[tuple[str,
 def _package(capability: str) -> str:
     """The package that provides ``kernel-...-uname-r``: the image's is a ``-core``."""
     name = capability.removesuffix("-uname-r")
-    return name if "modules" in name else f"{name}-core"
+    return name if "modules" in name or name.endswith("-core") else f"{name}-core"
 
 
 def _modules_package(image: str, _: str) -> str | None:

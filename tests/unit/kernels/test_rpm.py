@@ -75,6 +75,21 @@ def test_missing_parts_are_named(tmp_path: Path, parts: list[Path]) -> None:
         check_complete([core, modules, core])
 
 
+@pytest.mark.parametrize(
+    ("capability", "named"),
+    [
+        ("kernel-core-uname-r", "kernel-core"),
+        ("kernel-debug-uname-r", "kernel-debug-core"),
+        ("kernel-rt-modules-core-uname-r", "kernel-rt-modules-core"),
+    ],
+)
+def test_names_of_missing_parts(tmp_path: Path, capability: str, named: str) -> None:
+    part = Part("kernel", requires=(f"{capability} = 6.11",))
+    (path,) = build_rpms(tmp_path / "build", part)
+    with pytest.raises(InputError, match=rf": {named} \(6\.11\) is needed as well"):
+        check_complete([read_package(path)])
+
+
 def test_parts_of_another_release(tmp_path: Path, parts: list[Path]) -> None:
     provides = ("kernel-modules-core-uname-r = 6.12.0-1.fc41.x86_64",)
     (path,) = build_rpms(tmp_path / "build", Part("kernel-modules-core", provides=provides))

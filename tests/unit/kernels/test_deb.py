@@ -116,6 +116,8 @@ def test_missing_part_is_named(tmp_path: Path, build: Builder) -> None:
     other = build.deb(tmp_path / "m.deb", "linux-modules-7.3-amd64", {}, version="7.3-2")
     with pytest.raises(InputError, match=r"needs linux-modules-7\.3-amd64 7\.3-1, not 7\.3-2"):
         check_complete([image, read_package(other)])
+    at_least = build.deb(tmp_path / "l.deb", "x", {}, depends="linux-modules-7.3-amd64 (>= 7.3-1)")
+    check_complete([read_package(at_least), read_package(other)])
     right = build.deb(tmp_path / "m.deb", "linux-modules-7.3-amd64", {}, version="7.3-1")
     check_complete([image, read_package(right)])
 

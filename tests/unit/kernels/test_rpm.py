@@ -90,6 +90,12 @@ def test_names_of_missing_parts(tmp_path: Path, capability: str, named: str) -> 
         check_complete([read_package(path)])
 
 
+def test_any_later_part_will_do(tmp_path: Path, parts: list[Path]) -> None:
+    part = Part("kernel-modules-extra", requires=("kernel-modules-core-uname-r >= 6.11",))
+    (path,) = build_rpms(tmp_path / "build", part)
+    check_complete([read_package(parts[0]), read_package(parts[1]), read_package(path)])
+
+
 def test_parts_of_another_release(tmp_path: Path, parts: list[Path]) -> None:
     provides = ("kernel-modules-core-uname-r = 6.12.0-1.fc41.x86_64",)
     (path,) = build_rpms(tmp_path / "build", Part("kernel-modules-core", provides=provides))

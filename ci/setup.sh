@@ -14,7 +14,7 @@ packages=(
     mmdebstrap                 # builds the guest image
     python3-pip python3-venv   # the virtual environment
     qemu-system-x86            # runs the guests
-    rpm rpm2cpio               # .rpm packages: headers and digests, payload
+    rpm rpm2cpio               # .rpm: its own tools check digests and know every payload
     uidmap                     # mmdebstrap without root
     xz-utils zstd              # packages and modules compressed with them
 )

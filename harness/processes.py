@@ -17,14 +17,19 @@ PACKAGES = {
     "apt-get": "apt",
     "busybox": "busybox-static",
     "depmod": "kmod",
+    "dpkg-deb": "dpkg",
     "file": "file",
     "mkfs.ext4": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "modprobe": "kmod",
     "newuidmap": "uidmap",
     "qemu-system-x86_64": "qemu-system-x86",
+    "rpm": "rpm",
+    "rpm2archive": "rpm2cpio",
+    "rpmkeys": "rpm",
     "tar": "tar",
     "unshare": "util-linux",
+    "xz": "xz-utils",
 }
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.errors import FetchError, InputError
-from harness.kernels import deb
 from harness.kernels.apt import find_machine_mirror, given_mirror
 from harness.kernels.debian import Archive, ArchiveKernel, ArchivePackage, newest
-from harness.kernels.parts import KernelParts, check_modules, from_directory, from_image, from_tree
+from harness.kernels.package import Package, package_file
+from harness.kernels.packages import assemble, check_complete, errors_naming, read_package
+from harness.kernels.parts import KernelParts, from_directory, from_image
 from harness.kernels.prepare import prepare
 from harness.kernels.spec import (
     DirectorySpec,
@@ -172,11 +173,10 @@ def _fetch(job: _Job, archive: Archive, found: ArchiveKernel) -> BootableKernel:
 def _assemble(
     job: _Job, found: ArchiveKernel, fetched: dict[ArchivePackage, Path]
 ) -> BootableKernel:
-    packages = [deb.read_package(path) for path in fetched.values()]
-    deb.check_complete(packages)
+    packages = [read_package(path) for path in fetched.values()]
+    check_complete(packages)
     files = tuple(
-        deb.package_file(package, known.trust)
-        for package, known in zip(packages, fetched, strict=True)
+        package_file(package, known.trust) for package, known in zip(packages, fetched, strict=True)
     )
     notes = tuple(
         f"{package.name} {package.version} came from the pool, outside the signed index"
@@ -212,9 +212,9 @@ def _from_parts(job: _Job, parts: KernelParts) -> BootableKernel:
 
 def _from_packages(job: _Job, paths: tuple[Path, ...]) -> BootableKernel:
     job.report("reading packages")
-    packages = [deb.read_package(path) for path in paths]
-    deb.check_complete(packages)
-    files = tuple(deb.package_file(package, "local") for package in packages)
+    packages = [read_package(path) for path in paths]
+    check_complete(packages)
+    files = tuple(package_file(package, "local") for package in packages)
     return _create_from_packages(job, packages, files, ())
 
 
@@ -228,30 +228,17 @@ def package_key(files: Iterable[PackageFile]) -> str:
 
 def _create_from_packages(
     job: _Job,
-    packages: list[deb.Package],
+    packages: list[Package],
     files: tuple[PackageFile, ...],
     notes: tuple[str, ...],
 ) -> BootableKernel:
-    names = ", ".join(str(package.path) for package in packages)
-
     def fill(target: Path) -> Manifest:
         with TemporaryDirectory(dir=target, prefix=".unpacked-") as place:
-            for package in packages:
-                job.report(f"unpacking {package.name}")
-                deb.unpack(package, Path(place))
-            parts = from_tree(Path(place), names)
-            if not parts.modules:
-                _require_modules(parts, names)
+            parts = assemble(packages, Path(place), job.report)
             job.report("preparing")
-            prepare(parts, target)
-        return Manifest(parts.release, files, notes)
+            with errors_naming(Path(place), packages):
+                prepare(parts, target)
+        lacks = () if parts.config else ("no config was found in its packages or its image",)
+        return Manifest(parts.release, files, (*notes, *lacks))
 
     return job.create(package_key(files), fill)
-
-
-def _require_modules(parts: KernelParts, names: str) -> None:
-    try:
-        check_modules(parts, names)
-    except InputError as error:
-        wanted = f"linux-modules-{parts.release}"
-        raise InputError(f"{names}: {wanted} is needed as well; add its package") from error

@@ -14,6 +14,7 @@ from pathlib import Path
 from debian.deb822 import Packages
 from debian.debian_support import Version
 
+from harness import inuse
 from harness.errors import FetchError, InputError
 from harness.kernels.apt import (
     APT_HELPER,
@@ -168,6 +169,10 @@ class Archive:
                 f" {last_line(result.stderr)}"
             )
         self._stamp.write_text(json.dumps({"time": time.time(), "failed": sorted(failed)}))
+
+    def hold(self) -> bool:
+        """Mark the index as used by this process; False if there is none."""
+        return self._stamp.exists() and inuse.hold(self._apt.state)
 
     def failed_suites(self) -> tuple[str, ...]:
         """The suites whose index could not be fetched the last time."""

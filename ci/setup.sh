@@ -11,6 +11,7 @@ packages=(
     e2fsprogs                  # mkfs.ext4: the guest's disks
     file                       # vng reads a kernel image's release with it
     kmod                       # depmod, modprobe: which modules boot a kernel
+    lz4                        # reads kernels compressed with it (6.1 cloud)
     mmdebstrap                 # builds the guest image
     python3-pip python3-venv   # the virtual environment
     qemu-system-x86            # runs the guests

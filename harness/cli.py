@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib.metadata
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
-from harness.commands import compare, doctor, report, run
+from harness.commands import compare, doctor, kernels, report, run
+from harness.commands.parsers import add_command
 from harness.errors import ExitCode, HarnessError
 
 _DESCRIPTION = """\
@@ -25,7 +29,7 @@ exit codes:
 example:
   afalg-harness run debian:6.12.43+deb12-amd64 debian:trixie-backports"""
 
-_COMMANDS = (run, compare, report, doctor)
+_COMMANDS = (run, compare, report, kernels, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,28 +44,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in _COMMANDS:
-        name = module.__name__.rpartition(".")[2]
-        summary, _, example = (module.__doc__ or "").partition("\n\n")
-        subparser = subparsers.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog=example,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        amount = subparser.add_mutually_exclusive_group()
-        amount.add_argument("-q", "--quiet", action="store_true", help="no progress, results only")
-        amount.add_argument("-v", "--verbose", action="store_true", help="list every test, too")
-        module.add_arguments(subparser)
-        subparser.set_defaults(execute=module.execute)
+        add_command(subparsers, module)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code documented in ``--help``."""
     arguments = build_parser().parse_args(argv)
+    # As after Ctrl-C, everything under way is ended and tidied up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return int(arguments.execute(arguments))
+        code = int(arguments.execute(arguments))
+        sys.stdout.flush()
+        return code
     except HarnessError as error:
         print(f"afalg-harness: {error}", file=sys.stderr)
         return error.exit_code
@@ -69,9 +64,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("afalg-harness: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away (head, a pager): not an error of ours.
-        sys.stderr.close()
+        # The reader of our output went away (head, a pager): not an error of ours. Python
+        # would flush, and fail, once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"afalg-harness: no space left: {error.filename or error}", file=sys.stderr)
+        return ExitCode.INFRASTRUCTURE
 
 
 if __name__ == "__main__":

@@ -48,3 +48,9 @@ class BuildError(InfrastructureError):
 
 class BootError(InfrastructureError):
     """A guest could not be started or did not get as far as the suite."""
+
+
+class Interrupted(HarnessError):
+    """A person or a signal ended what was being done."""
+
+    exit_code = ExitCode.INTERRUPTED

@@ -1,16 +1,24 @@
-"""Runs helper programs: argv lists, output captured, failures as one clear line."""
+"""Runs helper programs: argv lists, output captured, failures as one clear line.
+
+A helper never outlives what asked for it: it ends when we are killed, when the code that
+waits for it is left by an exception, and when its scope is interrupted (``interruptible``).
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 
-from harness.errors import HostError, InfrastructureError
+from harness.errors import HostError, InfrastructureError, Interrupted
 
 #: Debian package that holds each program we call.
 PACKAGES = {
@@ -19,14 +27,18 @@ PACKAGES = {
     "depmod": "kmod",
     "dpkg-deb": "dpkg",
     "file": "file",
+    "lz4": "lz4",
+    "lzop": "lzop",
     "mkfs.ext4": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
+    "modinfo": "kmod",
     "modprobe": "kmod",
     "newuidmap": "uidmap",
     "qemu-system-x86_64": "qemu-system-x86",
     "rpm": "rpm",
     "rpm2archive": "rpm2cpio",
     "rpmkeys": "rpm",
+    "setpriv": "util-linux",
     "tar": "tar",
     "unshare": "util-linux",
     "xz": "xz-utils",
@@ -51,6 +63,105 @@ def find_program(name: str) -> str:
     return found
 
 
+_stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
+
+
+@contextlib.contextmanager
+def interruptible(stop: threading.Event) -> Iterator[None]:
+    """Let ``stop``, set by another thread or a signal handler, end what this thread does here.
+
+    Helper programs are killed, waits end, and Interrupted is raised.
+    """
+    token = _stop.set(stop)
+    try:
+        yield
+    finally:
+        _stop.reset(token)
+
+
+def is_interrupted() -> bool:
+    """Whether the scope that this thread is in was interrupted."""
+    stop = _stop.get()
+    return stop is not None and stop.is_set()
+
+
+def check_interrupted() -> None:
+    """Raise Interrupted if the scope that this thread is in was interrupted."""
+    if is_interrupted():
+        raise Interrupted("interrupted")
+
+
+@contextlib.contextmanager
+def helper(
+    argv: Sequence[str | Path],
+    *,
+    stdout: int,
+    stderr: int,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Iterator[subprocess.Popen[str]]:
+    """A program running for as long as this block, in a process group of its own.
+
+    The block waits for it. The whole group is killed if the block is left by an exception,
+    or its scope interrupted, which raises Interrupted; the program also if we are killed.
+    """
+    check_interrupted()
+    process = subprocess.Popen(
+        # A child of ours that nobody waits for would go on writing into the cache.
+        [find_program("setpriv"), "--pdeathsig", "KILL", find_program(str(argv[0]))]
+        + [str(word) for word in argv[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        errors="replace",
+        env={**(environment if environment is not None else os.environ), "PATH": search_path()},
+        cwd=directory,
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
+    over = threading.Event()
+    watch = threading.Thread(target=_end_if_interrupted, args=(process.pid, _stop.get(), over))
+    watch.start()
+    try:
+        yield process
+    except BaseException:
+        end_group(process.pid)
+        process.wait()
+        raise
+    finally:
+        over.set()
+        watch.join()
+    check_interrupted()
+
+
+def _end_if_interrupted(group: int, stop: threading.Event | None, over: threading.Event) -> None:
+    # Without a scope, a signal raises KeyboardInterrupt in the main thread instead.
+    while stop is not None and not over.wait(0.1):
+        if stop.is_set():
+            end_group(group)
+            return
+
+
+def finish(
+    argv: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, whatever its exit status."""
+    with helper(
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        environment=environment,
+        directory=directory,
+    ) as process:
+        stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
 def run(
     argv: Sequence[str | Path],
     *,
@@ -61,19 +172,14 @@ def run(
     """Run a program to its end and return its stdout.
 
     ``doing`` says what for, in the error's words ("building the guest image"). Raises
-    InfrastructureError with the last lines of its output if it fails.
+    InfrastructureError with the last lines of its output if it fails, OSError (ENOSPC) if
+    that was for want of disk space.
     """
-    result = subprocess.run(
-        [find_program(str(argv[0])), *map(str, argv[1:])],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env={**(environment if environment is not None else os.environ), "PATH": search_path()},
-        cwd=directory,
-        check=False,
-    )
+    result = finish(argv, environment=environment, directory=directory)
     if result.returncode != 0:
+        full = os.strerror(errno.ENOSPC)
+        if full in result.stderr:
+            raise OSError(errno.ENOSPC, full, doing)
         output = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()
         tail = " / ".join(line.strip() for line in output[-4:])
         raise InfrastructureError(f"{doing}: {argv[0]} failed ({result.returncode}): {tail}")

@@ -42,6 +42,7 @@ from harness.model import (
     RunResult,
     Status,
 )
+from harness.processes import interruptible
 from harness.progress import Progress
 from harness.report import store
 from harness.report.render import render
@@ -137,7 +138,9 @@ class Run:
         wanted = self._options.root
         if wanted == "image":
             sources = self._options.sources
-            return Root("disk", guest_image(sources.cache, sources.mirror, self._progress))
+            with interruptible(self.stop):
+                image = guest_image(sources.cache, sources.mirror, self._progress)
+            return Root("disk", image)
         if wanted == "host":
             # The interpreter that runs us has pytest beside it.
             return Root("directory", Path("/"), python=sys.executable)
@@ -166,7 +169,8 @@ class Run:
     def _resolve(self, spec: str) -> BootableKernel:
         if self.stop.is_set():
             raise InputError("stopped before it was fetched")
-        return resolve(spec, self._options.sources, self._progress)
+        with interruptible(self.stop):
+            return resolve(spec, self._options.sources, self._progress)
 
     def _run_one(
         self, spec: str, role: Role, resolving: Future[BootableKernel], root: Root, payload: Path

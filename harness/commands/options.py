@@ -17,14 +17,9 @@ from harness.progress import LineProgress, LiveProgress, Progress, SilentProgres
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """``--cache``, ``--mirror`` and ``--refresh``."""
+    """``--cache``, ``--mirror``, ``--refresh`` and ``--kconfig``."""
     group = parser.add_argument_group("where kernels come from")
-    group.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        help="cache directory (default: $AFALG_CACHE, else the XDG cache directory)",
-    )
+    add_cache_option(group)
     group.add_argument(
         "--mirror",
         metavar="URL",
@@ -33,12 +28,36 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--refresh", action="store_true", help="fetch the package index again, however recent"
     )
+    default = ", ".join(KernelSources.kconfigs)
+    group.add_argument(
+        "--kconfig",
+        action="append",
+        default=[],
+        metavar="NAME|FILE",
+        help="configure git:TREE@REV with this fragment of kconfigs/, or with FILE, instead of"
+        f" {default} (repeatable, stacked in order)",
+    )
+
+
+def add_cache_option(container: argparse._ActionsContainer) -> None:
+    """``--cache``, for what needs no other source alone."""
+    container.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="cache directory (default: $AFALG_CACHE, else the XDG cache directory)",
+    )
+
+
+def cache_directory(arguments: argparse.Namespace) -> Path:
+    """The cache that ``--cache`` or the environment names, absolute (not created)."""
+    named = arguments.cache or os.environ.get("AFALG_CACHE")
+    return (Path(named) if named else default_cache_dir()).resolve()
 
 
 def kernel_sources(arguments: argparse.Namespace) -> KernelSources:
     """The sources that the arguments and the environment name."""
-    named = arguments.cache or os.environ.get("AFALG_CACHE")
-    cache = Path(named) if named else default_cache_dir()
+    cache = cache_directory(arguments)
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -46,7 +65,8 @@ def kernel_sources(arguments: argparse.Namespace) -> KernelSources:
             f"cache directory {cache}: {error.strerror}; name another with --cache"
         ) from error
     mirror = arguments.mirror or os.environ.get("AFALG_MIRROR") or None
-    return KernelSources(cache=cache.resolve(), mirror=mirror, refresh=arguments.refresh)
+    kconfigs = tuple(arguments.kconfig) or KernelSources.kconfigs
+    return KernelSources(cache, mirror, arguments.refresh, kconfigs)
 
 
 def add_guest_options(parser: argparse.ArgumentParser) -> None:

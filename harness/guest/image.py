@@ -16,12 +16,14 @@ import tempfile
 from pathlib import Path
 
 import virtme.guest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from harness import inuse
 from harness.errors import InfrastructureError
 from harness.guest.vng import FAST_MODPROBE, MODULES_DEVICE
 from harness.kernels.apt import find_machine_mirror, given_mirror
-from harness.processes import run
+from harness.kernels.store import cache_errors_named
+from harness.processes import check_interrupted, is_interrupted, run
 from harness.progress import Progress
 
 _FORMAT = 3  # raise when the recipe changes in a way that the key does not show
@@ -72,10 +74,25 @@ def guest_image(cache: Path, mirror: str | None, progress: Progress) -> Path:
     machine's apt uses. Raises HostError (mmdebstrap missing) or InfrastructureError.
     """
     target = cache / "images" / image_key() / "root.ext4"
-    if target.is_file():
-        return target
+    while not (inuse.hold(target.parent) and target.is_file()):
+        # Again if someone deleted the directory meanwhile.
+        with cache_errors_named(cache):
+            _make(target, mirror, progress)
+    return target
+
+
+def _make(target: Path, mirror: str | None, progress: Progress) -> None:
+    """Build the image at ``target`` unless another process has done so meanwhile."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.parent / "lock"):
+    if not inuse.hold(target.parent):
+        return
+    lock = FileLock(target.parent / "lock")
+    try:
+        lock.acquire(cancel_check=is_interrupted)
+    except Timeout:
+        check_interrupted()
+        raise
+    try:
         if not target.is_file():
             for stale in target.parent.glob("build-*"):
                 shutil.rmtree(stale, ignore_errors=True)
@@ -83,7 +100,8 @@ def guest_image(cache: Path, mirror: str | None, progress: Progress) -> Path:
                 archive = given_mirror(mirror) if mirror else find_machine_mirror()
                 _build(Path(scratch), target, archive.main, progress)
             progress.finish(_SUBJECT, "built")
-    return target
+    finally:
+        lock.release()
 
 
 def _build(scratch: Path, target: Path, mirror: str, progress: Progress) -> None:

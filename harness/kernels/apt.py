@@ -7,6 +7,7 @@ never changed. apt checks what it fetches against the signed index.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from harness.errors import HostError, InfrastructureError, InputError
 from harness.kernels.spec import SUITES
-from harness.processes import find_program
+from harness.processes import find_program, finish, helper
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 APT_HELPER = Path("/usr/lib/apt/apt-helper")
@@ -93,33 +94,29 @@ class PrivateApt:
         self, argv: Sequence[str], directory: Path, advance: Callable[[float], None]
     ) -> subprocess.CompletedProcess[str]:
         """Run apt in ``directory``, passing on how far its download is (0 to 1)."""
-        program = find_program(argv[0])
         reading, writing = os.pipe()
-        command = [program, "-qq", "-o", f"APT::Status-Fd={writing}", *argv[1:]]
+        command = [argv[0], "-qq", "-o", f"APT::Status-Fd={writing}", *argv[1:]]
         errors = directory / "stderr"
-        with errors.open("w+") as stderr, os.fdopen(reading) as status:
-            try:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=stderr,
-                    env=self._environment(),
-                    cwd=directory,
-                    pass_fds=(writing,),
-                )
-            finally:
-                os.close(writing)
-            try:
+        with (
+            errors.open("w+") as stderr,
+            os.fdopen(reading) as status,
+            contextlib.ExitStack() as ours,
+        ):
+            ours.callback(os.close, writing)
+            with helper(
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr.fileno(),
+                environment=self._environment(),
+                directory=directory,
+                pass_fds=(writing,),
+            ) as process:
+                ours.close()
                 for line in status:
                     match = _PERCENT.match(line)
                     if match:
                         advance(min(float(match.group(1)) / 100, 1.0))
                 code = process.wait()
-            except BaseException:
-                process.kill()
-                process.wait()
-                raise
         complaints = errors.read_text(errors="replace")
         _check_space(complaints, directory)
         return subprocess.CompletedProcess(command, code, "", complaints)
@@ -233,16 +230,7 @@ def failed_suites(stderr: str) -> set[str]:
 def _run(
     argv: Sequence[str], environment: dict[str, str], directory: Path | None
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [find_program(argv[0]), *argv[1:]],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=environment,
-        cwd=directory,
-        check=False,
-    )
+    return finish(argv, environment=environment, directory=directory)
 
 
 def require_space(directory: Path, size: int) -> None:

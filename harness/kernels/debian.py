@@ -14,6 +14,7 @@ from pathlib import Path
 from debian.deb822 import Packages
 from debian.debian_support import Version
 
+from harness import inuse
 from harness.errors import FetchError, InputError
 from harness.kernels.apt import (
     APT_HELPER,
@@ -62,6 +63,13 @@ class ArchivePackage:
         return UNSIGNED if self.sha256 is None else SIGNED
 
 
+def flavour_of(release: str) -> str:
+    """The flavour of one of Debian's releases: "amd64", "cloud-amd64" or "rt-amd64"."""
+    match = _IMAGE.fullmatch(f"linux-image-{release}")
+    variant = match.group(2) if match else None
+    return f"{variant}-amd64" if variant else "amd64"
+
+
 def newest(kernels: Iterable[ArchiveKernel], suite: str, flavour: str) -> ArchiveKernel | None:
     """The newest kernel of a flavour in a suite by Debian's order of versions, or None."""
     among = [kernel for kernel in kernels if suite in kernel.suites and kernel.flavour == flavour]
@@ -83,10 +91,9 @@ def parse_madison(output: str) -> tuple[ArchiveKernel, ...]:
     for (name, version), among in suites.items():
         match = _IMAGE.fullmatch(name)
         if match:
-            release, variant = match.groups()
-            flavour = f"{variant}-amd64" if variant else "amd64"
+            release = match.group(1)
             order = tuple(sorted(among, key=SUITES.index))
-            kernels.append(ArchiveKernel(release, version, flavour, order))
+            kernels.append(ArchiveKernel(release, version, flavour_of(release), order))
     return tuple(sorted(kernels, key=lambda kernel: Version(kernel.version), reverse=True))
 
 
@@ -168,6 +175,10 @@ class Archive:
                 f" {last_line(result.stderr)}"
             )
         self._stamp.write_text(json.dumps({"time": time.time(), "failed": sorted(failed)}))
+
+    def hold(self) -> bool:
+        """Mark the index as used by this process; False if there is none."""
+        return self._stamp.exists() and inuse.hold(self._apt.state)
 
     def failed_suites(self) -> tuple[str, ...]:
         """The suites whose index could not be fetched the last time."""

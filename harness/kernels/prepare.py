@@ -21,7 +21,7 @@ from pathlib import Path
 
 from harness.errors import InfrastructureError, InputError
 from harness.kernels.parts import KernelParts, read_module
-from harness.processes import find_program, run
+from harness.processes import check_interrupted, find_program, run
 
 #: Modules vng loads in its initramfs for a root on virtio-blk, where they are not built in.
 BOOT_MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "ext4")
@@ -83,6 +83,7 @@ def _write_modules(parts: KernelParts, tree: Path) -> None:
     tree.mkdir(parents=True)
     _copy_lists(parts, tree)
     while pending:
+        check_interrupted()
         module = pending.pop()
         data = read_module(parts.modules[module])
         info = modinfo(data)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness.errors import FetchError, InputError
-from harness.kernels.apt import find_machine_mirror, given_mirror
+from harness.errors import FetchError, HostError, InputError
+from harness.kernels.apt import Mirror, find_machine_mirror, given_mirror
 from harness.kernels.debian import Archive, ArchiveKernel, ArchivePackage, newest
 from harness.kernels.package import Package, package_file
 from harness.kernels.packages import assemble, check_complete, errors_naming, read_package
@@ -30,6 +30,7 @@ from harness.kernels.spec import (
 )
 from harness.kernels.store import FORMAT, KernelStore, Manifest, cache_errors_named
 from harness.model import BootableKernel, PackageFile
+from harness.processes import check_interrupted
 from harness.progress import Progress
 
 
@@ -51,6 +52,7 @@ class _Job:
     progress: Progress
 
     def report(self, activity: str, fraction: float | None = None) -> None:
+        check_interrupted()
         self.progress.report(self.spec, activity, fraction)
 
     def waiting(self) -> None:
@@ -94,19 +96,32 @@ def available(sources: KernelSources, progress: Progress) -> tuple[ArchiveKernel
     return _archive(job, sources).kernels()
 
 
+def indexed(sources: KernelSources) -> tuple[ArchiveKernel, ...]:
+    """The same going by the index as it was fetched last, without a network; () if it never was."""
+    try:
+        archive = Archive(sources.cache.absolute(), _mirror(sources))
+    except HostError:
+        return ()
+    return archive.kernels() if archive.hold() else ()
+
+
 def _key(content: Iterable[object]) -> str:
     text = json.dumps([FORMAT, *map(str, content)])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def _mirror(sources: KernelSources) -> Mirror:
+    return given_mirror(sources.mirror) if sources.mirror else find_machine_mirror()
+
+
 def _archive(job: _Job, sources: KernelSources) -> Archive:
     """The archive with an index that is recent enough, fetched if need be."""
-    mirror = given_mirror(sources.mirror) if sources.mirror else find_machine_mirror()
-    archive = Archive(sources.cache, mirror)
+    archive = Archive(sources.cache, _mirror(sources))
     with job.store.lock("apt", job.waiting), cache_errors_named(sources.cache):
         if sources.refresh or archive.needs_update(time.time()):
             job.report("fetching the package index")
             archive.update()
+        archive.hold()
     return archive
 
 

@@ -160,3 +160,13 @@ def _parse_debian(name: str) -> ReleaseSpec | SuiteSpec:
     if slash and flavour not in FLAVOURS:
         raise InputError(f"debian:{name}: no flavour {flavour!r}; there are amd64, cloud and rt")
     return SuiteSpec(suite, FLAVOURS[flavour] if slash else "amd64")
+
+
+def origin(text: str) -> str:
+    """The spec ``text`` as it can be read from any directory: its paths made absolute."""
+    items = [text] if Path(text).expanduser().exists() else text.split(",")
+    paths = [Path(item).expanduser() for item in items]
+    return ",".join(
+        str(path.absolute()) if path.exists() else item
+        for item, path in zip(items, paths, strict=True)
+    )

@@ -10,12 +10,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from filelock import FileLock, Timeout
 
+from harness import inuse
 from harness.errors import InfrastructureError
+from harness.kernels.spec import origin
 from harness.model import BootableKernel, PackageFile
+from harness.processes import check_interrupted, is_interrupted
 
 #: Part of every key: directories of another layout are never taken for ours.
 FORMAT = 1
@@ -39,8 +42,13 @@ class KernelStore:
         self._kernels = cache / "kernels"
 
     def load(self, key: str, spec: str) -> BootableKernel | None:
-        """The kernel stored under ``key``, named ``spec``; None if there is none."""
+        """The kernel stored under ``key``, named ``spec``; None if there is none.
+
+        It is in use from now until this process ends: nobody prunes it.
+        """
         place = self._kernels / key
+        if not inuse.hold(place):
+            return None
         try:
             data = json.loads((place / "kernel.json").read_text())
         except (FileNotFoundError, NotADirectoryError):
@@ -80,8 +88,8 @@ class KernelStore:
             unfinished = self._kernels / f".{key}.{secrets.token_hex(4)}"
             unfinished.mkdir(parents=True)
             try:
-                manifest = fill(unfinished)
-                (unfinished / "kernel.json").write_text(json.dumps(asdict(manifest), indent=1))
+                content = asdict(fill(unfinished)) | {"origin": origin(spec)}
+                (unfinished / "kernel.json").write_text(json.dumps(content, indent=1))
                 unfinished.rename(self._kernels / key)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -93,19 +101,55 @@ class KernelStore:
     @contextlib.contextmanager
     def lock(self, name: str, waiting: Callable[[], None]) -> Iterator[None]:
         """Hold the lock ``name`` among all users of this cache; call ``waiting`` if held."""
-        directory = self._cache / "locks"
-        lock = FileLock(directory / f"{quote(name, safe='+~')}.lock")
+        path = self._lock_file(name)
+        lock = FileLock(path)
         with cache_errors_named(self._cache):
-            directory.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
                 waiting()
-                lock.acquire()
+                self._wait_for(lock)
         try:
             yield
         finally:
             lock.release()
+
+    @staticmethod
+    def _wait_for(lock: FileLock) -> None:
+        try:
+            lock.acquire(cancel_check=is_interrupted)
+        except Timeout:
+            check_interrupted()
+            raise
+
+    @contextlib.contextmanager
+    def try_lock(self, name: str) -> Iterator[bool]:
+        """Hold the lock ``name`` if nobody else does; whether that is so.
+
+        Its file is deleted afterwards: a lock of FileLock's is void once its file is gone,
+        and whoever waits for it then takes that of a new file.
+        """
+        path = self._lock_file(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            path.unlink(missing_ok=True)
+            lock.release()
+
+    def lock_names(self) -> tuple[str, ...]:
+        """The names of all locks that have a file."""
+        return tuple(unquote(path.stem) for path in (self._cache / "locks").glob("*.lock"))
+
+    def _lock_file(self, name: str) -> Path:
+        return self._cache / "locks" / f"{quote(name, safe='+~')}.lock"
 
     def remember(self, release: str, version: str, key: str) -> None:
         """Record that ``release`` of the archive, package version ``version``, is ``key``."""

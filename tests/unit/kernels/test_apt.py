@@ -6,11 +6,13 @@ import errno
 import os
 import stat
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from harness.errors import HostError, InputError
+from harness.errors import HostError, InputError, Interrupted
 from harness.kernels import apt
 from harness.kernels.apt import (
     Mirror,
@@ -22,6 +24,7 @@ from harness.kernels.apt import (
     machine_mirror,
     sources_list,
 )
+from harness.processes import group_members, interruptible
 
 MIRROR = Mirror("http://mirror/debian", "http://secure/debian-security")
 
@@ -145,7 +148,7 @@ def test_progress_of_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     program = tmp_path / "apt-get"
     program.write_text(PROGRAM)
     program.chmod(0o755)
-    monkeypatch.setattr(apt, "find_program", lambda _: str(program))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     fractions: list[float] = []
     result = PrivateApt(tmp_path).run_with_progress(
         ["apt-get", "download"], tmp_path, fractions.append
@@ -158,3 +161,39 @@ def test_last_line() -> None:
     assert last_line("noise\nE: first\nW: second\n") == "first"
     assert last_line("only\nthis\n") == "this"
     assert last_line("") == "no reason given"
+
+
+SLOW = """#!/bin/sh
+sleep 300 &
+echo $$ $! > "$PIDS"
+wait
+"""
+
+
+@pytest.mark.parametrize("download", [True, False])
+def test_interrupted_apt_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, download: bool
+) -> None:
+    program = tmp_path / "apt-get"
+    program.write_text(SLOW)
+    program.chmod(0o755)
+    pids = tmp_path / "pids"
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("PIDS", str(pids))
+    stop = threading.Event()
+
+    def stop_once_it_runs() -> None:
+        while not (pids.exists() and pids.read_text().endswith("\n")):
+            time.sleep(0.01)
+        stop.set()
+
+    threading.Thread(target=stop_once_it_runs).start()
+    started = time.monotonic()
+    private = PrivateApt(tmp_path)
+    with interruptible(stop), pytest.raises(Interrupted):
+        if download:
+            private.run_with_progress(["apt-get", "download"], tmp_path, lambda _: None)
+        else:
+            private.run(["apt-get", "update"])
+    assert time.monotonic() - started < 5
+    assert group_members(int(pids.read_text().split()[0])) == []

@@ -1,0 +1,147 @@
+"""list the kernels of Debian's archive, newest first, and which the cache holds
+
+examples:
+  afalg-harness kernels list
+  afalg-harness kernels list '*cloud*' --suite trixie-backports
+  afalg-harness kernels list --flavour amd64 --from 6.12.80 --to 6.12
+  afalg-harness kernels list --cached --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import re
+import sys
+from dataclasses import asdict
+
+from debian.debian_support import Version
+from rich.console import Console
+
+from harness.commands.options import add_source_options, kernel_sources, progress_display
+from harness.errors import ExitCode, InputError
+from harness.kernels.cache import Entry, kernels_by_release
+from harness.kernels.debian import ArchiveKernel, flavour_of
+from harness.kernels.resolve import available, indexed
+from harness.kernels.spec import FLAVOURS, SUITES
+from harness.report.tables import Column, print_table
+
+VERBOSE = "a column for the flavour, too"
+
+_COLUMNS = (
+    Column("KERNEL", style="cyan", wrap=False),
+    Column("VERSION", wrap=False, dropped_below=72),
+    Column("CACHED", wrap=False),
+    Column("SUITES"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``kernels list``."""
+    parser.add_argument(
+        "glob", nargs="?", default="*", metavar="GLOB", help="only releases that match, as '6.12*'"
+    )
+    parser.add_argument("--suite", choices=SUITES, metavar="SUITE", help="only those in this suite")
+    parser.add_argument(
+        "--flavour", choices=FLAVOURS, metavar="F", help="only amd64, cloud or rt kernels"
+    )
+    parser.add_argument(
+        "--from", dest="first", type=_version, metavar="VERSION", help="this version or later"
+    )
+    parser.add_argument(
+        "--to",
+        dest="last",
+        type=_version,
+        metavar="VERSION",
+        help="this version or earlier; 6.12 takes in all of 6.12.*",
+    )
+    parser.add_argument(
+        "--cached", action="store_true", help="only those in the cache; needs no network"
+    )
+    parser.add_argument("--json", action="store_true", help="JSON on stdout")
+    add_source_options(parser)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no version such as 6.12 or 6.12.43")
+    return tuple(map(int, text.split(".")))
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """List; raises InputError if nothing matches."""
+    sources = kernel_sources(arguments)
+    cached = kernels_by_release(sources.cache)
+    with progress_display(Console(stderr=True), arguments.quiet) as progress:
+        if arguments.cached:
+            kernels = _with_unlisted(indexed(sources), cached)
+        else:
+            kernels = available(sources, progress)
+    kernels = tuple(
+        kernel
+        for kernel in kernels
+        if _matches(kernel, arguments)
+        and not (arguments.cached and _cached(kernel, cached) != "yes")
+    )
+    if arguments.json:
+        rows = [
+            {
+                "spec": f"debian:{kernel.release}",
+                **asdict(kernel),
+                "cached": _cached(kernel, cached) == "yes",
+            }
+            for kernel in kernels
+        ]
+        print(json.dumps(rows, indent=2))
+    if not kernels:
+        where = "the cache" if arguments.cached else "Debian's archive"
+        raise InputError(f"kernels list: no kernel of {where} matches; ask for less")
+    if not arguments.json:
+        _print(kernels, cached, arguments.verbose)
+    sys.stdout.flush()
+    return ExitCode.OK
+
+
+def _with_unlisted(
+    listed: tuple[ArchiveKernel, ...], cached: dict[str, Entry]
+) -> tuple[ArchiveKernel, ...]:
+    """The kernels ``listed``, and those in the cache that the archive no longer has."""
+    known = {(kernel.release, kernel.version) for kernel in listed}
+    gone = [
+        ArchiveKernel(entry.release, entry.version, flavour_of(entry.release), ())
+        for entry in cached.values()
+        if (entry.release, entry.version) not in known
+    ]
+    return tuple(sorted((*listed, *gone), key=lambda kernel: Version(kernel.version), reverse=True))
+
+
+def _matches(kernel: ArchiveKernel, arguments: argparse.Namespace) -> bool:
+    number = re.match(r"[0-9.]*[0-9]", kernel.version)
+    version = tuple(map(int, number.group().split("."))) if number else ()
+    first, last = arguments.first, arguments.last
+    return (
+        fnmatch.fnmatchcase(kernel.release, arguments.glob.removeprefix("debian:"))
+        and (arguments.suite is None or arguments.suite in kernel.suites)
+        and (arguments.flavour is None or kernel.flavour == FLAVOURS[arguments.flavour])
+        and (first is None or version >= first)
+        and (last is None or version[: len(last)] <= last)
+    )
+
+
+def _cached(kernel: ArchiveKernel, cached: dict[str, Entry]) -> str:
+    entry = cached.get(kernel.release)
+    if entry is None:
+        return ""
+    return "yes" if entry.version == kernel.version else "other version"
+
+
+def _print(kernels: tuple[ArchiveKernel, ...], cached: dict[str, Entry], verbose: bool) -> None:
+    columns, rows = list(_COLUMNS), []
+    for kernel in kernels:
+        suites = " ".join(kernel.suites) or "no longer listed"
+        row = [f"debian:{kernel.release}", kernel.version, _cached(kernel, cached), suites]
+        rows.append([*row, kernel.flavour] if verbose else row)
+    if verbose:
+        columns.append(Column("FLAVOUR", wrap=False))
+    print_table(columns, rows, Console())

@@ -1,0 +1,88 @@
+"""Small tables: drawn on a terminal, aligned lines elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+#: C0 and C1 controls: no name of a file may drive the terminal.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading, and how it is laid out on a terminal."""
+
+    name: str
+    right: bool = False
+    style: str = ""
+    wrap: bool = True  # else its cells are never broken
+    dropped_below: int = 0  # left out on terminals of fewer columns
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], console: Console) -> None:
+    """Print ``rows`` below the columns' names.
+
+    On a terminal cells wrap to its width; elsewhere each row is one line, whatever its
+    length, its cells two spaces or more apart.
+    """
+    clean = [[_CONTROLS.sub("�", cell) for cell in row] for row in rows]
+    if not console.is_terminal:
+        for line in _lines(columns, clean):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        return
+    shown = [
+        number for number, column in enumerate(columns) if console.width >= column.dropped_below
+    ]
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for number in shown:
+        column = columns[number]
+        table.add_column(
+            column.name,
+            justify="right" if column.right else "left",
+            style=column.style,
+            header_style="bold",
+            no_wrap=not column.wrap,
+            overflow="fold",
+        )
+    for row in clean:
+        table.add_row(*(Text(row[number]) for number in shown))
+    console.print(table)
+
+
+def _lines(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
+    table = [[column.name for column in columns], *rows]
+    widths = [max(len(row[number]) for row in table) for number in range(len(columns))]
+    return [
+        "  ".join(
+            (cell or "-").rjust(width) if column.right else (cell or "-").ljust(width)
+            for cell, width, column in zip(row, widths, columns, strict=True)
+        ).rstrip()
+        for row in table
+    ]
+
+
+def bytes_in_words(size: int) -> str:
+    """A size for people: ``35 MB``, in powers of ten as Debian's tools print them."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB"):
+        if amount < 999.5:
+            return f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def age_in_words(seconds: float) -> str:
+    """How long ago something was: ``now``, ``5 min ago``, ``3 h ago``, ``12 days ago``."""
+    if seconds < 60:
+        return "now"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min ago"
+    if seconds < 48 * 3600:
+        return f"{seconds // 3600:.0f} h ago"
+    return f"{seconds // 86400:.0f} days ago"

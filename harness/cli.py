@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from harness.commands import compare, doctor, kernels, report, run
+from harness.commands import bisect, bisect_step, compare, doctor, kernels, report, run
 from harness.commands.parsers import add_command
 from harness.errors import ExitCode, HarnessError
 
@@ -29,7 +29,7 @@ exit codes:
 example:
   afalg-harness run debian:6.12.43+deb12-amd64 debian:trixie-backports"""
 
-_COMMANDS = (run, compare, report, kernels, doctor)
+_COMMANDS = (run, compare, report, bisect, bisect_step, kernels, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,7 +50,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code documented in ``--help``."""
-    arguments = build_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = build_parser().parse_args(words)
+    except SystemExit as error:
+        # To git bisect run 2 would mean a bad kernel.
+        if error.code == ExitCode.USAGE and words[:1] == ["bisect-step"]:
+            return bisect_step.USAGE
+        raise
     # As after Ctrl-C, everything under way is ended and tidied up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -16,7 +16,7 @@ def add_command(subparsers: Any, module: ModuleType, *, nested: bool = False) ->
     Its docstring's first line is the summary, the rest the example below the help.
     ``nested`` is for a subcommand of a subcommand: what that was given before it holds.
     """
-    name = module.__name__.rpartition(".")[2]
+    name = module.__name__.rpartition(".")[2].replace("_", "-")
     summary, _, example = (module.__doc__ or "").partition("\n\n")
     parser = subparsers.add_parser(
         name,

@@ -203,6 +203,25 @@ class Archive:
         present = [name for name in parts if name in known]
         return needed_packages(kernel, self._apt.query(["apt-cache", "show", *present]))
 
+    def download(self, name: str, version: str, place: Path) -> Path | None:
+        """Download the oldest package ``name`` of at least ``version`` into ``place``.
+
+        None if the index lists none. Raises FetchError.
+        """
+        listed = self._apt.query(["apt-cache", "madison", name]).splitlines()
+        versions = {line.split("|")[1].strip() for line in listed if line.count("|") >= 2}
+        later = [one for one in versions if Version(one) >= Version(version)]
+        if not later:
+            return None
+        chosen = min(later, key=Version)
+        result = self._apt.run_with_progress(
+            ["apt-get", "download", f"{name}={chosen}"], place, lambda _: None
+        )
+        found = next(iter(place.glob("*.deb")), None)
+        if result.returncode != 0 or found is None:
+            raise FetchError(f"{name} could not be downloaded: {last_line(result.stderr)}")
+        return found
+
     def fetch(self, package: ArchivePackage, report: Report) -> Path:
         """The package's file, downloaded unless an earlier attempt already left it whole.
 

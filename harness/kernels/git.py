@@ -69,36 +69,44 @@ class GitTree:
         if not (directory / "HEAD").is_file():
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir(parents=True)
-            run(["git", "init", "-q", target], doing="making a checkout", environment=_clean())
+            run(
+                ["git", "init", "-q", target],
+                doing="making a checkout",
+                environment=git_environment(),
+            )
         # Written each time: a tree may have been moved, or made shallow, since.
-        (directory / "objects/info/alternates").write_text(f"{self._common / 'objects'}\n")
-        shallow = self._common / "shallow"
-        if shallow.is_file():
-            shutil.copyfile(shallow, directory / "shallow")
+        self.lend_objects(directory)
         (directory / "index.lock").unlink(missing_ok=True)  # of one that was killed
         run(
             ["git", "-c", "core.hooksPath=/dev/null", "checkout", "-qf", "--detach", commit.id],
             doing=f"checking out {commit.id[:12]}",
-            environment=_clean(),
+            environment=git_environment(),
             directory=target,
         )
         run(
             ["git", "clean", "-q", "-ffdx"],
             doing="cleaning the checkout",
-            environment=_clean(),
+            environment=git_environment(),
             directory=target,
         )
+
+    def lend_objects(self, directory: Path) -> None:
+        """Let the git directory ``directory`` read the objects of this tree."""
+        (directory / "objects/info/alternates").write_text(f"{self._common / 'objects'}\n")
+        shallow = self._common / "shallow"
+        if shallow.is_file():
+            shutil.copyfile(shallow, directory / "shallow")
 
     def _git(self, *arguments: str) -> str:
         # No lock is taken, and so no index refreshed, in a tree that is not ours.
         return run(
             ["git", "--no-optional-locks", "-C", self.path, *arguments],
             doing=f"reading {self.path}",
-            environment=_clean(),
+            environment=git_environment(),
         ).strip()
 
 
-def _clean() -> dict[str, str]:
+def git_environment() -> dict[str, str]:
     """The environment without what git sets for its own children (GIT_DIR and the like)."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},

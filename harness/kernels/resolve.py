@@ -34,7 +34,7 @@ from harness.kernels.spec import (
 from harness.kernels.store import KernelStore, Manifest, cache_errors_named
 from harness.kernels.symbols import keep_symbols
 from harness.model import BootableKernel, PackageFile
-from harness.progress import Progress
+from harness.progress import Progress, SilentProgress
 
 
 def resolve(spec: str, sources: KernelSources, progress: Progress) -> BootableKernel:
@@ -71,6 +71,16 @@ def available(sources: KernelSources, progress: Progress) -> tuple[ArchiveKernel
     sources = replace(sources, cache=sources.cache.absolute())
     job = Job("debian", KernelStore(sources.cache), progress)
     return _archive(job, sources).kernels()
+
+
+def fetch_package(sources: KernelSources, name: str, version: str, place: Path) -> Path | None:
+    """The oldest package ``name`` of at least ``version`` in the archive, as a file in ``place``.
+
+    None if the archive has none. Raises FetchError and HostError as ``resolve`` does.
+    """
+    sources = replace(sources, cache=sources.cache.absolute())
+    archive = _archive(Job(name, KernelStore(sources.cache), SilentProgress()), sources)
+    return archive.download(name, version, place)
 
 
 def indexed(sources: KernelSources) -> tuple[ArchiveKernel, ...]:

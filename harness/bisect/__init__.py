@@ -1,0 +1,1 @@
+"""Finds the first kernel, or the first commit, where an observation changed."""

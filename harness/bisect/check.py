@@ -1,0 +1,174 @@
+"""What a bisect looks at in each kernel, and what that is worth there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import InputError
+from harness.guest.payload import suite_names
+from harness.judge.states import told_state, why_unknown
+from harness.model import KernelResult, Outcome, State
+
+#: Where facts are recorded, the particular before the general; () is the whole suite. The
+#: first result names the very test, which is all that later kernels have to run.
+_RECORDED_IN: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
+    (re.compile(r"zero_copy\."), ("zero_copy",)),
+    (re.compile(r"page_cache_write$"), ("security",)),
+    (re.compile(r"af_alg_restrict$"), ("zero_copy/test_rng.py::test_input[splice]",)),
+    (re.compile(r"consumers\.|kcapi|openssl|cryptsetup|stress_ng|sha512hmac"), ("consumers",)),
+    (re.compile(r"policy\."), ("policy",)),
+    (re.compile(r"aio\.|functional\."), ("functional",)),
+    (re.compile(r"[a-z]\w*(?:\.\w+)*$"), ()),
+)
+_TEST = re.compile(r"[\w./-]+\.py::\w+.*")
+_SEED = re.compile(r"seed:(\d+)")
+_COMMAND_TEST = "test_command"
+#: Outcomes that say what the kernel does. Others say that the question was not answered.
+_ANSWERS = (Outcome.PASSED, Outcome.FAILED)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one kernel answered: ``value`` is "" if it cannot be judged, ``reason`` says why."""
+
+    value: str
+    reason: str = ""
+    test: str = ""  # id of the test that saw it
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question that a kernel can be asked.
+
+    ``kind`` is "fact", "test", "seed" (the answers to the sequences of a seed of the suite
+    ``differential``) or "command".
+    """
+
+    kind: str
+    name: str
+
+    def suites(self, test: str = "") -> tuple[str, ...]:
+        """What to run for it (see ``Selection.suites``); ``test`` is where a fact was seen."""
+        if self.kind == "test":
+            return (self.name,)
+        if self.kind == "seed":
+            return (f"differential/test_sequences.py::test_seed[{self.name}]",)
+        if test:
+            return (test,)
+        found = next(suites for pattern, suites in _RECORDED_IN if pattern.match(self.name))
+        return found
+
+    def see(self, kernel: KernelResult) -> Seen:
+        """What ``kernel`` answered."""
+        match self.kind:
+            case "fact":
+                return self._see_fact(kernel)
+            case "seed":
+                return self._see_seed(kernel)
+            case _:
+                return self._see_test(kernel)
+
+    def _see_fact(self, kernel: KernelResult) -> Seen:
+        if self.name == "af_alg_restrict":
+            if kernel.identity is None:
+                return Seen("", _why_not(kernel, "the guest never reported"))
+            level = kernel.facts.af_alg_restrict
+            return Seen("none" if level is None else str(level))
+        fact = kernel.facts.named().get(self.name)
+        state = told_state(self.name, fact)
+        if fact is None or state is State.UNKNOWN:
+            return Seen("", _why_not(kernel, why_unknown(fact)))
+        return Seen(str(state), fact.evidence, fact.test)
+
+    def _see_test(self, kernel: KernelResult) -> Seen:
+        mine = [test for test in kernel.tests if self._is_mine(test.id)]
+        outcomes = {test.outcome for test in mine}
+        message = next((test.message for test in mine if test.message), "")
+        for outcome in (Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR, Outcome.MISSING):
+            if outcome in outcomes:
+                return Seen("", _why_not(kernel, f"{outcome}: {message}".rstrip(": ")))
+        answers = outcomes & set(_ANSWERS)
+        if not answers:
+            return Seen("", _why_not(kernel, message or "it never ran"))
+        # Of one with parameters: those that were skipped have no say.
+        value = Outcome.FAILED if Outcome.FAILED in answers else Outcome.PASSED
+        return Seen(str(value), message, self.name)
+
+    def _is_mine(self, test: str) -> bool:
+        if self.kind == "command":
+            return test.endswith(f"::{_COMMAND_TEST}")
+        return test == self.name or test.startswith(f"{self.name}[")
+
+    def _see_seed(self, kernel: KernelResult) -> Seen:
+        wanted = self.suites()[0]
+        ended = any(test.id == wanted and test.outcome is Outcome.PASSED for test in kernel.tests)
+        if not ended or not kernel.transcripts:
+            return Seen("", _why_not(kernel, "its sequences were not played to the end"))
+        text = "\n".join(f"{calls}: {seen}" for calls, seen in sorted(kernel.transcripts.items()))
+        return Seen(f"answers {hashlib.sha256(text.encode()).hexdigest()[:12]}", "", wanted)
+
+
+def _why_not(kernel: KernelResult, otherwise: str) -> str:
+    return kernel.status_reason or otherwise
+
+
+def parse_check(text: str) -> Check:
+    """The check that ``text`` names: a test id, ``seed:N`` or a fact. Raises InputError."""
+    if _TEST.fullmatch(text):
+        return Check("test", text)
+    if seed := _SEED.fullmatch(text):
+        return Check("seed", seed[1])
+    if any(pattern.match(text) for pattern, _ in _RECORDED_IN) and text not in suite_names():
+        return Check("fact", text)
+    raise InputError(
+        f"{text!r} is no check: give a test id (functional/test_hash.py::test_empty), a fact"
+        " (zero_copy.skcipher.splice_file) or seed:N"
+    )
+
+
+def write_command_suite(command: str, directory: Path) -> Path:
+    """A suite of one test that runs ``command`` in the guest; returns its path.
+
+    Exit status as for ``git bisect run``: 0 passes, 125 skips, any other fails.
+    """
+    argv = shlex.split(command)
+    if not argv:
+        raise InputError("--command: no program named")
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "test_bisect_command.py"
+    path.write_text(
+        f'''"""The command that a bisect runs in each guest."""
+
+import subprocess
+
+import pytest
+
+
+def {_COMMAND_TEST}():
+    """Exit status 0 passes, 125 skips, any other fails."""
+    done = subprocess.run({argv!r}, capture_output=True, text=True, errors="replace")
+    output = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    said = f"exit status {{done.returncode}}: {{output[-1] if output else 'no output'}}"
+    if done.returncode == 125:
+        pytest.skip(said)
+    assert done.returncode == 0, said
+'''
+    )
+    return path
+
+
+def expected_value(check: Check) -> str:
+    """The value that is right by the harness's own expectations; "" if none is known."""
+    if check.kind in ("test", "command"):
+        return str(Outcome.PASSED)
+    if check.name == "page_cache_write" or re.match(
+        r"zero_copy\.(?:skcipher|aead|aead_aad)\.(?!recv$)", check.name
+    ):
+        return str(State.ABSENT)
+    if check.kind == "fact" and _RECORDED_IN[3][0].match(check.name):
+        return str(State.WORKS)
+    return ""

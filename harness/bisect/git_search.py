@@ -1,0 +1,131 @@
+"""Drives ``git bisect`` over a user's tree, in a repository of the harness's own.
+
+``git bisect start --no-checkout`` needs no files: it only names the next commit, in
+BISECT_HEAD. Its decisions are replayed from the stored steps each time, so that a bisect
+that was interrupted goes on by itself.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.bisect.search import Announce, Ends, described, estimate
+from harness.bisect.state import BisectState, Step
+from harness.bisect.strategy import Answer
+from harness.bisect.tester import Tester
+from harness.errors import InfrastructureError, InputError
+from harness.kernels.git import Commit, GitTree, git_environment
+from harness.processes import run
+
+
+@dataclass(frozen=True)
+class GitOutcome:
+    """What a bisect over git found: one commit, or several of which any may be the one."""
+
+    ends: Ends
+    old: Step
+    new: Step
+    first_new: tuple[str, ...]  # commit ids; empty if the ends do not differ
+    described: str = ""  # what git prints of the commit that was found
+    log: str = ""  # git bisect log
+
+
+class _Repository:
+    """A repository without files that borrows the objects of the user's tree."""
+
+    def __init__(self, tree: GitTree, place: Path) -> None:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        self._place = place
+        run(
+            ["git", "init", "-q", place], doing="making a repository", environment=git_environment()
+        )
+        tree.lend_objects(place / ".git")
+
+    def git(self, *arguments: str) -> str:
+        """Output of a git command. Raises InfrastructureError."""
+        return run(
+            ["git", "-c", "core.hooksPath=/dev/null", *arguments],
+            doing="bisecting",
+            environment=git_environment(),
+            directory=self._place,
+        )
+
+    def head(self) -> str:
+        """The commit to test next."""
+        return self.git("rev-parse", "BISECT_HEAD").strip()
+
+
+def search_git(
+    path: Path,
+    revisions: tuple[str, str],
+    find: str,
+    tester: Tester,
+    state: BisectState,
+    announce: Announce,
+) -> GitOutcome:
+    """Find the first commit of the tree at ``path`` between an old and a new revision.
+
+    Raises InputError (no such revision, the old one is no ancestor of the new one), and as
+    Tester.test does.
+    """
+    tree = GitTree(path)
+    old_commit, new_commit = (tree.commit(revision) for revision in revisions)
+    repository = _Repository(tree, state.directory / "git")
+    try:
+        repository.git("merge-base", "--is-ancestor", old_commit.id, new_commit.id)
+    except InfrastructureError as error:
+        raise InputError(
+            f"git:{path}: {revisions[0]} is no ancestor of {revisions[1]}; give the older"
+            " revision first (--old/--new with --find finds a fix)"
+        ) from error
+
+    def step(commit: Commit) -> Step:
+        spec = f"git:{path}@{commit.id}"
+        known = state.steps.get(spec)
+        if known is None:
+            seen_by = next((done.test for done in state.steps.values() if done.test), "")
+            known = tester.test(spec, state, seen_by)
+            state.record(known)
+        announce(f"{commit.id[:12]} {commit.subject}: {described(known)}")
+        return known
+
+    old, new = step(old_commit), step(new_commit)
+    ends = Ends(old.value, new.value, find)
+    if not ends.differ():
+        return GitOutcome(ends, old, new, ())
+    repository.git("bisect", "start", "--no-checkout", "--term-old=old", "--term-new=new")
+    repository.git("bisect", "new", new_commit.id)
+    said = repository.git("bisect", "old", old_commit.id)
+    while not (found := _found(said)):
+        if left := re.search(r"(\d+) revisions? left.*?roughly (\d+) step", said, re.DOTALL):
+            announce(estimate(int(left[1]), int(left[2]), state))
+        answer = ends.answer(step(tree.commit(repository.head())).value)
+        said = _tell(repository, answer)
+    log = repository.git("bisect", "log")
+    told = repository.git("show", "--no-patch", "--stat", found[0]) if len(found) == 1 else ""
+    files = repository.git("show", "--format=", "--stat", found[0]) if len(found) == 1 else ""
+    return GitOutcome(ends, old, new, found, f"{told.rstrip()}\n\n{files.rstrip()}".strip(), log)
+
+
+def _tell(repository: _Repository, answer: Answer) -> str:
+    try:
+        return repository.git("bisect", str(answer))
+    except InfrastructureError as error:
+        # Exit status 2, where only commits that were skipped are left.
+        said = repository.git("bisect", "log")
+        if "only skipped commits left" in said:
+            return said
+        raise InfrastructureError(f"git bisect {answer}: {error}") from error
+
+
+def _found(said: str) -> tuple[str, ...]:
+    """The commits that git names in what it said, empty while it goes on."""
+    if one := re.search(r"^([0-9a-f]{40}) is the first new commit", said, re.MULTILINE):
+        return (one[1],)
+    return tuple(
+        re.findall(r"^# possible first new commit: \[([0-9a-f]{40})\]", said, re.MULTILINE)
+    )

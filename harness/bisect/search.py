@@ -1,0 +1,124 @@
+"""Searches an ordered list of kernels for the first where the check's value changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from harness.bisect.state import BisectState, Step
+from harness.bisect.strategy import Answer, Found, next_index, possible_next, steps_left
+from harness.bisect.tester import Tester, fetch_ahead
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What the two ends are: the values that tell old from new.
+
+    ``find`` is the value asked for by --find, "" if the ends themselves say what differs.
+    """
+
+    old: str
+    new: str
+    find: str = ""
+
+    def answer(self, value: str) -> Answer:
+        """What a kernel with that value is."""
+        if not value:
+            return Answer.SKIP
+        if self.find:
+            wanted = Answer.NEW if self.new == self.find else Answer.OLD
+            other = Answer.OLD if wanted is Answer.NEW else Answer.NEW
+            return wanted if value == self.find else other
+        if value == self.old:
+            return Answer.OLD
+        return Answer.NEW if value == self.new else Answer.SKIP
+
+    def differ(self) -> bool:
+        """Whether there is anything to look for between them."""
+        if not self.old or not self.new:
+            return False
+        if self.find:
+            return (self.old == self.find) != (self.new == self.find)
+        return self.old != self.new
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a bisect found, or why it found nothing."""
+
+    ends: Ends
+    old: Step
+    new: Step
+    found: Found | None  # None: the ends do not differ, or one cannot be judged
+
+
+Announce = Callable[[str], None]
+
+
+def search(
+    specs: Sequence[str], find: str, tester: Tester, state: BisectState, announce: Announce
+) -> Outcome:
+    """Test the ends of ``specs`` (oldest first), then halve what lies between.
+
+    Steps that ``state`` knows are not tested again; each new one is stored as it ends.
+    What may be needed next is fetched while a kernel is tested. Raises as Tester.test does.
+    """
+    last = len(specs) - 1
+    enough = threading.Event()  # what is fetched ahead has no use any more
+    with ThreadPoolExecutor(2, thread_name_prefix="ahead") as ahead:
+
+        def step(index: int, following: Sequence[int]) -> Step:
+            spec = specs[index]
+            known = state.steps.get(spec)
+            if known is not None:
+                announce(f"{spec}: {described(known)} (from before)")
+                return known
+            for other in following:
+                if specs[other] not in state.steps:
+                    ahead.submit(fetch_ahead, tester, specs[other], enough)
+            seen_by = next((done.test for done in state.steps.values() if done.test), "")
+            done = tester.test(spec, state, seen_by)
+            state.record(done)
+            announce(f"{spec}: {described(done)}")
+            return done
+
+        try:
+            old = step(0, [last])
+            new = step(last, [last // 2])
+            ends = Ends(old.value, new.value, find)
+            if not ends.differ():
+                return Outcome(ends, old, new, None)
+            answers = {0: Answer.OLD, last: Answer.NEW}
+            while isinstance(at := next_index(len(specs), answers), int):
+                announce(_left(specs, answers, state))
+                done = step(at, possible_next(len(specs), answers, at))
+                answers[at] = ends.answer(done.value)
+            return Outcome(ends, old, new, at)
+        finally:
+            enough.set()
+            ahead.shutdown(wait=True, cancel_futures=True)
+
+
+def described(step: Step) -> str:
+    """A step's result in a few words."""
+    if step.value:
+        return step.value + (f" (votes: {', '.join(step.votes)})" if step.votes else "")
+    return f"skipped: {step.reason}"
+
+
+def _left(specs: Sequence[str], answers: dict[int, Answer], state: BisectState) -> str:
+    steps = steps_left(len(specs), answers)
+    known = sorted(index for index, answer in answers.items() if answer is not Answer.SKIP)
+    new = next(index for index in known if answers[index] is Answer.NEW)
+    old = max(index for index in known if index < new)
+    return f"between {specs[old]} and {specs[new]}: {estimate(new - old - 1, steps, state)}"
+
+
+def estimate(kernels: int, steps: int, state: BisectState) -> str:
+    """What is left, and how long that takes going by the steps so far."""
+    times = [step.seconds for step in state.steps.values() if step.runs]
+    minutes = steps * sum(times) / len(times) / 60 if times else 0.0
+    noun = "step" if steps == 1 else "steps"
+    return f"{kernels} left, {steps} {noun} to go, some {minutes:.1f} minutes"

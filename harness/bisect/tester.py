@@ -1,0 +1,100 @@
+"""Tests one kernel for a bisect: boots it as often as asked, and takes a vote."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from harness.bisect.check import Check, Seen
+from harness.bisect.state import BisectState, Step
+from harness.errors import BuildError, HarnessError, InfrastructureError, InputError, Interrupted
+from harness.kernels.resolve import resolve
+from harness.model import KernelResult, Status
+from harness.processes import interruptible
+from harness.progress import Progress, SilentProgress
+from harness.run import Run, RunOptions
+
+
+@dataclass(frozen=True)
+class Tester:
+    """Everything that testing a kernel takes. ``options`` is a run's, but for its kernel."""
+
+    check: Check
+    options: RunOptions
+    repeat: int
+    progress: Progress
+    stop: threading.Event
+    suites: tuple[str, ...] = ()  # where the check is a command: the suite that holds it
+
+    def test(self, spec: str, state: BisectState, test: str = "") -> Step:
+        """The step for ``spec``; ``test`` is the id of the test that saw the check before.
+
+        Raises Interrupted, and HarnessError where it is the host, the network or the cache
+        that failed: such a step says nothing of the kernel, and is not stored.
+        """
+        started = time.monotonic()
+        try:
+            with interruptible(self.stop):
+                resolve(spec, self.options.sources, self.progress)
+        except (BuildError, InputError) as error:
+            return Step(spec, "", f"cannot be had: {error}")
+        votes: list[Seen] = []
+        runs: list[str] = []
+        release = ""
+        for number in range(1, 2 * self.repeat + 1):
+            if number > self.repeat and len({seen.value for seen in votes}) == 1:
+                break  # all of one mind: no second round
+            result, directory = self._boot(spec, state, number, test)
+            release = result.release or release
+            runs.append(directory)
+            votes.append(self.check.see(result))
+        winner = majority([seen.value for seen in votes])
+        decisive = next((seen for seen in votes if seen.value == winner), None)
+        if decisive is None:
+            counted = Counter(seen.value or "not judged" for seen in votes)
+            told = ", ".join(f"{number} times {value}" for value, number in counted.items())
+            decisive = Seen("", f"its votes differ: {told}")
+        return Step(
+            spec,
+            decisive.value,
+            decisive.reason,
+            release,
+            decisive.test,
+            tuple(seen.value for seen in votes) if self.repeat > 1 else (),
+            round(time.monotonic() - started, 1),
+            tuple(runs),
+        )
+
+    def _boot(
+        self, spec: str, state: BisectState, number: int, test: str
+    ) -> tuple[KernelResult, str]:
+        out = state.run_directory(spec, number)
+        selection = replace(self.options.selection, suites=self.suites or self.check.suites(test))
+        run = Run(replace(self.options, specs=(spec,), out=out, selection=selection), self.progress)
+        run.stop = self.stop
+        result = run.execute().kernels[0]
+        if self.stop.is_set() or result.status is Status.INTERRUPTED:
+            raise Interrupted("interrupted; the same command goes on with this kernel")
+        if result.status is Status.UNAVAILABLE:
+            raise InfrastructureError(result.status_reason)
+        return result, str(out.relative_to(state.directory))
+
+
+def majority(votes: list[str]) -> str | None:
+    """The value that more than half of ``votes`` have, None if there is none."""
+    value, number = Counter(votes).most_common(1)[0]
+    return value if 2 * number > len(votes) else None
+
+
+def fetch_ahead(tester: Tester, spec: str, stop: threading.Event) -> None:
+    """Resolve a kernel that may be needed soon; ``stop`` ends that.
+
+    If it fails that is seen when the kernel is needed.
+    """
+    try:
+        with interruptible(stop):
+            resolve(spec, tester.options.sources, SilentProgress())
+    except (HarnessError, OSError):
+        return

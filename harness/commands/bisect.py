@@ -1,0 +1,369 @@
+"""find the first kernel, or the first commit, where an observation changed
+
+A check is a test id (functional/test_hash.py::test_empty), a fact
+(zero_copy.skcipher.splice_file, page_cache_write, af_alg_restrict), seed:N (the answers to
+the call sequences of a seed of the suite differential), or --command in the guest.
+
+exit codes:
+  0    the kernel or commit was found
+  1    it was not: the ends do not differ, or others could not be tested, so that a range is left
+  2    the command was used wrongly, or an input is bad
+  3    infrastructure, or an end could not be judged
+  130  interrupted; the same command goes on where it was
+
+examples:
+  afalg-harness bisect --good debian:6.12.96+deb13-amd64 --bad debian:6.12.43+deb13-amd64 \\
+      --among 'debian:6.12.*' --check zero_copy.skcipher.splice_file
+  afalg-harness bisect --old git:linux@v7.1 --new git:linux@v7.2 --among git:linux \\
+      --find zero_copy.skcipher.splice_file=absent
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from harness.bisect.candidates import (
+    Candidate,
+    check_patterns,
+    from_archive,
+    is_listed,
+    listed,
+    split_among,
+)
+from harness.bisect.changelog import Entry, entries_between
+from harness.bisect.check import Check, parse_check, write_command_suite
+from harness.bisect.git_search import search_git
+from harness.bisect.report import Conclusion, markdown, terminal_lines
+from harness.bisect.search import search
+from harness.bisect.state import Asked, BisectState
+from harness.bisect.tester import Tester
+from harness.commands.options import (
+    add_guest_options,
+    add_source_options,
+    kernel_sources,
+    progress_display,
+)
+from harness.errors import ExitCode, InputError
+from harness.guest.payload import Selection
+from harness.judge.expectations import Expectations
+from harness.kernels.resolve import available
+from harness.kernels.spec import GitSpec, parse_spec
+from harness.progress import Progress
+from harness.run import RunOptions
+
+_DEFAULT_SEED = 20260422  # the one of ``run``
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``bisect``."""
+    ends = parser.add_argument_group("the two ends")
+    ends.add_argument("--good", metavar="SPEC", help="a kernel that is as it should be")
+    ends.add_argument("--bad", metavar="SPEC", help="a kernel that is not")
+    ends.add_argument("--old", metavar="SPEC", help="in place of --good: the kernel before")
+    ends.add_argument("--new", metavar="SPEC", help="in place of --bad: the kernel after")
+    parser.add_argument(
+        "--among",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="'debian:GLOB', debian:VERSION..VERSION or debian:SUITE (the archive's kernels "
+        "between the ends; default: all of them), SPEC,SPEC,... in order, or git:TREE",
+    )
+    add_check_arguments(parser)
+    parser.add_argument(
+        "--find",
+        metavar="CHECK=VALUE",
+        help="look for the kernel where CHECK became VALUE, whatever it was before",
+    )
+    parser.add_argument(
+        "--repeat", type=int, default=1, metavar="N", help="boot each kernel N times, and vote"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="its directory (default: runs/bisect-<id>)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="forget earlier steps")
+    add_guest_options(parser)
+    add_source_options(parser)
+
+
+def add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--check``, ``--command`` and the time limits, which bisect-step has, too."""
+    parser.add_argument("--check", metavar="CHECK", help="what to look at (see above)")
+    parser.add_argument(
+        "--command",
+        dest="guest_command",
+        metavar="CMD",
+        help="run CMD in the guest: 0 is good, 125 cannot be judged, any other bad",
+    )
+    parser.add_argument(
+        "--timeout", type=float, metavar="S", help="seconds that one kernel's check may take"
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Bisect; returns the exit code."""
+    names, first, second = _ends(arguments)
+    check, find = _check(arguments)
+    if arguments.repeat < 1:
+        raise InputError("--repeat must be 1 or more")
+    among = split_among(arguments.among)
+    tree = _git_tree(among, first)
+    asked = Asked(
+        arguments.check or arguments.guest_command or "",
+        arguments.find or "",
+        (first, second),
+        among,
+        _options(arguments),
+    )
+    out = arguments.out or Path("runs") / f"bisect-{asked.identity()}"
+    state = BisectState(out, asked, fresh=arguments.fresh)
+    console = Console(stderr=True)
+    try:
+        with progress_display(console, arguments.quiet) as progress:
+            tester = make_tester(arguments, check, out, progress)
+            with stopping(tester.stop, progress):
+                work = _Work(
+                    arguments,
+                    (first, second),
+                    names,
+                    among,
+                    check,
+                    find,
+                    tester,
+                    state,
+                    lambda text: progress.finish("bisect", text),
+                )
+                conclusion = _search_list(work) if tree is None else _search_git(work, tree)
+        steps = list(state.steps.values())
+        (out / "bisect.md").write_text(markdown(conclusion, steps))
+    finally:
+        state.close()
+    print(terminal_lines(conclusion, steps))
+    print(f"\nbisect directory: {out}")
+    if not (conclusion.old.value and conclusion.new.value):
+        return ExitCode.INFRASTRUCTURE
+    return ExitCode.OK if conclusion.is_found else ExitCode.REGRESSION
+
+
+def make_tester(
+    arguments: argparse.Namespace, check: Check, out: Path, progress: Progress
+) -> Tester:
+    """What tests one kernel, from the arguments; ``out`` holds the suite of --command."""
+    suites: tuple[str, ...] = ()
+    if check.kind == "command":
+        suites = (str(write_command_suite(check.name, out.absolute() / "command")),)
+    options = RunOptions(
+        specs=(),
+        baseline=None,
+        sources=kernel_sources(arguments),
+        out=out,
+        command="afalg-harness bisect",
+        expectations=Expectations(),
+        selection=Selection(seed=_DEFAULT_SEED),
+        accel=arguments.accel,
+        root=arguments.root,
+        append=tuple(arguments.append),
+        suite_timeout=arguments.timeout,
+    )
+    return Tester(
+        check, options, getattr(arguments, "repeat", 1), progress, threading.Event(), suites
+    )
+
+
+class stopping:
+    """Within this block the first SIGINT or SIGTERM sets ``stop``, a second one ends at once."""
+
+    def __init__(self, stop: threading.Event, progress: Progress) -> None:
+        self._stop = stop
+        self._progress = progress
+
+    def __enter__(self) -> None:
+        self._previous = {
+            number: signal.signal(number, self._handle)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._stop.is_set():
+            raise SystemExit(ExitCode.INTERRUPTED)
+        self._stop.set()
+        self._progress.report("afalg-harness", f"stopping ({signal.Signals(number).name})")
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+
+def _ends(arguments: argparse.Namespace) -> tuple[tuple[str, str], str, str]:
+    """The user's words for the two ends, and their specs: good or old first."""
+    good, bad, old, new = arguments.good, arguments.bad, arguments.old, arguments.new
+    if good and bad and not (old or new):
+        return ("good", "bad"), good, bad
+    if old and new and not (good or bad):
+        return ("old", "new"), old, new
+    raise InputError("bisect: name both ends, by --good and --bad or by --old and --new")
+
+
+def _check(arguments: argparse.Namespace) -> tuple[Check, str]:
+    """The check, and the value that --find asks for ("" without it)."""
+    name, _, value = (arguments.find or "").rpartition("=")
+    if arguments.find and not (name and value):
+        raise InputError(
+            f"--find {arguments.find}: give CHECK=VALUE, for instance"
+            " zero_copy.skcipher.splice_file=absent"
+        )
+    return parse_checks(arguments.check, arguments.guest_command, name), value
+
+
+def parse_checks(check: str | None, command: str | None, found: str = "") -> Check:
+    """The one check that was named in any of these ways. Raises InputError."""
+    named = {text for text in (check, found) if text}
+    if command and named:
+        raise InputError("--command is a check by itself; leave out --check and --find")
+    if command:
+        return Check("command", command)
+    if len(named) != 1:
+        raise InputError(
+            "name one check: --check, --find CHECK=VALUE or --command"
+            if not named
+            else f"--check and --find name two checks: {', '.join(sorted(named))}"
+        )
+    return parse_check(named.pop())
+
+
+def _git_tree(among: tuple[str, ...], first: str) -> Path | None:
+    trees = [item for item in among if item.startswith("git:")]
+    if not trees and first.startswith("git:"):
+        parsed = parse_spec(first)
+        return parsed.tree if isinstance(parsed, GitSpec) and not among else None
+    if not trees or (is_listed(among) and len(among) > 1):
+        return None
+    if len(among) > 1:
+        raise InputError("--among git:TREE stands alone")
+    parsed = parse_spec(trees[0])
+    assert isinstance(parsed, GitSpec)
+    return parsed.tree
+
+
+def _revision(spec: str, tree: Path) -> str:
+    """The revision of an end: git:TREE@REV of that tree, or a bare revision."""
+    if not spec.startswith("git:"):
+        return spec
+    parsed = parse_spec(spec)
+    assert isinstance(parsed, GitSpec)
+    if parsed.tree.resolve() != tree.resolve():
+        raise InputError(f"{spec} is not of the tree {tree}")
+    return parsed.revision
+
+
+def _options(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """What else bears on what is observed."""
+    words = [f"repeat={arguments.repeat}", f"root={arguments.root}"]
+    words += [f"append={item}" for item in arguments.append]
+    words += [f"kconfig={item}" for item in arguments.kconfig]
+    return tuple(words)
+
+
+def _again(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Options that a command needs to show an end again."""
+    words = [word for item in arguments.append for word in ("--append", item)]
+    words += [word for item in arguments.kconfig for word in ("--kconfig", item)]
+    return tuple(words)
+
+
+def _question(check: Check) -> str:
+    return f"seed {check.name}" if check.kind == "seed" else check.name
+
+
+@dataclass(frozen=True)
+class _Work:
+    """All that the search of either kind needs."""
+
+    arguments: argparse.Namespace
+    ends: tuple[str, str]
+    names: tuple[str, str]  # the user's words for them
+    among: tuple[str, ...]
+    check: Check
+    find: str
+    tester: Tester
+    state: BisectState
+    announce: Callable[[str], None]
+
+    def question(self) -> str:
+        """The check as people write it."""
+        return f"seed {self.check.name}" if self.check.kind == "seed" else self.check.name
+
+
+def _search_git(work: _Work, tree: Path) -> Conclusion:
+    revisions = (_revision(work.ends[0], tree), _revision(work.ends[1], tree))
+    result = search_git(tree, revisions, work.find, work.tester, work.state, work.announce)
+    details = tuple(result.described.splitlines())
+    return Conclusion(
+        work.question(),
+        work.names,
+        result.ends,
+        result.old,
+        result.new,
+        first_new=result.first_new,
+        details=details,
+        short_details=details,
+        suites=work.tester.suites or work.check.suites(),
+        options=_again(work.arguments),
+        noun="commit",
+        log=result.log,
+    )
+
+
+def _search_list(work: _Work) -> Conclusion:
+    if is_listed(work.among):
+        candidates = listed(work.among, *work.ends)
+    else:
+        check_patterns(work.among)
+        kernels = available(work.tester.options.sources, work.tester.progress)
+        candidates = from_archive(kernels, work.among, *work.ends)
+    order = candidates.kernels
+    work.announce(f"{len(order)} kernels, from {order[0].spec} to {order[-1].spec}")
+    specs = [kernel.spec for kernel in order]
+    result = search(specs, work.find, work.tester, work.state, work.announce)
+    names = work.names if candidates.forward else (work.names[1], work.names[0])
+    suites = work.tester.suites or work.check.suites(result.new.test or result.old.test)
+    conclusion = Conclusion(
+        work.question(),
+        names,
+        result.ends,
+        result.old,
+        result.new,
+        suites=suites,
+        options=_again(work.arguments),
+    )
+    if result.found is None:
+        return conclusion
+    old, new = order[result.found.last_old], order[result.found.first_new]
+    entries = _changelog(work, old, new)
+    return replace(
+        conclusion,
+        last_old=old.spec,
+        first_new=(*(order[index].spec for index in result.found.between), new.spec),
+        details=tuple(line for entry in entries for line in (entry.version, *entry.lines)),
+        short_details=tuple(line for entry in entries for line in _in_short(entry)),
+    )
+
+
+def _changelog(work: _Work, old: Candidate, new: Candidate) -> tuple[Entry, ...]:
+    if not (old.version and new.version):
+        return ()
+    return entries_between(work.tester.options.sources, old.version, new.version)
+
+
+def _in_short(entry: Entry) -> tuple[str, ...]:
+    about = entry.about_crypto()
+    head = f"changelog of {entry.version}: {len(entry.lines)} lines, {len(about)} on crypto"
+    return (head, *(f"  {line}" for line in about))

@@ -150,6 +150,9 @@ def _making(
 
 @contextlib.contextmanager
 def _try_file_lock(path: Path) -> Iterator[bool]:
+    if not path.exists():
+        yield True  # nobody is at it, and who comes now marks the directory first
+        return
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

@@ -14,6 +14,9 @@ from rich.text import Text
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+_WRAPPED = 16  # characters that a column which wraps needs at least
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: its heading, and how it is laid out on a terminal."""
@@ -32,7 +35,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], consol
     length, its cells two spaces or more apart.
     """
     clean = [[_CONTROLS.sub("�", cell) for cell in row] for row in rows]
-    if not console.is_terminal:
+    if not console.is_terminal or not _fits(columns, clean, console.width):
         for line in _lines(columns, clean):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         return
@@ -53,6 +56,16 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], consol
     for row in clean:
         table.add_row(*(Text(row[number]) for number in shown))
     console.print(table)
+
+
+def _fits(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether a terminal is wide enough for what is not to be wrapped, and some of the rest."""
+    needed = 0
+    for number, column in enumerate(columns):
+        if width >= column.dropped_below:
+            widest = max(len(cell) for cell in (column.name, *(row[number] for row in rows)))
+            needed += (min(widest, _WRAPPED) if column.wrap else widest) + 2
+    return needed <= width
 
 
 def _lines(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -234,7 +234,7 @@ def test_cache_list(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "\x1b" not in out, "no file name drives a terminal"
     assert len(out.splitlines()) == 6
-    assert f"{cache}: 4 kernels, " in out
+    assert f"{cache}: 33 kB in all, kernels: 4" in out
     assert _run("cache", "list", "--json") == ExitCode.OK
     rows = json.loads(capsys.readouterr().out)
     assert {row["release"]: row["origin"] for row in rows}["mine"].startswith("/home/me/")

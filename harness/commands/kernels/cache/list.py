@@ -52,7 +52,7 @@ def execute(arguments: argparse.Namespace) -> int:
         print_table(columns, [_row(entry, now, arguments.verbose) for entry in found], console)
     total = bytes_in_words(sum(entry.size for entry in found))
     kernels = sum(entry.kind is Kind.KERNEL for entry in found)
-    line = f"{cache}: {kernels} kernels, {total} in all"
+    line = f"{cache}: {total} in all, kernels: {kernels}"
     console.print(line, markup=False, highlight=False, soft_wrap=True)
     return ExitCode.OK
 

@@ -199,10 +199,12 @@ def _kernels(cache: Path, *, measure: bool = True) -> Iterator[Entry]:
 
 
 def _packages(data: Mapping[str, object]) -> str:
+    """Named in the place of a spec, which a kernel prepared by an earlier version lacks."""
     packages = data.get("packages")
-    if not isinstance(packages, list):
+    if not isinstance(packages, list) or not packages:
         return ""
-    return ",".join(f"{package['name']} {package['version']}" for package in packages)
+    more = f" and {len(packages) - 1} more" if len(packages) > 1 else ""
+    return f"package {packages[0]['name']} {packages[0]['version']}{more}"
 
 
 def _directory(kind: Kind, path: Path) -> Entry:

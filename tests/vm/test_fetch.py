@@ -51,8 +51,8 @@ def _downloaders(cache: Path) -> list[int]:
     return found
 
 
-def _eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + _PATIENCE
+def _eventually(condition: Callable[[], bool], patience: float = _PATIENCE) -> bool:
+    deadline = time.monotonic() + patience
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
     return condition()
@@ -93,7 +93,7 @@ def test_ended_amid_a_download(cache: Path, command: str, number: signal.Signals
     process.communicate(timeout=_PATIENCE)
     assert time.monotonic() - started < 5, "it does not wait for the download"
     assert process.returncode == (130 if number is not signal.SIGKILL else -number)
-    assert _eventually(lambda: _downloaders(cache) == [])
+    assert _eventually(lambda: _downloaders(cache) == [], 5)
     left = list((cache / "packages").iterdir())
     assert len(left) == (1 if number is signal.SIGKILL else 0)
     _kernels(cache, "cache", "prune")

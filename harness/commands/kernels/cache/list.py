@@ -18,6 +18,7 @@ from rich.console import Console
 
 from harness.commands.options import add_cache_option, cache_directory
 from harness.errors import ExitCode
+from harness.guest.image import image_key
 from harness.kernels.cache import Entry, Kind, entries
 from harness.report.tables import Column, age_in_words, bytes_in_words, print_table
 
@@ -65,6 +66,8 @@ def _row(entry: Entry, now: float, verbose: bool) -> list[str]:
     what = entry.release
     if entry.origin == f"debian:{entry.release}":
         what = entry.origin
+    elif entry.kind is Kind.IMAGE:
+        what = "of this version" if entry.name == image_key() else "of another version"
     elif entry.origin:
         what = f"{entry.release} from {entry.origin}"
     row = [entry.kind, name, bytes_in_words(entry.size), used, what]

@@ -19,7 +19,8 @@ from pathlib import Path
 import pexpect
 
 from harness.guest.vng import environment, find_vng
-from harness.kernels.resolve import KernelSources, resolve
+from harness.kernels.job import KernelSources
+from harness.kernels.resolve import resolve
 from harness.model import BootableKernel
 from harness.paths import default_cache_dir
 from harness.progress import SilentProgress

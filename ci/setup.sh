@@ -15,11 +15,16 @@ packages=(
     mmdebstrap                 # builds the guest image
     python3-pip python3-venv   # the virtual environment
     qemu-system-x86            # runs the guests
+    rpm rpm2cpio               # .rpm: its own tools check digests and know every payload
     uidmap                     # mmdebstrap without root
-    zstd                       # packages and modules compressed with it
+    xz-utils zstd              # packages and modules compressed with them
+)
+# The tests make packages with the tools that distributions make theirs with.
+tested_with=(
+    makepkg                    # Arch Linux packages (rpm has rpmbuild, dpkg dpkg-deb)
 )
 missing=()
-for package in "${packages[@]}"; do
+for package in "${packages[@]}" "${tested_with[@]}"; do
     status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || missing+=("$package")
 done

@@ -104,6 +104,8 @@ class BootableKernel:
     config: Path | None
     packages: tuple[PackageFile, ...] = ()
     notes: tuple[str, ...] = ()
+    #: Directory with vmlinux and decode_stacktrace.sh of this kernel, if it has debug info.
+    symbols: Path | None = None
 
 
 @dataclass(frozen=True)

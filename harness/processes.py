@@ -25,6 +25,7 @@ PACKAGES = {
     "apt-get": "apt",
     "busybox": "busybox-static",
     "depmod": "kmod",
+    "dpkg-deb": "dpkg",
     "file": "file",
     "lz4": "lz4",
     "lzop": "lzop",
@@ -34,9 +35,13 @@ PACKAGES = {
     "modprobe": "kmod",
     "newuidmap": "uidmap",
     "qemu-system-x86_64": "qemu-system-x86",
+    "rpm": "rpm",
+    "rpm2archive": "rpm2cpio",
+    "rpmkeys": "rpm",
     "setpriv": "util-linux",
     "tar": "tar",
     "unshare": "util-linux",
+    "xz": "xz-utils",
 }
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

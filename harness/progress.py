@@ -15,11 +15,14 @@ from rich.table import Table
 class Progress(Protocol):
     """Receives what a long step is doing. Safe to call from several threads."""
 
-    def report(self, subject: str, activity: str, fraction: float | None = None) -> None:
+    def report(
+        self, subject: str, activity: str, fraction: float | None = None, detail: str = ""
+    ) -> None:
         """Say what ``subject`` (a kernel spec, "guest image") is doing now.
 
         ``activity`` is a short phrase ("downloading linux-image-…"); ``fraction`` is how
-        much of it is done, 0 to 1, where that is known.
+        much of it is done, 0 to 1, where that is known; ``detail`` changes too often for a
+        log (the file that is being compiled).
         """
 
     def finish(self, subject: str, outcome: str) -> None:
@@ -29,7 +32,9 @@ class Progress(Protocol):
 class SilentProgress:
     """Reports nothing (``--quiet``, tests)."""
 
-    def report(self, subject: str, activity: str, fraction: float | None = None) -> None:
+    def report(
+        self, subject: str, activity: str, fraction: float | None = None, detail: str = ""
+    ) -> None:
         """Ignore it."""
 
     def finish(self, subject: str, outcome: str) -> None:
@@ -44,7 +49,9 @@ class LineProgress:
         self._last: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def report(self, subject: str, activity: str, fraction: float | None = None) -> None:
+    def report(
+        self, subject: str, activity: str, fraction: float | None = None, detail: str = ""
+    ) -> None:
         """Print the activity once; fractions are not repeated as lines."""
         with self._lock:
             if self._last.get(subject) != activity:
@@ -66,7 +73,7 @@ class LiveProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._active: dict[str, tuple[str, float | None]] = {}
+        self._active: dict[str, tuple[str, float | None, str]] = {}
         self._lock = threading.Lock()
         self._spinner = Spinner("dots")
         self._live = Live(
@@ -85,10 +92,12 @@ class LiveProgress:
     ) -> None:
         self._live.stop()
 
-    def report(self, subject: str, activity: str, fraction: float | None = None) -> None:
+    def report(
+        self, subject: str, activity: str, fraction: float | None = None, detail: str = ""
+    ) -> None:
         """Replace the subject's line."""
         with self._lock:
-            self._active[subject] = (activity, fraction)
+            self._active[subject] = (activity, fraction, detail)
 
     def finish(self, subject: str, outcome: str) -> None:
         """Remove the subject's line and leave its outcome above the display."""
@@ -100,7 +109,7 @@ class LiveProgress:
         table = Table.grid(padding=(0, 1))
         with self._lock:
             rows = list(self._active.items())
-        for subject, (activity, fraction) in rows:
-            share = "" if fraction is None else f"{fraction:4.0%}"
+        for subject, (activity, fraction, detail) in rows:
+            share = detail if fraction is None else f"{fraction:4.0%}"
             table.add_row(self._spinner, subject, activity, share)
         return table

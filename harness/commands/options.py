@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import InputError
-from harness.kernels.resolve import KernelSources
+from harness.kernels.job import KernelSources
 from harness.paths import default_cache_dir
 from harness.progress import LineProgress, LiveProgress, Progress, SilentProgress
 

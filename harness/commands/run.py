@@ -42,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "specs",
         nargs="*",
         metavar="SPEC",
-        help="a kernel: PATH to an image or package tree, A.deb[,B.deb...], debian:RELEASE, "
-        "debian:SUITE[/FLAVOUR]; of several the first is the baseline unless --baseline names one",
+        help="a kernel: PATH to an image or package tree, A.deb[,B.deb...], "
+        "A.rpm[,B.rpm...], A.pkg.tar.zst, debian:RELEASE, debian:SUITE[/FLAVOUR]; "
+        "of several the first is the baseline unless --baseline names one",
     )
     parser.add_argument("--baseline", metavar="SPEC", help="the kernel to compare with")
     parser.add_argument(

@@ -19,6 +19,7 @@ _OTHERS = (
     (56, b"ARM\x64", "an arm64 kernel"),
     (0, b"\x1f\x8b", "a gzip file"),
     (0, b"!<arch>", "a package or an archive"),
+    (0, b"\xed\xab\xee\xdb", "an RPM package"),
     (0, b"MZ", "an EFI program without a Linux boot header"),
 )
 

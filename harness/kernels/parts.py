@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.kernels.build_tree import built_image, is_build_tree
 from harness.kernels.bzimage import read_release
 from harness.processes import find_program
 
 _MODULE = re.compile(r"(.*\.ko)(?:\.(xz|gz|zst))?")
-_BUILT_IMAGE = Path("arch/x86/boot/bzImage")
 #: What a kernel without loadable modules must have built in to be booted from a disk image.
 _NEEDED_BUILTIN = ("CONFIG_EXT4_FS", "CONFIG_VIRTIO_BLK", "CONFIG_VIRTIO_PCI")
 
@@ -31,6 +31,8 @@ class KernelParts:
     modules: dict[str, Path] = field(default_factory=dict)
     #: ``modules.builtin`` and the like, by name.
     lists: dict[str, Path] = field(default_factory=dict)
+    #: The tree or O= directory that the kernel was built in, where it still lies there.
+    build: Path | None = None
 
 
 def module_path(path: str) -> str | None:
@@ -102,7 +104,7 @@ def from_directory(path: Path) -> KernelParts:
 
     Raises InputError if there is none, or several.
     """
-    if (path / "Kbuild").is_file() or (path / _BUILT_IMAGE).exists():
+    if is_build_tree(path):
         return from_build(path)
     parts = from_tree(path, str(path))
     check_modules(parts, str(path))
@@ -111,9 +113,7 @@ def from_directory(path: Path) -> KernelParts:
 
 def from_build(tree: Path) -> KernelParts:
     """The kernel built in the kernel tree ``tree``. Raises InputError if it is not built."""
-    image = tree / _BUILT_IMAGE
-    if not image.is_file():
-        raise InputError(f"{tree}: a kernel tree without {_BUILT_IMAGE}; build it first")
+    image = built_image(tree)
     modules = {}
     order = tree / "modules.order"
     for line in order.read_text().split() if order.is_file() else ():
@@ -126,7 +126,8 @@ def from_build(tree: Path) -> KernelParts:
         for name in ("modules.builtin", "modules.builtin.modinfo")
         if (tree / name).is_file()
     }
-    parts = KernelParts(read_release(image), image, _first((tree / ".config",)), modules, lists)
+    config = _first((tree / ".config",))
+    parts = KernelParts(read_release(image), image, config, modules, lists, tree)
     check_modules(parts, str(tree))
     return parts
 

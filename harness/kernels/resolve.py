@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.errors import FetchError, HostError, InputError
-from harness.kernels import deb
 from harness.kernels.apt import Mirror, find_machine_mirror, given_mirror
+from harness.kernels.build_tree import staleness
 from harness.kernels.debian import Archive, ArchiveKernel, ArchivePackage, newest
-from harness.kernels.parts import KernelParts, check_modules, from_directory, from_image, from_tree
+from harness.kernels.host_kernel import from_host
+from harness.kernels.job import NO_MODULES, Job, KernelSources, key
+from harness.kernels.package import Package, package_file
+from harness.kernels.packages import assemble, check_complete, errors_naming, read_package
+from harness.kernels.parts import KernelParts, from_directory, from_image
 from harness.kernels.prepare import prepare
+from harness.kernels.revision import build_revision
 from harness.kernels.spec import (
     DirectorySpec,
     GitSpec,
@@ -27,38 +31,10 @@ from harness.kernels.spec import (
     SuiteSpec,
     parse_spec,
 )
-from harness.kernels.store import FORMAT, KernelStore, Manifest, cache_errors_named
+from harness.kernels.store import KernelStore, Manifest, cache_errors_named
+from harness.kernels.symbols import keep_symbols
 from harness.model import BootableKernel, PackageFile
-from harness.processes import check_interrupted
 from harness.progress import Progress
-
-
-@dataclass(frozen=True)
-class KernelSources:
-    """Where kernels may come from."""
-
-    cache: Path  # cache root directory, created when needed
-    mirror: str | None = None  # URL of a Debian mirror; None: the one this machine's apt uses
-    refresh: bool = False  # fetch the package index again even if it is recent
-    #: What git revisions are configured with: names of fragments of ours, or paths, in order.
-    kconfigs: tuple[str, ...] = ("base", "afalg")
-
-
-@dataclass(frozen=True)
-class _Job:
-    spec: str
-    store: KernelStore
-    progress: Progress
-
-    def report(self, activity: str, fraction: float | None = None) -> None:
-        check_interrupted()
-        self.progress.report(self.spec, activity, fraction)
-
-    def waiting(self) -> None:
-        self.report("waiting for another process that prepares it")
-
-    def create(self, key: str, fill: Callable[[Path], Manifest]) -> BootableKernel:
-        return self.store.create(key, self.spec, fill, self.waiting)
 
 
 def resolve(spec: str, sources: KernelSources, progress: Progress) -> BootableKernel:
@@ -71,7 +47,7 @@ def resolve(spec: str, sources: KernelSources, progress: Progress) -> BootableKe
     parsed = parse_spec(spec)
     # Programs that are told of the cache run in directories of their own.
     sources = replace(sources, cache=sources.cache.absolute())
-    job = _Job(spec, KernelStore(sources.cache), progress)
+    job = Job(spec, KernelStore(sources.cache), progress)
     match parsed:
         case ImageSpec(path):
             return _from_parts(job, from_image(path))
@@ -81,8 +57,10 @@ def resolve(spec: str, sources: KernelSources, progress: Progress) -> BootableKe
             return _from_packages(job, paths)
         case ReleaseSpec() | SuiteSpec():
             return _from_archive(job, parsed, sources)
-        case GitSpec() | HostSpec():
-            raise InputError(f"{spec}: kernels of this kind are not supported yet")
+        case GitSpec():
+            return build_revision(job, parsed, sources)
+        case HostSpec():
+            return _from_parts(job, from_host())
 
 
 def available(sources: KernelSources, progress: Progress) -> tuple[ArchiveKernel, ...]:
@@ -91,7 +69,7 @@ def available(sources: KernelSources, progress: Progress) -> tuple[ArchiveKernel
     Raises FetchError and HostError as ``resolve`` does.
     """
     sources = replace(sources, cache=sources.cache.absolute())
-    job = _Job("debian", KernelStore(sources.cache), progress)
+    job = Job("debian", KernelStore(sources.cache), progress)
     return _archive(job, sources).kernels()
 
 
@@ -104,16 +82,11 @@ def indexed(sources: KernelSources) -> tuple[ArchiveKernel, ...]:
     return archive.kernels() if archive.hold() else ()
 
 
-def _key(content: Iterable[object]) -> str:
-    text = json.dumps([FORMAT, *map(str, content)])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
 def _mirror(sources: KernelSources) -> Mirror:
     return given_mirror(sources.mirror) if sources.mirror else find_machine_mirror()
 
 
-def _archive(job: _Job, sources: KernelSources) -> Archive:
+def _archive(job: Job, sources: KernelSources) -> Archive:
     """The archive with an index that is recent enough, fetched if need be."""
     archive = Archive(sources.cache, _mirror(sources))
     with job.store.lock("apt", job.waiting), cache_errors_named(sources.cache):
@@ -125,7 +98,7 @@ def _archive(job: _Job, sources: KernelSources) -> Archive:
 
 
 def _from_archive(
-    job: _Job, spec: ReleaseSpec | SuiteSpec, sources: KernelSources
+    job: Job, spec: ReleaseSpec | SuiteSpec, sources: KernelSources
 ) -> BootableKernel:
     """A kernel of the archive; one that was prepared before takes no network."""
     if isinstance(spec, ReleaseSpec) and not sources.refresh:
@@ -162,7 +135,7 @@ def _find(text: str, spec: ReleaseSpec | SuiteSpec, archive: Archive) -> Archive
     raise InputError(f"{text}: the archive at {archive.mirror.main} does not list it{hint}{unread}")
 
 
-def _fetch(job: _Job, archive: Archive, found: ArchiveKernel) -> BootableKernel:
+def _fetch(job: Job, archive: Archive, found: ArchiveKernel) -> BootableKernel:
     """Download and prepare a kernel.
 
     Its packages are deleted once it is prepared; should that fail, those that can be
@@ -185,13 +158,12 @@ def _fetch(job: _Job, archive: Archive, found: ArchiveKernel) -> BootableKernel:
 
 
 def _assemble(
-    job: _Job, found: ArchiveKernel, fetched: dict[ArchivePackage, Path]
+    job: Job, found: ArchiveKernel, fetched: dict[ArchivePackage, Path]
 ) -> BootableKernel:
-    packages = [deb.read_package(path) for path in fetched.values()]
-    deb.check_complete(packages)
+    packages = [read_package(path) for path in fetched.values()]
+    check_complete(packages)
     files = tuple(
-        deb.package_file(package, known.trust)
-        for package, known in zip(packages, fetched, strict=True)
+        package_file(package, known.trust) for package, known in zip(packages, fetched, strict=True)
     )
     notes = tuple(
         f"{package.name} {package.version} came from the pool, outside the signed index"
@@ -205,7 +177,7 @@ def _assemble(
     return kernel
 
 
-def _from_parts(job: _Job, parts: KernelParts) -> BootableKernel:
+def _from_parts(job: Job, parts: KernelParts) -> BootableKernel:
     """Prepare a kernel whose parts lie on this machine, keyed by image and modules listing."""
     job.report("reading")
     with parts.image.open("rb") as file:
@@ -215,21 +187,25 @@ def _from_parts(job: _Job, parts: KernelParts) -> BootableKernel:
     for name, path in sorted((parts.modules | parts.lists).items()):
         status = path.stat()
         content.append((name, status.st_size, status.st_mtime_ns))
-    notes = () if parts.modules else ("the kernel has no modules",)
+    notes = () if parts.modules else (NO_MODULES,)
 
     def fill(target: Path) -> Manifest:
         job.report("preparing")
         prepare(parts, target)
+        keep_symbols(parts, target)
         return Manifest(parts.release, (), notes)
 
-    return job.create(_key(content), fill)
+    kernel = job.create(key(content), fill)
+    # Of the tree as it is now, which may have changed since the kernel was prepared.
+    stale = staleness(parts.build) if parts.build is not None else ()
+    return replace(kernel, notes=(*kernel.notes, *stale))
 
 
-def _from_packages(job: _Job, paths: tuple[Path, ...]) -> BootableKernel:
+def _from_packages(job: Job, paths: tuple[Path, ...]) -> BootableKernel:
     job.report("reading packages")
-    packages = [deb.read_package(path) for path in paths]
-    deb.check_complete(packages)
-    files = tuple(deb.package_file(package, "local") for package in packages)
+    packages = [read_package(path) for path in paths]
+    check_complete(packages)
+    files = tuple(package_file(package, "local") for package in packages)
     return _create_from_packages(job, packages, files, ())
 
 
@@ -238,35 +214,22 @@ def package_key(files: Iterable[PackageFile]) -> str:
 
     Trust is part of it, for the same file may come from the archive and from a user.
     """
-    return _key(sorted((file.sha256, file.trust) for file in files))
+    return key(sorted((file.sha256, file.trust) for file in files))
 
 
 def _create_from_packages(
-    job: _Job,
-    packages: list[deb.Package],
+    job: Job,
+    packages: list[Package],
     files: tuple[PackageFile, ...],
     notes: tuple[str, ...],
 ) -> BootableKernel:
-    names = ", ".join(str(package.path) for package in packages)
-
     def fill(target: Path) -> Manifest:
         with TemporaryDirectory(dir=target, prefix=".unpacked-") as place:
-            for package in packages:
-                job.report(f"unpacking {package.name}")
-                deb.unpack(package, Path(place))
-            parts = from_tree(Path(place), names)
-            if not parts.modules:
-                _require_modules(parts, names)
+            parts = assemble(packages, Path(place), job.report)
             job.report("preparing")
-            prepare(parts, target)
-        return Manifest(parts.release, files, notes)
+            with errors_naming(Path(place), packages):
+                prepare(parts, target)
+        lacks = () if parts.config else ("no config was found in its packages or its image",)
+        return Manifest(parts.release, files, (*notes, *lacks))
 
     return job.create(package_key(files), fill)
-
-
-def _require_modules(parts: KernelParts, names: str) -> None:
-    try:
-        check_modules(parts, names)
-    except InputError as error:
-        wanted = f"linux-modules-{parts.release}"
-        raise InputError(f"{names}: {wanted} is needed as well; add its package") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.kernels.packages import SUFFIXES, format_of
 
 #: Suites of Debian's archive that have kernels of their own, oldest first.
 SUITES = (
@@ -47,7 +48,7 @@ class DirectorySpec:
 
 @dataclass(frozen=True)
 class PackagesSpec:
-    """Debian packages on this machine that together make up one kernel."""
+    """Packages of one format on this machine that together make up one kernel."""
 
     paths: tuple[Path, ...]
 
@@ -98,9 +99,7 @@ def parse_spec(text: str) -> KernelSpec:
     if text.startswith("git:"):
         return _parse_git(text.removeprefix("git:"))
     items = text.split(",")
-    if any(item.endswith(".rpm") for item in items):
-        raise InputError(f"{text}: .rpm packages are not supported yet")
-    if any(item.endswith(".deb") for item in items):
+    if any(format_of(item) for item in items) and not Path(text).expanduser().is_dir():
         return _parse_packages(text, items)
     path = Path(text).expanduser()
     if path.is_dir():
@@ -111,15 +110,18 @@ def parse_spec(text: str) -> KernelSpec:
         raise InputError(f"{text} is neither a file nor a directory")
     raise InputError(
         f"{text}: no such file or directory (a kernel is named by a path, by packages"
-        " A.deb,B.deb, or by debian:RELEASE or debian:SUITE)"
+        " A.deb,B.deb or A.rpm or A.pkg.tar.zst, or by debian:RELEASE or debian:SUITE)"
     )
 
 
 def _parse_packages(text: str, items: list[str]) -> PackagesSpec:
-    others = [item for item in items if not item.endswith(".deb")]
+    first = next(item for item in items if format_of(item))
+    kind = format_of(first)
+    others = [item for item in items if format_of(item) != kind]
     if others:
+        suffix = next(suffix for suffix in SUFFIXES if first.endswith(suffix))
         raise InputError(
-            f"{text}: {others[0]!r} is no .deb, and packages are not mixed with others"
+            f"{text}: {others[0]!r} is no {suffix}, and packages are not mixed with others"
         )
     paths = tuple(Path(item).expanduser() for item in items)
     for path in paths:

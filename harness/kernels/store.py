@@ -56,6 +56,7 @@ class KernelStore:
         release = data["release"]
         image = place / "modules.ext4"
         config = place / "config"
+        symbols = place / "symbols"
         return BootableKernel(
             spec=spec,
             release=release,
@@ -65,6 +66,7 @@ class KernelStore:
             config=config if config.exists() else None,
             packages=tuple(PackageFile(**package) for package in data["packages"]),
             notes=tuple(data["notes"]),
+            symbols=symbols if symbols.exists() else None,
         )
 
     def create(

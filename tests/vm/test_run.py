@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.kernels.resolve import KernelSources, resolve
+from harness.kernels.job import KernelSources
+from harness.kernels.resolve import resolve
 from harness.model import KernelResult, Status
 from harness.paths import default_cache_dir
 from harness.progress import SilentProgress

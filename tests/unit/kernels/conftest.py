@@ -109,7 +109,9 @@ class Recorder:
     def __init__(self) -> None:
         self.reports: list[tuple[str, str, float | None]] = []
 
-    def report(self, subject: str, activity: str, fraction: float | None = None) -> None:
+    def report(
+        self, subject: str, activity: str, fraction: float | None = None, detail: str = ""
+    ) -> None:
         """Keep it."""
         self.reports.append((subject, activity, fraction))
 

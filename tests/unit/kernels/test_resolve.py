@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import lzma
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +14,11 @@ import pytest
 from harness.errors import FetchError, HostError, InputError
 from harness.kernels import resolve as module
 from harness.kernels.debian import Archive, ArchiveKernel, ArchivePackage
-from harness.kernels.resolve import KernelSources, resolve
+from harness.kernels.job import KernelSources
+from harness.kernels.resolve import resolve
+from harness.model import PackageFile
 from harness.processes import find_program
+from tests.packaging import Part, build_rpms
 
 if TYPE_CHECKING:
     from tests.unit.kernels.conftest import Builder, Recorder
@@ -70,6 +75,47 @@ def test_packages_without_modules(tmp_path: Path, build: Builder, progress: Reco
     spec = f"{paths['base']},{paths['binary']}"
     with pytest.raises(InputError, match=f"linux-modules-{build.release[:4]}.* is needed as well"):
         resolve(spec, KernelSources(tmp_path / "cache"), progress)
+
+
+def test_rpms(tmp_path: Path, build: Builder, progress: Recorder) -> None:
+    tree = f"lib/modules/{build.release}"
+    module = lzma.compress(build.module())
+    core = Part("kernel-core", {f"{tree}/vmlinuz": build.bzimage()})
+    modules = Part("kernel-modules-core", {f"{tree}/kernel/crypto/af_alg.ko.xz": module})
+    paths = build_rpms(tmp_path / "build", core, modules)
+    sources = KernelSources(tmp_path / "cache")
+    kernel = resolve(",".join(map(str, paths)), sources, progress)
+    assert kernel.modules_tree is not None
+    assert (kernel.modules_tree / "kernel/crypto/af_alg.ko").read_bytes() == build.module()
+    assert kernel.packages == tuple(
+        PackageFile(name, "6.11.4-301.fc41", hashlib.sha256(path.read_bytes()).hexdigest(), "local")
+        for name, path in zip(("kernel-core", "kernel-modules-core"), paths, strict=True)
+    )
+    assert kernel.config is None
+    assert kernel.notes == ("no config was found in its packages or its image",)
+
+
+def test_config_in_a_module(tmp_path: Path, build: Builder, progress: Recorder) -> None:
+    tree = f"lib/modules/{build.release}"
+    configs = b"\x7fELF IKCFG_ST" + gzip.compress(b"CONFIG_EXT4_FS=y\n") + b"IKCFG_ED"
+    files = {f"{tree}/vmlinuz": build.bzimage(), f"{tree}/kernel/kernel/configs.ko": configs}
+    path = build.deb(tmp_path / "a.deb", "linux-image", files)
+    kernel = resolve(str(path), KernelSources(tmp_path / "cache"), progress)
+    assert kernel.config is not None
+    assert kernel.config.read_text() == "CONFIG_EXT4_FS=y\n"
+    assert kernel.notes == ()
+
+
+def test_damaged_module_is_named_by_its_package(
+    tmp_path: Path, build: Builder, progress: Recorder
+) -> None:
+    tree = f"lib/modules/{build.release}"
+    module = f"{tree}/kernel/crypto/af_alg.ko.xz"
+    files = {f"{tree}/vmlinuz": build.bzimage(), module: b"no xz"}
+    path = build.deb(tmp_path / "a.deb", "linux-image", files)
+    with pytest.raises(InputError) as caught:
+        resolve(str(path), KernelSources(tmp_path / "cache"), progress)
+    assert str(caught.value).startswith(f"{path}: {module}: the module cannot be read: ")
 
 
 def test_package_that_names_a_missing_part(

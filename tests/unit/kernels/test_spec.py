@@ -46,6 +46,11 @@ def test_paths(tmp_path: Path) -> None:
     assert parse_spec(str(tmp_path)) == DirectorySpec(tmp_path)
     assert parse_spec(str(first)) == PackagesSpec((first,))
     assert parse_spec(f"{first},{second}") == PackagesSpec((first, second))
+    for name in ("a.rpm", "a.pkg.tar.zst", "a.pkg.tar.xz"):
+        (tmp_path / name).touch()
+        assert parse_spec(str(tmp_path / name)) == PackagesSpec((tmp_path / name,))
+    (tmp_path / "tree.rpm").mkdir()
+    assert parse_spec(str(tmp_path / "tree.rpm")) == DirectorySpec(tmp_path / "tree.rpm")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +67,10 @@ def test_paths(tmp_path: Path) -> None:
         ("git:", "names no tree"),
         ("git:/no/linux@v7.3", "'/no/linux' is no directory"),
         ("git:/tmp@", "no revision after the @"),
-        ("a.rpm", "not supported yet"),
+        ("a.rpm", "a.rpm: no such file"),
+        ("a.deb,b.rpm", "'b.rpm' is no .deb, and packages are not mixed"),
+        ("a.rpm,b.pkg.tar.zst", "'b.pkg.tar.zst' is no .rpm"),
+        ("a.pkg.tar.zst,debian:sid", "'debian:sid' is no .pkg.tar.zst"),
         ("/does/not/exist", "no such file or directory"),
         ("/does/not/exist.deb", "no such file"),
         ("/dev/null", "neither a file nor a directory"),

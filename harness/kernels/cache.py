@@ -13,7 +13,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -31,7 +31,8 @@ class Kind(StrEnum):
 
     KERNEL = "kernel"
     IMAGE = "guest image"
-    BUILD = "build"
+    BUILD = "build"  # checkout and objects of a git tree
+    LOG = "build log"
     INDEX = "package index"
     PACKAGE = "package"  # kept by a preparation that failed, for the next attempt
     LEFTOVER = "leftover"  # of a process that was killed
@@ -63,7 +64,7 @@ def entries(cache: Path) -> tuple[Entry, ...]:
         found = [
             *_kernels(cache),
             *(_directory(Kind.IMAGE, path) for path in _directories(cache / "images")),
-            *(_directory(Kind.BUILD, path) for path in _directories(cache / "builds")),
+            *_builds(cache / "builds"),
             *(_directory(Kind.INDEX, path) for path in _directories(cache / "apt")),
             *_waste(cache, store),
         ]
@@ -117,9 +118,9 @@ def _remove(entry: Entry, cache: Path, store: KernelStore) -> bool:
     with _making(entry.kind, entry.path, cache, store) as idle:
         if not idle:
             return False
-        if entry.kind not in _WASTE:
+        if entry.kind not in (*_WASTE, Kind.LOG):
             return inuse.remove(entry.path)
-        if entry.path.is_dir():
+        if entry.path.is_dir() and not entry.path.is_symlink():
             shutil.rmtree(entry.path)
         else:
             entry.path.unlink(missing_ok=True)
@@ -134,6 +135,8 @@ def _making(
     unfinished = _UNFINISHED.fullmatch(path.name)
     if kind is Kind.KERNEL:
         return store.try_lock(path.name)
+    if kind is Kind.BUILD:
+        return store.try_lock(f"build-{path.name}")
     if kind is Kind.INDEX:
         return store.try_lock("apt")
     if kind is Kind.IMAGE:
@@ -210,6 +213,17 @@ def _packages(data: Mapping[str, object]) -> str:
 def _directory(kind: Kind, path: Path) -> Entry:
     used = _last_used(path)
     return Entry(kind, path.name, path, size_on_disk(path), used, inuse.is_used(path))
+
+
+def _builds(place: Path) -> Iterator[Entry]:
+    """The builds of each git tree, and the logs, each named like the kernel that was built."""
+    for path in _directories(place):
+        if path.name != "logs":
+            tree = path / "tree"
+            entry = _directory(Kind.BUILD, path)
+            yield replace(entry, origin=tree.read_text().strip() if tree.is_file() else "")
+    for path in sorted((place / "logs").glob("*.log")):
+        yield Entry(Kind.LOG, path.stem, path, size_on_disk(path), _changed(path), False)
 
 
 def _waste(cache: Path, store: KernelStore) -> Iterator[Entry]:

@@ -17,7 +17,7 @@ from harness import cli
 from harness.commands.kernels import list as list_command
 from harness.errors import ExitCode
 from harness.kernels.debian import ArchiveKernel
-from harness.kernels.resolve import KernelSources
+from harness.kernels.job import KernelSources
 from harness.kernels.store import KernelStore
 
 COMMAND = str(Path(sys.executable).parent / "afalg-harness")

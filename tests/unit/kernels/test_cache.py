@@ -35,6 +35,9 @@ def cache(tmp_path: Path) -> Path:
     for name in ("images/abcdef", "builds/linux-1", "apt/123456"):
         (top / name).mkdir(parents=True)
     (top / "images/abcdef/root.ext4").write_bytes(b"x" * 50_000)
+    (top / "builds/linux-1/tree").write_text("/home/me/linux\n")
+    (top / "builds/logs").mkdir()
+    (top / "builds/logs/aaaa.log").write_text("CC main.o\n")
     return top
 
 
@@ -81,8 +84,10 @@ def test_entries(cache: Path) -> None:
     assert {name: entry.kind for name, entry in found.items() if entry not in (kernel, other)} == {
         "abcdef": Kind.IMAGE,
         "linux-1": Kind.BUILD,
+        "aaaa": Kind.LOG,
         "123456": Kind.INDEX,
     }
+    assert found["linux-1"].origin == "/home/me/linux"
     assert not any(entry.in_use for entry in found.values())
 
 
@@ -170,6 +175,7 @@ def test_what_is_used_stays(cache: Path, name: str) -> None:
             ],
         ),
         ("apt", ["apt/123456"]),
+        ("build-linux-1", ["builds/linux-1"]),
     ],
 )
 def test_what_is_being_made_stays(cache: Path, lock: str, kept: list[str]) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from harness.errors import HostError
 from harness.kernels.inspect import KernelInfo, inspect
-from harness.kernels.resolve import KernelSources, resolve
+from harness.kernels.job import KernelSources
+from harness.kernels.resolve import resolve
 from harness.processes import find_program
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ import pytest
 
 from harness.errors import HostError
 from harness.kernels.cache import Kind, entries
-from harness.kernels.resolve import KernelSources, resolve
+from harness.kernels.job import KernelSources
+from harness.kernels.resolve import resolve
 from harness.processes import find_program
 from harness.progress import SilentProgress
 
@@ -234,7 +235,8 @@ def test_pruning_takes_nothing_from_one_that_prepares(place: Place) -> None:
 _USER = """
 import sys
 from pathlib import Path
-from harness.kernels.resolve import KernelSources, resolve
+from harness.kernels.job import KernelSources
+from harness.kernels.resolve import resolve
 from harness.progress import SilentProgress
 resolve(sys.argv[1], KernelSources(Path(sys.argv[2])), SilentProgress())
 print("ready", flush=True)

@@ -68,6 +68,8 @@ def _row(entry: Entry, now: float, verbose: bool) -> list[str]:
         what = entry.origin
     elif entry.kind is Kind.IMAGE:
         what = "of this version" if entry.name == image_key() else "of another version"
+    elif entry.kind is Kind.BUILD:
+        what = f"of {entry.origin}" if entry.origin else ""
     elif entry.origin:
         what = f"{entry.release} from {entry.origin}"
     row = [entry.kind, name, bytes_in_words(entry.size), used, what]

@@ -35,11 +35,11 @@ class Kind(StrEnum):
     LOG = "build log"
     INDEX = "package index"
     PACKAGE = "package"  # kept by a preparation that failed, for the next attempt
-    LEFTOVER = "leftover"  # of a process that was killed
+    UNFINISHED = "unfinished"  # being made, or left by a process that was killed
 
 
 #: Those that nothing can be done with but to delete them.
-_WASTE = (Kind.PACKAGE, Kind.LEFTOVER)
+_WASTE = (Kind.PACKAGE, Kind.UNFINISHED)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _making(
         return store.try_lock("apt")
     if kind is Kind.IMAGE:
         return _try_file_lock(path / "lock")
-    if kind is Kind.LEFTOVER and path.parent.parent == cache / "images":
+    if kind is Kind.UNFINISHED and path.parent.parent == cache / "images":
         return _try_file_lock(path.parent / "lock")
     if package:
         return store.try_lock(package.group(1))
@@ -229,14 +229,14 @@ def _builds(place: Path) -> Iterator[Entry]:
 def _waste(cache: Path, store: KernelStore) -> Iterator[Entry]:
     packages = cache / "packages"
     for path in sorted(packages.iterdir()) if packages.is_dir() else ():
-        kind = Kind.LEFTOVER if path.name.startswith(".") else Kind.PACKAGE
+        kind = Kind.UNFINISHED if path.name.startswith(".") else Kind.PACKAGE
         yield _leftover(kind, path, cache, store)
     places = [cache / name for name in ("kernels", "kernels/releases", "images", "builds", "apt")]
     for place in places:
         for path in sorted(place.glob(".*")):
-            yield _leftover(Kind.LEFTOVER, path, cache, store)
+            yield _leftover(Kind.UNFINISHED, path, cache, store)
     for path in sorted((cache / "images").glob("[!.]*/build-*")):
-        yield _leftover(Kind.LEFTOVER, path, cache, store)
+        yield _leftover(Kind.UNFINISHED, path, cache, store)
 
 
 def _leftover(kind: Kind, path: Path, cache: Path, store: KernelStore) -> Entry:

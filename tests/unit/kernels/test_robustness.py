@@ -160,7 +160,7 @@ def test_ended_in_the_middle(place: Place, number: signal.Signals, point: str) -
     assert _until(lambda: not _alive(helper)), "what it had started is gone, too"
     if number is signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
-        assert place.cached() == [Kind.LEFTOVER]
+        assert place.cached() == [Kind.UNFINISHED]
     else:
         assert process.returncode == 130
         assert stderr.splitlines()[-1] == "afalg-harness: interrupted"
@@ -173,10 +173,10 @@ def test_leftovers_of_a_killed_one_are_pruned(place: Place) -> None:
     process = place.hold_at("mkfs.ext4")
     process.kill()
     process.communicate()
-    assert place.cached() == [Kind.LEFTOVER]
+    assert place.cached() == [Kind.UNFINISHED]
     code, stdout, stderr = place.run("cache", "prune")
     assert (code, stderr) == (0, "")
-    assert "deleted leftover" in stdout
+    assert "deleted unfinished" in stdout
     assert place.cached() == []
     place.let_go("mkfs.ext4")
     place.whole()
@@ -224,7 +224,7 @@ def test_pruning_takes_nothing_from_one_that_prepares(place: Place) -> None:
     process = place.hold_at("mkfs.ext4")
     code, stdout, _ = place.run("cache", "prune", "--all")
     assert code == 0
-    assert "in use: leftover" in stdout
+    assert "in use: unfinished" in stdout
     assert "deleted" not in stdout
     place.let_go("mkfs.ext4")
     _, stderr = process.communicate(timeout=PATIENCE)

@@ -60,7 +60,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _row(entry: Entry, now: float, verbose: bool) -> list[str]:
     name = entry.name
-    if entry.kind not in (Kind.PACKAGE, Kind.LEFTOVER) and not verbose:
+    if entry.kind not in (Kind.PACKAGE, Kind.UNFINISHED) and not verbose:
         name = name[:_KEY_SHOWN]
     used = "in use" if entry.in_use else age_in_words(now - entry.used)
     what = entry.release

@@ -59,11 +59,10 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _row(entry: Entry, now: float, verbose: bool) -> list[str]:
-    name = entry.name
-    if entry.kind not in (Kind.PACKAGE, Kind.UNFINISHED) and not verbose:
-        name = name[:_KEY_SHOWN]
+    nameless = entry.kind in (Kind.PACKAGE, Kind.UNFINISHED)
+    key = "" if nameless else entry.name if verbose else entry.name[:_KEY_SHOWN]
     used = "in use" if entry.in_use else age_in_words(now - entry.used)
-    what = entry.release
+    what = entry.name if nameless else entry.release
     if entry.origin == f"debian:{entry.release}":
         what = entry.origin
     elif entry.kind is Kind.IMAGE:
@@ -72,7 +71,7 @@ def _row(entry: Entry, now: float, verbose: bool) -> list[str]:
         what = f"of {entry.origin}" if entry.origin else ""
     elif entry.origin:
         what = f"{entry.release} from {entry.origin}"
-    row = [entry.kind, name, bytes_in_words(entry.size), used, what]
+    row = [entry.kind, key, bytes_in_words(entry.size), used, what]
     return [*row, str(entry.path)] if verbose else row
 
 

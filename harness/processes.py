@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,8 +48,11 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def search_path() -> str:
-    """PATH with the system directories, which an ordinary user's lacks in part."""
-    return f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}"
+    """PATH with the system directories, which an ordinary user's lacks in part, and our own.
+
+    That is where vng and what it calls lie, be the virtual environment active or not.
+    """
+    return f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}:{Path(sys.executable).parent}"
 
 
 def find_program(name: str) -> str:

@@ -196,6 +196,22 @@ def _unprivileged_restricted(fact: Fact | None) -> str:
     return f"observed at af_alg_restrict={level.group(1)}" if level else ""
 
 
+#: The suite's words where a test needs a module that it can unload or have loaded.
+_NEEDS_MODULES = re.compile(
+    r"this kernel has no modules|is built in$|is no module\b|no algorithm that bind\(\) would load"
+)
+
+
+def _without_modules(difference: Difference) -> str:
+    before, after = (
+        kernel.config.get("CONFIG_MODULES")
+        for kernel in (difference.baseline, difference.candidate)
+    )
+    if before == "y" and after != "y" and _NEEDS_MODULES.search(difference.evidence()):
+        return "CONFIG_MODULES is not set in the candidate's config"
+    return ""
+
+
 def _drbg_unset(difference: Difference) -> str:
     option = lost_option(difference)
     if option != "CONFIG_CRYPTO_DRBG":
@@ -239,6 +255,7 @@ KNOWN_CHANGES = (
     KnownChange("allowlist of AF_ALG algorithms", "2f204fe718f5", _allowlist),
     KnownChange("socket AIO removed", "fcc77d33a34c", _aio_removed),
     KnownChange("DRBG left out of the config", "", _drbg_unset),
+    KnownChange("built without modules", "", _without_modules),
     KnownChange("cbcmac for AES alone", "", _cbcmac_of_aes_only),
     KnownChange("obsolete algorithm dropped", "", _obsolete_dropped),
 )

@@ -36,6 +36,8 @@ SAMPLES = {
 @pytest.fixture(autouse=True)
 def opened() -> Iterator[None]:
     """The policy opened for each test: it is not what is refused here."""
+    if not MODPROBE.exists():
+        pytest.skip("this kernel has no modules: nothing can be unloaded")
     open_policy()
     yield
     open_policy()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -30,6 +31,8 @@ def _start(cache: Path, *arguments: str | Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=cache.parent,
+        # What a killed one leaves must not be taken for a leftover of another test's.
+        env={**os.environ, "TMPDIR": str(cache.parent)},
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib.metadata
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from collections.abc import Sequence
 from harness.commands import bisect, bisect_step, compare, doctor, kernels, report, run
 from harness.commands.parsers import add_command
 from harness.errors import ExitCode, HarnessError
+from harness.output import reader_may_leave
 
 _DESCRIPTION = """\
 Boot Linux kernels in lightweight VMs, run an AF_ALG functional and security suite in
@@ -61,8 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # As after Ctrl-C, everything under way is ended and tidied up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = int(arguments.execute(arguments))
-        sys.stdout.flush()
+        code = int(ExitCode.OK)
+        with reader_may_leave():
+            code = int(arguments.execute(arguments))
         return code
     except HarnessError as error:
         print(f"afalg-harness: {error}", file=sys.stderr)
@@ -70,11 +71,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("afalg-harness: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (head, a pager): not an error of ours. Python
-        # would flush, and fail, once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -59,7 +59,7 @@ def last_used(directory: Path) -> float | None:
 def is_used(directory: Path) -> bool:
     """Whether any process uses ``directory`` now."""
     with _exclusively(directory) as alone:
-        return not alone
+        return not alone and directory.exists()
 
 
 def remove(directory: Path) -> bool:

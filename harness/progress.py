@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
+from harness.output import reader_may_leave
+
 
 class Progress(Protocol):
     """Receives what a long step is doing. Safe to call from several threads."""
@@ -65,7 +67,8 @@ class LineProgress:
             self._print(subject, outcome)
 
     def _print(self, subject: str, text: str) -> None:
-        self._console.print(f"{subject}: {text}", markup=False, highlight=False, soft_wrap=True)
+        with reader_may_leave():
+            self._console.print(f"{subject}: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveProgress:

@@ -16,6 +16,7 @@ from harness.errors import InputError
 from harness.judge.compare import compare
 from harness.judge.exit_code import exit_code
 from harness.model import KernelResult, Role, RunResult
+from harness.output import reader_may_leave
 from harness.report.store import load
 from harness.report.terminal import print_verdict
 
@@ -35,7 +36,8 @@ def execute(arguments: argparse.Namespace) -> int:
         if not kernels:
             raise InputError(f"{run}: the run holds no kernel to compare")
     result = _compared(later, replace(baseline[0], role=Role.BASELINE), candidates)
-    print_verdict(result, Console(), None)
+    with reader_may_leave():
+        print_verdict(result, Console(), None)
     return result.exit_code
 
 

@@ -16,8 +16,8 @@ from harness.paths import default_cache_dir
 from harness.progress import LineProgress, LiveProgress, Progress, SilentProgress
 
 
-def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """``--cache``, ``--mirror``, ``--refresh`` and ``--kconfig``."""
+def add_source_options(parser: argparse.ArgumentParser, *, builds: bool = True) -> None:
+    """``--cache``, ``--mirror``, ``--refresh`` and, for what ``builds``, ``--kconfig``."""
     group = parser.add_argument_group("where kernels come from")
     add_cache_option(group)
     group.add_argument(
@@ -28,6 +28,9 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--refresh", action="store_true", help="fetch the package index again, however recent"
     )
+    parser.set_defaults(kconfig=[])
+    if not builds:
+        return
     default = ", ".join(KernelSources.kconfigs)
     group.add_argument(
         "--kconfig",

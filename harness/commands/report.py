@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness.output import reader_may_leave
 from harness.report import store
 from harness.report.render import FORMATS, render
 from harness.report.terminal import print_tests, print_verdict
@@ -37,7 +38,8 @@ def execute(arguments: argparse.Namespace) -> int:
         print(path)
     if "text" in formats:
         console = Console()
-        if arguments.verbose:
-            print_tests(result, console)
-        print_verdict(result, console, directory)
+        with reader_may_leave():
+            if arguments.verbose:
+                print_tests(result, console)
+            print_verdict(result, console, directory)
     return result.exit_code

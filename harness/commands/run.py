@@ -29,6 +29,7 @@ from harness.guest.payload import Selection
 from harness.judge.expectations import load_expectations
 from harness.listing import list_tests
 from harness.model import RunResult
+from harness.output import reader_may_leave
 from harness.progress import Progress
 from harness.report.terminal import print_tests, print_verdict
 from harness.run import Run, RunOptions, new_run_directory
@@ -132,9 +133,10 @@ def execute(arguments: argparse.Namespace) -> int:
     console = Console()
     with progress_display(console, arguments.quiet) as progress:
         result = _run_interruptibly(options, progress)
-    if arguments.verbose:
-        print_tests(result, console)
-    print_verdict(result, console, out)
+    with reader_may_leave():
+        if arguments.verbose:
+            print_tests(result, console)
+        print_verdict(result, console, out)
     return result.exit_code
 
 

@@ -13,7 +13,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -31,14 +31,15 @@ class Kind(StrEnum):
 
     KERNEL = "kernel"
     IMAGE = "guest image"
-    BUILD = "build"
+    BUILD = "build"  # checkout and objects of a git tree
+    LOG = "build log"
     INDEX = "package index"
     PACKAGE = "package"  # kept by a preparation that failed, for the next attempt
-    LEFTOVER = "leftover"  # of a process that was killed
+    UNFINISHED = "unfinished"  # being made, or left by a process that was killed
 
 
 #: Those that nothing can be done with but to delete them.
-_WASTE = (Kind.PACKAGE, Kind.LEFTOVER)
+_WASTE = (Kind.PACKAGE, Kind.UNFINISHED)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def entries(cache: Path) -> tuple[Entry, ...]:
         found = [
             *_kernels(cache),
             *(_directory(Kind.IMAGE, path) for path in _directories(cache / "images")),
-            *(_directory(Kind.BUILD, path) for path in _directories(cache / "builds")),
+            *_builds(cache / "builds"),
             *(_directory(Kind.INDEX, path) for path in _directories(cache / "apt")),
             *_waste(cache, store),
         ]
@@ -117,9 +118,9 @@ def _remove(entry: Entry, cache: Path, store: KernelStore) -> bool:
     with _making(entry.kind, entry.path, cache, store) as idle:
         if not idle:
             return False
-        if entry.kind not in _WASTE:
+        if entry.kind not in (*_WASTE, Kind.LOG):
             return inuse.remove(entry.path)
-        if entry.path.is_dir():
+        if entry.path.is_dir() and not entry.path.is_symlink():
             shutil.rmtree(entry.path)
         else:
             entry.path.unlink(missing_ok=True)
@@ -134,11 +135,13 @@ def _making(
     unfinished = _UNFINISHED.fullmatch(path.name)
     if kind is Kind.KERNEL:
         return store.try_lock(path.name)
+    if kind is Kind.BUILD:
+        return store.try_lock(f"build-{path.name}")
     if kind is Kind.INDEX:
         return store.try_lock("apt")
     if kind is Kind.IMAGE:
         return _try_file_lock(path / "lock")
-    if kind is Kind.LEFTOVER and path.parent.parent == cache / "images":
+    if kind is Kind.UNFINISHED and path.parent.parent == cache / "images":
         return _try_file_lock(path.parent / "lock")
     if package:
         return store.try_lock(package.group(1))
@@ -150,6 +153,9 @@ def _making(
 
 @contextlib.contextmanager
 def _try_file_lock(path: Path) -> Iterator[bool]:
+    if not path.exists():
+        yield True  # nobody is at it, and who comes now marks the directory first
+        return
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -196,10 +202,12 @@ def _kernels(cache: Path, *, measure: bool = True) -> Iterator[Entry]:
 
 
 def _packages(data: Mapping[str, object]) -> str:
+    """Named in the place of a spec, which a kernel prepared by an earlier version lacks."""
     packages = data.get("packages")
-    if not isinstance(packages, list):
+    if not isinstance(packages, list) or not packages:
         return ""
-    return ",".join(f"{package['name']} {package['version']}" for package in packages)
+    more = f" and {len(packages) - 1} more" if len(packages) > 1 else ""
+    return f"package {packages[0]['name']} {packages[0]['version']}{more}"
 
 
 def _directory(kind: Kind, path: Path) -> Entry:
@@ -207,17 +215,28 @@ def _directory(kind: Kind, path: Path) -> Entry:
     return Entry(kind, path.name, path, size_on_disk(path), used, inuse.is_used(path))
 
 
+def _builds(place: Path) -> Iterator[Entry]:
+    """The builds of each git tree, and the logs, each named like the kernel that was built."""
+    for path in _directories(place):
+        if path.name != "logs":
+            tree = path / "tree"
+            entry = _directory(Kind.BUILD, path)
+            yield replace(entry, origin=tree.read_text().strip() if tree.is_file() else "")
+    for path in sorted((place / "logs").glob("*.log")):
+        yield Entry(Kind.LOG, path.stem, path, size_on_disk(path), _changed(path), False)
+
+
 def _waste(cache: Path, store: KernelStore) -> Iterator[Entry]:
     packages = cache / "packages"
     for path in sorted(packages.iterdir()) if packages.is_dir() else ():
-        kind = Kind.LEFTOVER if path.name.startswith(".") else Kind.PACKAGE
+        kind = Kind.UNFINISHED if path.name.startswith(".") else Kind.PACKAGE
         yield _leftover(kind, path, cache, store)
     places = [cache / name for name in ("kernels", "kernels/releases", "images", "builds", "apt")]
     for place in places:
         for path in sorted(place.glob(".*")):
-            yield _leftover(Kind.LEFTOVER, path, cache, store)
+            yield _leftover(Kind.UNFINISHED, path, cache, store)
     for path in sorted((cache / "images").glob("[!.]*/build-*")):
-        yield _leftover(Kind.LEFTOVER, path, cache, store)
+        yield _leftover(Kind.UNFINISHED, path, cache, store)
 
 
 def _leftover(kind: Kind, path: Path, cache: Path, store: KernelStore) -> Entry:

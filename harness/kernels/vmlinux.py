@@ -124,6 +124,6 @@ def _build_id(content: bytes) -> str:
                     # Xen's notes use the same numbers for other things.
                     if note["n_type"] == "NT_GNU_BUILD_ID" and note["n_name"] == "GNU":
                         return str(note["n_desc"])
-    except ELFError as error:
+    except (ELFError, OverflowError) as error:
         raise InputError(f"the kernel in the image is no ELF file: {error}") from error
     return ""

@@ -14,6 +14,9 @@ from rich.text import Text
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+_WRAPPED = 16  # characters that a column which wraps needs at least
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: its heading, and how it is laid out on a terminal."""
@@ -28,20 +31,20 @@ class Column:
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], console: Console) -> None:
     """Print ``rows`` below the columns' names.
 
-    On a terminal cells wrap to its width; elsewhere each row is one line, whatever its
-    length, its cells two spaces or more apart.
+    On a terminal cells wrap to its width; elsewhere, and on one that is too narrow for
+    columns, each row is one line, whatever its length, its cells two spaces or more apart.
     """
     clean = [[_CONTROLS.sub("�", cell) for cell in row] for row in rows]
-    if not console.is_terminal:
+    if console.is_terminal:
+        shown = [n for n, column in enumerate(columns) if console.width >= column.dropped_below]
+        columns = [columns[number] for number in shown]
+        clean = [[row[number] for number in shown] for row in clean]
+    if not console.is_terminal or not _fits(columns, clean, console.width):
         for line in _lines(columns, clean):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         return
-    shown = [
-        number for number, column in enumerate(columns) if console.width >= column.dropped_below
-    ]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for number in shown:
-        column = columns[number]
+    for column in columns:
         table.add_column(
             column.name,
             justify="right" if column.right else "left",
@@ -51,8 +54,17 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], consol
             overflow="fold",
         )
     for row in clean:
-        table.add_row(*(Text(row[number]) for number in shown))
+        table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _fits(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether a terminal is wide enough for what is not to be wrapped, and some of the rest."""
+    needed = 0
+    for number, column in enumerate(columns):
+        widest = max(len(cell) for cell in (column.name, *(row[number] for row in rows)))
+        needed += (min(widest, _WRAPPED) if column.wrap else widest) + 2
+    return needed <= width
 
 
 def _lines(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:

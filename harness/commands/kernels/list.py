@@ -42,7 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "glob", nargs="?", default="*", metavar="GLOB", help="only releases that match, as '6.12*'"
     )
-    parser.add_argument("--suite", choices=SUITES, metavar="SUITE", help="only those in this suite")
+    parser.add_argument(
+        "--suite",
+        choices=SUITES,
+        metavar="SUITE",
+        help=f"only those in this suite: {', '.join(SUITES)}",
+    )
     parser.add_argument(
         "--flavour", choices=FLAVOURS, metavar="F", help="only amd64, cloud or rt kernels"
     )
@@ -60,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cached", action="store_true", help="only those in the cache; needs no network"
     )
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
-    add_source_options(parser)
+    add_source_options(parser, builds=False)
 
 
 def _version(text: str) -> tuple[int, ...]:

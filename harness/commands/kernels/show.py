@@ -74,7 +74,9 @@ def _items(info: KernelInfo) -> Iterator[tuple[str, str]]:
     yield "version", info.banner or unknown
     yield "build id", info.build_id or unknown
     yield "compiler", info.compiler or unknown
-    yield "AF_ALG", ", ".join(f"{name} {where}" for name, where in info.interfaces.items())
+    for where in sorted(set(info.interfaces.values()), reverse=True):
+        names = [name for name, state in info.interfaces.items() if state == where]
+        yield "AF_ALG", f"{where}: {', '.join(names)}"
     yield "modules", f"{info.modules} that a guest can need" if info.modules else "none"
     yield "signed", _signed(info)
     for package in info.packages:
@@ -87,7 +89,8 @@ def _items(info: KernelInfo) -> Iterator[tuple[str, str]]:
     yield "image", info.image
     if info.config is None:
         yield "config", "unknown (none was found)"
-    for name, value in (info.config or {}).items():
+    config = sorted((info.config or {}).items(), key=lambda item: "USER_API" not in item[0])
+    for name, value in config:
         yield "config", f"{name}={value}"
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from harness.commands.options import add_cache_option, cache_directory
 from harness.errors import ExitCode
+from harness.guest.image import image_key
 from harness.kernels.cache import Entry, Kind, entries
 from harness.report.tables import Column, age_in_words, bytes_in_words, print_table
 
@@ -52,22 +53,25 @@ def execute(arguments: argparse.Namespace) -> int:
         print_table(columns, [_row(entry, now, arguments.verbose) for entry in found], console)
     total = bytes_in_words(sum(entry.size for entry in found))
     kernels = sum(entry.kind is Kind.KERNEL for entry in found)
-    line = f"{cache}: {kernels} kernels, {total} in all"
+    line = f"{cache}: {total} in all, kernels: {kernels}"
     console.print(line, markup=False, highlight=False, soft_wrap=True)
     return ExitCode.OK
 
 
 def _row(entry: Entry, now: float, verbose: bool) -> list[str]:
-    name = entry.name
-    if entry.kind not in (Kind.PACKAGE, Kind.LEFTOVER) and not verbose:
-        name = name[:_KEY_SHOWN]
+    nameless = entry.kind in (Kind.PACKAGE, Kind.UNFINISHED)
+    key = "" if nameless else entry.name if verbose else entry.name[:_KEY_SHOWN]
     used = "in use" if entry.in_use else age_in_words(now - entry.used)
-    what = entry.release
+    what = entry.name if nameless else entry.release
     if entry.origin == f"debian:{entry.release}":
         what = entry.origin
+    elif entry.kind is Kind.IMAGE:
+        what = "of this version" if entry.name == image_key() else "of another version"
+    elif entry.kind is Kind.BUILD:
+        what = f"of {entry.origin}" if entry.origin else ""
     elif entry.origin:
         what = f"{entry.release} from {entry.origin}"
-    row = [entry.kind, name, bytes_in_words(entry.size), used, what]
+    row = [entry.kind, key, bytes_in_words(entry.size), used, what]
     return [*row, str(entry.path)] if verbose else row
 
 

@@ -1,0 +1,289 @@
+"""``kernels``: the command line as a person uses it, without a network."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from harness import cli
+from harness.commands.kernels import list as list_command
+from harness.errors import ExitCode
+from harness.kernels.debian import ArchiveKernel
+from harness.kernels.job import KernelSources
+from harness.kernels.store import KernelStore
+
+COMMAND = str(Path(sys.executable).parent / "afalg-harness")
+KERNELS = (
+    ArchiveKernel("7.3-amd64", "7.3~rc7-1~exp1", "amd64", ("experimental",)),
+    ArchiveKernel("7.2.12+deb13-amd64", "7.2.12-1~bpo13+1", "amd64", ("trixie-backports",)),
+    ArchiveKernel(
+        "7.2.12+deb13-cloud-amd64", "7.2.12-1~bpo13+1", "cloud-amd64", ("trixie-backports",)
+    ),
+    ArchiveKernel("6.12.43+deb12-amd64", "6.12.43-1~bpo12+1", "amd64", ("bookworm-backports",)),
+    ArchiveKernel("6.1.0-50-amd64", "6.1.176-1", "amd64", ("bookworm", "bookworm-security")),
+)
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache with one kernel of the archive, another version of one, and a local one."""
+    cache = tmp_path / "cache"
+    local = "f" * 32
+    for number, release in enumerate(("6.12.43+deb12-amd64", "7.3-amd64", "7.3-gone-amd64")):
+        key = f"{number}{KEY[1:]}"
+        (cache / "kernels" / key).mkdir(parents=True)
+        content = {"release": release, "packages": [], "notes": []}
+        (cache / "kernels" / key / "kernel.json").write_text(json.dumps(content))
+        version = {"6.12.43+deb12-amd64": "6.12.43-1~bpo12+1"}.get(release, "7.3-1")
+        KernelStore(cache).remember(release, version, key)
+    (cache / "kernels" / local).mkdir()
+    content = {"release": "mine", "packages": [], "notes": [], "origin": "/home/me/\x1b[31mlinux"}
+    (cache / "kernels" / local / "kernel.json").write_text(json.dumps(content))
+    monkeypatch.setenv("AFALG_CACHE", str(cache))
+    monkeypatch.setattr(list_command, "available", lambda _sources, _progress: KERNELS)
+    monkeypatch.setattr(list_command, "indexed", lambda _sources: KERNELS)
+    return cache
+
+
+def _run(*arguments: str) -> int:
+    return cli.main(["kernels", *arguments])
+
+
+def _listed(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+
+
+def test_newest_first(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("list") == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [
+        f"debian:{kernel.release}" for kernel in KERNELS
+    ]
+    assert lines[4].split() == [
+        "debian:6.12.43+deb12-amd64",
+        "6.12.43-1~bpo12+1",
+        "yes",
+        "bookworm-backports",
+    ]
+    assert lines[1].index("experimental") == lines[2].index("trixie"), "aligned"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["7.2*"], [1, 2]),
+        (["debian:7.2*"], [1, 2]),
+        (["*cloud*"], [2]),
+        (["--flavour", "cloud"], [2]),
+        (["--suite", "bookworm-security"], [4]),
+        (["--from", "7.2"], [0, 1, 2]),
+        (["--from", "7.2.12"], [0, 1, 2]),
+        (["--from", "7.2.13"], [0]),
+        (["--to", "6.12"], [3, 4]),
+        (["--to", "6.12.42"], [4]),
+        (["--from", "6.1.176", "--to", "6.1.176"], [4]),
+        (["--from", "6.1.177", "--to", "6.99"], [3]),
+        (["--cached"], [3]),
+        (["--from", "6", "--flavour", "amd64", "7.*"], [0, 1]),
+    ],
+)
+def test_filters(
+    cache: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: list[int]
+) -> None:
+    assert _run("list", *arguments) == ExitCode.OK
+    listed = [name for name in _listed(capsys) if "gone" not in name]
+    if arguments == ["--cached"]:
+        listed.remove("debian:7.3-amd64")  # in another version than the archive's
+    assert listed == [f"debian:{KERNELS[number].release}" for number in expected]
+
+
+def test_cached_in_another_version(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("list", "7.3-amd64") == ExitCode.OK
+    assert "  other version  " in capsys.readouterr().out
+
+
+def test_cached_but_no_longer_in_the_archive(
+    cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(list_command, "indexed", lambda _sources: ())
+    assert _run("list", "--cached") == ExitCode.OK
+    out = capsys.readouterr().out
+    assert out.count("no longer listed") == 3
+    assert _listed_first(out) == "debian:7.3-amd64"
+
+
+def _listed_first(out: str) -> str:
+    return out.splitlines()[1].split()[0]
+
+
+def test_list_as_json(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("list", "--json", "--to", "6.12") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "spec": "debian:6.12.43+deb12-amd64",
+            "release": "6.12.43+deb12-amd64",
+            "version": "6.12.43-1~bpo12+1",
+            "flavour": "amd64",
+            "suites": ["bookworm-backports"],
+            "cached": True,
+        },
+        {
+            "spec": "debian:6.1.0-50-amd64",
+            "release": "6.1.0-50-amd64",
+            "version": "6.1.176-1",
+            "flavour": "amd64",
+            "suites": ["bookworm", "bookworm-security"],
+            "cached": False,
+        },
+    ]
+
+
+@pytest.mark.parametrize("json_too", [False, True])
+def test_nothing_matches(cache: Path, capsys: pytest.CaptureFixture[str], json_too: bool) -> None:
+    assert _run("list", "5.*", *(["--json"] if json_too else [])) == ExitCode.USAGE
+    out, err = capsys.readouterr()
+    assert out == ("[]\n" if json_too else "")
+    (line,) = err.splitlines()
+    assert "no kernel of Debian's archive matches" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list", "--from", "six"],
+        ["list", "--suite", "sarge"],
+        ["list", "--flavour", "grape"],
+        ["cache", "prune", "--older-than", "-1"],
+        ["cache", "prune", "--older-than", "nan"],
+        ["cache", "prune", "--older-than", "soon"],
+        ["fetch"],
+        [],
+    ],
+)
+def test_wrong_use(cache: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        _run(*arguments)
+    assert ended.value.code == ExitCode.USAGE
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["build", "debian:trixie"], ["show", "/none"], ["cache", "prune", "5.10"]]
+)
+def test_bad_input(cache: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert _run(*arguments) == ExitCode.USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("afalg-harness: ")
+
+
+COMMANDS = [[], ["list"], ["show"], ["fetch"], ["build"], ["cache"]]
+COMMANDS += [["cache", "list"], ["cache", "prune"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        _run(*command, "--help")
+    assert ended.value.code == 0
+    assert " ".join(["  afalg-harness kernels", *command]) in capsys.readouterr().out
+
+
+def test_quiet_is_heard_in_any_place() -> None:
+    parser = cli.build_parser()
+    for words in (["-q", "cache", "list"], ["cache", "-q", "list"], ["cache", "list", "-q"]):
+        assert parser.parse_args(["kernels", *words]).quiet
+    assert not parser.parse_args(["kernels", "cache", "list"]).quiet
+
+
+def test_kconfigs_reach_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[KernelSources] = []
+
+    def resolve(_spec: str, sources: KernelSources, _progress: object) -> None:
+        seen.append(sources)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.commands.kernels.fetch.resolve", resolve)
+    spec, cache = f"git:{tmp_path}@HEAD", ["--cache", str(tmp_path / "cache")]
+    assert _run("build", spec, *cache) == ExitCode.INTERRUPTED
+    _run("build", spec, "--kconfig", "debug", "--kconfig", "my.config", *cache)
+    assert [sources.kconfigs for sources in seen] == [("base", "afalg"), ("debug", "my.config")]
+
+
+def test_one_that_cannot_be_fetched_stops_no_other(
+    cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("fetch", "/none", "debian:7.3-gone-amd64") == ExitCode.USAGE
+    out, err = capsys.readouterr()
+    assert out.startswith("debian:7.3-gone-amd64  7.3-gone-amd64  /")
+    assert "afalg-harness: /none: no such file" in err
+
+
+def test_cache_list(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("cache", "list") == ExitCode.OK
+    out = capsys.readouterr().out
+    assert "\x1b" not in out, "no file name drives a terminal"
+    assert len(out.splitlines()) == 6
+    assert f"{cache}: 33 kB in all, kernels: 4" in out
+    assert _run("cache", "list", "--json") == ExitCode.OK
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["release"]: row["origin"] for row in rows}["mine"].startswith("/home/me/")
+
+
+def test_prune_by_name_and_age(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = cache / "kernels" / ("f" * 32)
+    old = time.time() - 10 * 86400
+    os.utime(place, (old, old))
+    assert _run("cache", "prune", "mine", "--older-than", "11") == ExitCode.OK
+    assert place.exists()
+    assert _run("cache", "prune", "--older-than", "9", "--dry-run") == ExitCode.OK
+    assert "would delete kernel mine (ffffffff)" in capsys.readouterr().out
+    assert place.exists()
+    assert _run("cache", "prune", "--older-than", "9") == ExitCode.OK
+    assert [path.name[0] for path in sorted((cache / "kernels").glob("[0-9a-f]*"))] == list("012")
+    assert _run("cache", "prune", "9123456789", "debian:7.3-gone-amd64") == ExitCode.USAGE
+    assert _run("cache", "prune", "1123456789", "debian:7.3-gone-amd64") == ExitCode.OK
+    assert [path.name[0] for path in sorted((cache / "kernels").glob("[0-9a-f]*"))] == ["0"]
+    assert _run("cache", "prune", "--all") == ExitCode.OK
+    assert list((cache / "kernels").glob("[0-9a-f]*")) == []
+
+
+def test_reader_that_goes_away(cache: Path) -> None:
+    process = subprocess.run(
+        ["bash", "-c", f"{COMMAND} kernels cache list | true; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (process.stdout, process.stderr) == ("0\n", "")
+
+
+@pytest.mark.parametrize("columns", [30, 80, 120])
+def test_on_a_terminal(cache: Path, columns: int) -> None:
+    """Nothing is cut or broken, and where a table fits no line is longer than the width."""
+    child = pexpect.spawn(
+        COMMAND,
+        ["kernels", "cache", "list"],
+        dimensions=(50, columns),
+        encoding="utf-8",
+        env={**os.environ, "TERM": "dumb", "NO_COLOR": "1"},
+        timeout=60,
+    )
+    text = child.read()
+    with contextlib.suppress(pexpect.ExceptionPexpect):
+        child.wait()
+    assert child.exitstatus == 0
+    assert "debian:6.12.43+deb12-amd64" in text
+    assert "mine from /home/me/" in text
+    lines = [line.rstrip() for line in text.splitlines() if str(cache) not in line]
+    assert columns == 30 or max(map(len, lines)) <= columns

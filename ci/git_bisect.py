@@ -67,11 +67,9 @@ def main() -> int:
     git(tree, "checkout", "-qf", "released")
     harness = Path(sys.executable).parent / "afalg-harness"
     before = _state(tree)
-    found = subprocess.run(
-        [harness, "bisect", "--good", "released", "--bad", _BRANCH, "--among", f"git:{tree}"]
-        + ["--check", CHECK, "--out", out, "--fresh"],
-        check=False,
-    )
+    argv: list[str | Path] = [harness, "bisect", "--good", "released", "--bad", _BRANCH]
+    argv += ["--among", f"git:{tree}", "--check", CHECK, "--out", out, "--fresh"]
+    found = subprocess.run(argv, check=False)
     steps = json.loads((out / "bisect.json").read_text())["steps"]
     for step in steps:
         print(f"{step['seconds']:6.1f} s  {step['value'] or 'skipped'}  {step['spec'][-40:]}")

@@ -30,7 +30,7 @@ def git(tree: Path, *arguments: str) -> str:
 
 
 def make_tree(series: str, place: Path) -> Path:
-    """A source of ``series`` ("7.3") that the archive has, below ``place``, as a git tree of one commit."""
+    """A source of ``series`` ("7.3") that the archive has, as a git tree of one commit."""
     tree = place / f"linux-source-{series}"
     if (tree / ".git/HEAD").is_file() and git(tree, "rev-list", "--all"):
         return tree

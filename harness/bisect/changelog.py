@@ -24,6 +24,8 @@ from harness.kernels.resolve import fetch_package
 CARRIER = "linux-libc-dev"
 _CRYPTO = re.compile(r"\bcrypto\b|af_alg|algif|skcipher|aead|authenc", re.IGNORECASE)
 
+_AF_ALG = re.compile(r"af_alg|algif", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -33,8 +35,9 @@ class Entry:
     lines: tuple[str, ...]
 
     def about_crypto(self) -> tuple[str, ...]:
-        """Those lines that name what AF_ALG is made of."""
-        return tuple(line for line in self.lines if _CRYPTO.search(line))
+        """Those lines that name what AF_ALG is made of, its own code first."""
+        found = [line for line in self.lines if _CRYPTO.search(line)]
+        return tuple(sorted(found, key=lambda line: _AF_ALG.search(line) is None))
 
 
 def entries_between(sources: KernelSources, older: str, newer: str) -> tuple[Entry, ...]:

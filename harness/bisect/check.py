@@ -22,7 +22,7 @@ _RECORDED_IN: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
     (re.compile(r"consumers\.|kcapi|openssl|cryptsetup|stress_ng|sha512hmac"), ("consumers",)),
     (re.compile(r"policy\."), ("policy",)),
     (re.compile(r"aio\.|functional\."), ("functional",)),
-    (re.compile(r"[a-z]\w*(?:\.\w+)*$"), ()),
+    (re.compile(r"[a-z]\w*(?:\.(?!py$)\w+)*$"), ()),
 )
 _TEST = re.compile(r"[\w./-]+\.py::\w+.*")
 _SEED = re.compile(r"seed:(\d+)")

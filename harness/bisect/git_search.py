@@ -97,6 +97,7 @@ def search_git(
     ends = Ends(old.value, new.value, find)
     if not ends.differ():
         return GitOutcome(ends, old, new, ())
+    repository.git("update-ref", "--no-deref", "HEAD", new_commit.id)  # where it would go back to
     repository.git("bisect", "start", "--no-checkout", "--term-old=old", "--term-new=new")
     repository.git("bisect", "new", new_commit.id)
     said = repository.git("bisect", "old", old_commit.id)

@@ -1,0 +1,243 @@
+"""Searches with a tester that only says what it was told: order, state, resuming, git."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.bisect import search as search_module
+from harness.bisect.git_search import search_git
+from harness.bisect.search import Ends, search
+from harness.bisect.state import Asked, BisectState, Step
+from harness.bisect.strategy import Answer, Found
+from harness.errors import InfrastructureError, InputError, Interrupted
+
+ASKED = Asked("software_only", "", ("a", "f"), ())
+SPECS = ("a", "b", "c", "d", "e", "f")
+
+
+@dataclass
+class FakeTester:
+    """Answers from a table; "" skips, an exception is raised."""
+
+    values: Mapping[str, str | Exception]
+    tested: list[str] = field(default_factory=list)
+    seen_by: list[str] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def test(self, spec: str, state: BisectState, test: str = "") -> Step:
+        self.tested.append(spec)
+        self.seen_by.append(test)
+        value = self.values[spec.rpartition("@")[2]]
+        if isinstance(value, Exception):
+            raise value
+        return Step(spec, value, "" if value else "does not boot", test="t", runs=("r",))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    fetched: list[str] = []
+    monkeypatch.setattr(
+        search_module, "fetch_ahead", lambda _tester, spec, _stop: fetched.append(spec)
+    )
+    return fetched
+
+
+def run(values: Mapping[str, str | Exception], out: Path, find: str = "", **options: Any) -> Any:
+    tester = FakeTester(values)
+    state = BisectState(out, ASKED, fresh=options.pop("fresh", False))
+    try:
+        outcome = search(SPECS, find, tester, state, lambda _: None)  # type: ignore[arg-type]
+    finally:
+        state.close()
+    return outcome, tester
+
+
+def values(text: str) -> dict[str, str | Exception]:
+    return {spec: "" if char == "-" else char for spec, char in zip(SPECS, text, strict=True)}
+
+
+def test_ends_first_then_halves(tmp_path: Path) -> None:
+    outcome, tester = run(values("pppaaa"), tmp_path)
+    assert tester.tested[:2] == ["a", "f"]
+    assert outcome.found == Found(2, 3)
+    assert len(tester.tested) <= 5
+    # The first result says which test is enough for the others.
+    assert tester.seen_by[0] == "" and set(tester.seen_by[1:]) == {"t"}
+
+
+def test_what_may_be_next_is_fetched(tmp_path: Path, _nothing_is_fetched: list[str]) -> None:
+    run(values("pppaaa"), tmp_path)
+    assert {"f", "d"} <= set(_nothing_is_fetched)
+
+
+@pytest.mark.parametrize("text", ["pppppp", "-ppppa", "pppaa-"])
+def test_ends_that_do_not_differ(text: str, tmp_path: Path) -> None:
+    outcome, tester = run(values(text), tmp_path)
+    assert outcome.found is None
+    assert tester.tested == ["a", "f"]
+
+
+def test_skipped_kernels_leave_a_range(tmp_path: Path) -> None:
+    outcome, _ = run(values("pp--aa"), tmp_path)
+    assert outcome.found == Found(1, 4, (2, 3))
+
+
+def test_a_third_value_is_skipped(tmp_path: Path) -> None:
+    outcome, _ = run(values("ppxaaa"), tmp_path)
+    assert outcome.found == Found(1, 3, (2,))
+
+
+def test_find_takes_every_other_value_for_old(tmp_path: Path) -> None:
+    outcome, _ = run(values("pxxxaa"), tmp_path, find="a")
+    assert outcome.found == Found(3, 4)
+
+
+def test_find_where_the_value_ends(tmp_path: Path) -> None:
+    assert Ends("a", "x", "a").answer("y") is Answer.NEW
+    assert not Ends("x", "y", "a").differ()
+    outcome, _ = run(values("aapxxx"), tmp_path, find="a")
+    assert outcome.found == Found(1, 2)
+
+
+@pytest.mark.parametrize("error", [Interrupted("x"), InfrastructureError("no network")])
+def test_an_interrupted_bisect_goes_on(error: Exception, tmp_path: Path) -> None:
+    table = values("pppaaa")
+    with pytest.raises(type(error)):
+        run({**table, "d": error}, tmp_path)
+    outcome, tester = run(table, tmp_path)
+    assert outcome.found == Found(2, 3)
+    assert not {"a", "f"} & set(tester.tested), "what was known is not tested again"
+    _, again = run(table, tmp_path)
+    assert again.tested == []
+    _, fresh = run(table, tmp_path, fresh=True)
+    assert fresh.tested[:2] == ["a", "f"]
+
+
+def test_another_question_in_the_same_place(tmp_path: Path) -> None:
+    run(values("pppaaa"), tmp_path)
+    with pytest.raises(InputError, match="another bisect"):
+        BisectState(tmp_path, Asked("page_cache_write", "", ("a", "f"), ()), fresh=False)
+
+
+def test_damaged_state(tmp_path: Path) -> None:
+    (tmp_path / "bisect.json").write_text("{")
+    with pytest.raises(InputError, match="--fresh"):
+        BisectState(tmp_path, ASKED, fresh=False)
+    BisectState(tmp_path, ASKED, fresh=True).close()
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    state = BisectState(tmp_path, ASKED, fresh=False)
+    with pytest.raises(InputError, match="at work there"):
+        BisectState(tmp_path, ASKED, fresh=False)
+    state.close()
+    BisectState(tmp_path, ASKED, fresh=False).close()
+
+
+def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = BisectState(tmp_path, ASKED, fresh=False)
+    state.record(Step("a", "p"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(InfrastructureError, match="no space left"):
+        state.record(Step("b", "p"))
+    state.close()
+    # What was stored before is whole.
+    assert [
+        step["spec"] for step in json.loads((tmp_path / "bisect.json").read_text())["steps"]
+    ] == ["a"]
+
+
+def test_what_an_interrupted_run_left_is_removed(tmp_path: Path) -> None:
+    state = BisectState(tmp_path, ASKED, fresh=False)
+    place = state.run_directory("git:/a b@c", 1)
+    place.mkdir(parents=True)
+    (place / "half").touch()
+    assert state.run_directory("git:/a b@c", 1) == place
+    assert not place.exists()
+    state.close()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[[int], Path]:
+    def make(commits: int) -> Path:
+        path = tmp_path / "tree"
+        subprocess.run(["git", "init", "-q", path], check=True)
+        for number in range(commits):
+            (path / "file").write_text(str(number))
+            for words in (["add", "."], ["commit", "-qm", f"change {number}"]):
+                subprocess.run(
+                    ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words],
+                    cwd=path,
+                    check=True,
+                )
+            subprocess.run(["git", "tag", f"v{number}"], cwd=path, check=True)
+        return path
+
+    return make
+
+
+def commit_id(tree: Path, revision: str) -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", revision], cwd=tree, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def git_bisect(tree: Path, text: str, out: Path, find: str = "") -> Any:
+    table = {commit_id(tree, f"v{n}"): "" if char == "-" else char for n, char in enumerate(text)}
+    tester = FakeTester(table)
+    state = BisectState(out, ASKED, fresh=False)
+    try:
+        ends = ("v0", f"v{len(text) - 1}")
+        found = search_git(tree, ends, find, tester, state, lambda _: None)  # type: ignore[arg-type]
+    finally:
+        state.close()
+    return found, tester
+
+
+def test_git_names_the_commit(tree: Callable[[int], Path], tmp_path: Path) -> None:
+    path = tree(9)
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+    found, tester = git_bisect(path, "pppppaaaa", tmp_path / "out")
+    assert found.first_new == (commit_id(path, "v5"),)
+    assert "change 5" in found.described
+    assert "first new commit" in found.log
+    assert len(tester.tested) <= 6
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
+    _, again = git_bisect(path, "pppppaaaa", tmp_path / "out")
+    assert again.tested == []
+
+
+def test_git_skips_what_cannot_be_tested(tree: Callable[[int], Path], tmp_path: Path) -> None:
+    path = tree(9)
+    found, _ = git_bisect(path, "pppp-aaaa", tmp_path / "out")
+    assert set(found.first_new) == {commit_id(path, "v4"), commit_id(path, "v5")}
+
+
+def test_git_ends_that_do_not_differ(tree: Callable[[int], Path], tmp_path: Path) -> None:
+    found, tester = git_bisect(tree(4), "pppp", tmp_path / "out")
+    assert found.first_new == ()
+    assert len(tester.tested) == 2
+
+
+def test_git_ends_the_wrong_way_round(tree: Callable[[int], Path], tmp_path: Path) -> None:
+    path = tree(3)
+    state = BisectState(tmp_path / "out", ASKED, fresh=False)
+    with pytest.raises(InputError, match="no ancestor"):
+        search_git(path, ("v2", "v0"), "", FakeTester({}), state, print)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no such commit"):
+        search_git(path, ("v0", "v9"), "", FakeTester({}), state, print)  # type: ignore[arg-type]
+    state.close()

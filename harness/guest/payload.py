@@ -136,7 +136,8 @@ def _resolve_suites(suites: Sequence[str]) -> tuple[list[str], list[tuple[str, P
 
 
 def _is_test_id(text: str) -> bool:
-    return "::" in text or (suite_dir() / text).is_file()
+    # An absolute path joined to ours would be itself: a file of the user's.
+    return "::" in text or (not Path(text).is_absolute() and (suite_dir() / text).is_file())
 
 
 def _check_test_id(test: str) -> None:

@@ -1,0 +1,148 @@
+"""Bisects over Debian's real kernels, whose answers are known."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.vm.conftest import COMMAND
+
+OLD, NEW = "debian:6.12.95+deb13-amd64", "debian:6.12.96+deb13-amd64"
+FACT = "zero_copy.skcipher.splice_file"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """One bisect that ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    steps: list[dict[str, Any]]
+    candidates: int
+
+
+def bisect(out: Path, *arguments: str) -> Ended:
+    done = subprocess.run(
+        [COMMAND, "bisect", *arguments, "--out", out],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1500,
+    )
+    assert (out / "bisect.json").exists(), done.stderr
+    steps = json.loads((out / "bisect.json").read_text())["steps"]
+    head = next(line for line in done.stderr.splitlines() if " kernels, from " in line)
+    return Ended(done.returncode, done.stdout, done.stderr, steps, int(head.split()[1]))
+
+
+def within_bound(ended: Ended) -> bool:
+    boots = sum(len(step["runs"]) for step in ended.steps)
+    return 2 <= boots <= math.ceil(math.log2(ended.candidates)) + 2
+
+
+def test_the_first_kernel_of_trixie_that_copies(tmp_path: Path) -> None:
+    ended = bisect(
+        tmp_path / "a",
+        *("--old", "debian:6.12.90+deb13-amd64", "--new", "debian:6.12.117+deb13-amd64"),
+        *("--among", "debian:6.12.*+deb13*", "--find", f"{FACT}=absent"),
+    )
+    assert ended.code == 0, ended.stderr
+    assert f"first new kernel: {NEW}\nlast old kernel: {OLD}" in ended.stdout
+    assert ended.candidates > 10
+    assert within_bound(ended)
+    assert "crypto: af_alg - Remove zero-copy support from skcipher and aead" in ended.stdout
+    report = (tmp_path / "a/bisect.md").read_text()
+    for step in ended.steps:
+        assert step["spec"] in report
+        for run in step["runs"]:
+            assert (tmp_path / "a" / run / "results.json").is_file()
+
+
+def test_the_first_backport_that_leaves_the_page_cache_alone(tmp_path: Path) -> None:
+    ended = bisect(
+        tmp_path / "a",
+        *("--bad", "debian:6.12.43+deb12-amd64", "--good", "debian:6.12.95+deb12-amd64"),
+        *("--among", "debian:bookworm-backports", "--check", "page_cache_write"),
+    )
+    assert ended.code == 0, ended.stderr
+    assert "first good kernel: debian:6.12.85+deb12-amd64" in ended.stdout
+    assert "last bad kernel: debian:6.12.74+deb12-amd64" in ended.stdout
+    assert within_bound(ended)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A git tree whose commits each name one kernel in the file ``kernel``."""
+    path = tmp_path / "tree"
+    subprocess.run(["git", "init", "-q", path], check=True)
+    kernels = ("6.12.43+deb12-amd64", "6.12.95+deb13-amd64", "7.99-amd64", "6.12.96+deb13-amd64")
+    identity = ("-c", "user.name=t", "-c", "user.email=t@t")
+    for number, kernel in enumerate((*kernels, "6.12.117+deb13-amd64")):
+        (path / "kernel").write_text(f"debian:{kernel}\n")
+        for words in (["add", "."], ["commit", "-qm", kernel], ["tag", f"v{number}"]):
+            subprocess.run(["git", *identity, *words], cwd=path, check=True)
+    return path
+
+
+def test_a_step_of_git_bisect_run(tree: Path, tmp_path: Path) -> None:
+    """git bisect run drives bisect-step; a kernel that cannot be had is skipped."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    step = shlex.join([str(COMMAND), "bisect-step", "--check", f"{FACT}=present", "--out"])
+    script = f'{step} {shlex.quote(str(tmp_path / "step"))} "$(cat kernel)"'
+    subprocess.run(["git", "bisect", "start", "v4", "v0"], cwd=tree, check=True)
+    done = subprocess.run(
+        ["git", "bisect", "run", "sh", "-c", script],
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    # 7.99 does not exist, so that it, or the one after it, was the first.
+    assert "There are only 'skip'ped commits left to test." in done.stdout, done.stderr
+    named = {
+        subprocess.run(
+            ["git", "rev-parse", f"v{number}"],
+            cwd=tree,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for number in (2, 3)
+    }
+    assert all(commit in done.stdout for commit in named)
+    assert "cannot be tested" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--check", f"{FACT}=present", NEW], 1),
+        (["--command", "sh -c 'uname -r | grep -q 6.12.96'", NEW], 0),
+        (["--check", FACT, "debian:7.99-amd64"], 125),
+        (["--check", "software_only", NEW], 128),
+        (["--check", "nonsense::", NEW], 128),
+        (["--nonsense"], 128),
+        (["--check", FACT, "--mirror", "http://localhost:9/debian", "debian:sid"], 129),
+    ],
+)
+def test_exit_codes_of_a_step(arguments: list[str], code: int, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [COMMAND, "bisect-step", *arguments, "--out", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr

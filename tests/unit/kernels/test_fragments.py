@@ -87,12 +87,12 @@ def test_bad_fragment(text: str, message: str) -> None:
 
 
 def test_no_such_fragment(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no kconfig fragment 'nome': neither a file nor .*base"):
+    with pytest.raises(InputError, match=r"no kconfig fragment 'nome': neither a file nor .*base"):
         load_fragment("nome")
     with pytest.raises(InputError, match=f"kconfig fragment {tmp_path}: Is a directory"):
         load_fragment(str(tmp_path))
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="kconfig fragment .*binary: .*decode"):
+    with pytest.raises(InputError, match=r"kconfig fragment .*binary: .*decode"):
         load_fragment(str(tmp_path / "binary"))
 
 
@@ -161,7 +161,7 @@ def test_optional(tree: Path) -> None:
     config = _config(tree, "# CONFIG_NET is not set")
     gone = parse_fragment("x", "# (if it exists)\nCONFIG_GONE=y\n")
     assert check_granted([gone], config, tree) == ()
-    with pytest.raises(BuildError, match="CONFIG_GONE=y .*this tree has no such option"):
+    with pytest.raises(BuildError, match=r"CONFIG_GONE=y .*this tree has no such option"):
         check_granted([parse_fragment("x", "# a\nCONFIG_GONE=y\n")], config, tree)
     # One that the tree does have may not be lost.
     there = parse_fragment("x", "# (if it exists)\nCONFIG_CIPHER=y\n")

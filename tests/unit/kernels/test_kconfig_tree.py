@@ -1,5 +1,6 @@
 """Why an option was lost, read from Kconfig files like the kernel's."""
 
+# ruff: noqa: E101 (Kconfig indents by tabs, its help texts by two spaces more)
 from __future__ import annotations
 
 from pathlib import Path

@@ -12,9 +12,9 @@ from harness.errors import BuildError, InputError
 from harness.kernels.kconfig_tree import KconfigTree
 from harness.paths import kconfigs_dir
 
-_SET = re.compile(r"CONFIG_(\w+)=(.*)")
+_SET = re.compile(r"CONFIG_(\w+)=(\".*\"|[^\s\"]+)")
 _UNSET = re.compile(r"# CONFIG_(\w+) is not set")
-#: In the comment above an option: a tree may lack it.
+#: In the comment above an option, or a group of them: a tree may lack it.
 _OPTIONAL = "(if it exists)"
 #: The head of every config that kconfig wrote: such a file is no list of wishes.
 _WHOLE = "# Automatically generated file; DO NOT EDIT."
@@ -68,18 +68,26 @@ def load_fragment(name: str) -> Fragment:
 def parse_fragment(name: str, text: str) -> Fragment:
     """The fragment whose file has the content ``text``. Raises InputError."""
     requests: list[Request] = []
-    comment = ""
+    comment: list[str] = []  # that of the group of options which is open
+    ended = True  # whether the next comment is another group's
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
-        if unset := _UNSET.fullmatch(line):
-            requests.append(Request(unset[1], "n", name, _OPTIONAL in comment))
-        elif wanted := _SET.fullmatch(line):
-            requests.append(Request(wanted[1], wanted[2].strip(), name, _OPTIONAL in comment))
-        elif line and not line.startswith("#"):
+        unset, wanted = _UNSET.fullmatch(line), _SET.fullmatch(line)
+        if unset or wanted:
+            optional = _OPTIONAL in " ".join(comment)
+            if unset:
+                requests.append(Request(unset[1], "n", name, optional))
+            elif wanted:
+                requests.append(Request(wanted[1], wanted[2], name, optional))
+            ended = True
+        elif line.startswith("#") or not line:
+            comment = [] if ended else comment
+            comment.append(line)
+            ended = not line
+        else:
             raise InputError(
                 f"kconfig fragment {name}, line {number}: {line!r} is neither CONFIG_X=VALUE,"
                 " '# CONFIG_X is not set' nor a comment"
             )
-        comment = line if line.startswith("#") else comment if not line else ""
     if not requests:
         raise InputError(f"kconfig fragment {name} asks for no option")
     return Fragment(name, text, tuple(requests), _WHOLE in text)
@@ -126,7 +134,7 @@ def check_granted(fragments: Sequence[Fragment], config: Path, tree: Path) -> tu
     losses, notes = [], []
     whole = {fragment.name for fragment in fragments if fragment.whole}
     for request in lost:
-        if request.option not in known.options and request.optional:
+        if request.optional and not known.knows(request.option):
             continue
         if request.fragment in whole:
             notes.append(request.option)

@@ -39,18 +39,24 @@ class GitTree:
 
     def commit(self, revision: str) -> Commit:
         """The commit that ``revision`` names. Raises InputError if there is none."""
+        verify = ("rev-parse", "--verify", "--quiet", "--end-of-options")
         try:
-            found = self._git(
-                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
-            )
-        except InfrastructureError as error:
-            raise InputError(f"git:{self.path}@{revision}: the tree has no such commit") from error
-        tree, _, subject = self._git("log", "-1", "--format=%T %s", found).partition(" ")
+            # In two steps: what follows :/TEXT would be taken for more of the text.
+            named = self._git(*verify, revision)
+            found = self._git(*verify, f"{named}^{{commit}}")
+        except InfrastructureError:
+            found = ""
+        if not found or found.startswith("^"):  # which is all but that commit
+            raise InputError(f"git:{self.path}@{revision}: the tree has no such commit")
+        tree, _, subject = self._git(
+            "log", "-1", "--no-show-signature", "--format=%T %s", found
+        ).partition(" ")
         return Commit(found, tree, subject)
 
     def is_kernel(self, commit: Commit) -> bool:
         """Whether the commit holds the source of a kernel for x86."""
-        names = self._git("ls-tree", "--name-only", commit.id, "Kbuild", "arch/x86/Kconfig")
+        wanted = ("Kbuild", "arch/x86/Kconfig")
+        names = self._git("ls-tree", "--full-tree", "--name-only", commit.id, *wanted)
         return len(names.split()) == 2
 
     def has_changes(self) -> bool:
@@ -74,7 +80,6 @@ class GitTree:
                 doing="making a checkout",
                 environment=git_environment(),
             )
-        # Written each time: a tree may have been moved, or made shallow, since.
         self.lend_objects(directory)
         (directory / "index.lock").unlink(missing_ok=True)  # of one that was killed
         run(
@@ -92,10 +97,14 @@ class GitTree:
 
     def lend_objects(self, directory: Path) -> None:
         """Let the git directory ``directory`` read the objects of this tree."""
+        # Written each time: a tree may have been moved, made shallow or whole since.
+        (directory / "objects/info").mkdir(parents=True, exist_ok=True)
         (directory / "objects/info/alternates").write_text(f"{self._common / 'objects'}\n")
         shallow = self._common / "shallow"
         if shallow.is_file():
             shutil.copyfile(shallow, directory / "shallow")
+        else:
+            (directory / "shallow").unlink(missing_ok=True)
 
     def _git(self, *arguments: str) -> str:
         # No lock is taken, and so no index refreshed, in a tree that is not ours.
@@ -112,6 +121,7 @@ def git_environment() -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
         "LC_ALL": "C.UTF-8",
         "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",  # refs/replace is the user's tree's alone
     }
 
 

@@ -76,7 +76,3 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"afalg-harness: no space left: {error.filename or error}", file=sys.stderr)
         return ExitCode.INFRASTRUCTURE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

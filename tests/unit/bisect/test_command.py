@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from harness.__main__ import main as start
 from harness.bisect.changelog import parse
 from harness.bisect.report import Conclusion, markdown, terminal_lines
 from harness.bisect.search import Ends
@@ -131,3 +133,11 @@ def test_report_of_a_range() -> None:
 def test_report_of_ends_alike() -> None:
     assert "do not differ" in terminal_lines(conclude((), "absent", "absent"), [])
     assert "f cannot be judged" in terminal_lines(conclude((), "absent", ""), [])
+
+
+def test_a_broken_installation_is_no_bad_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "harness.cli", None)  # its import fails
+    monkeypatch.setattr(sys, "argv", ["afalg-harness", "bisect-step", *CHECK])
+    assert start() == 129
+    monkeypatch.setattr(sys, "argv", ["afalg-harness", "doctor"])
+    assert start() == 1

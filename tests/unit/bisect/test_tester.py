@@ -12,7 +12,7 @@ import pytest
 from harness.bisect import tester as module
 from harness.bisect.check import Check
 from harness.bisect.state import Asked, BisectState
-from harness.bisect.tester import Tester, majority
+from harness.bisect.tester import majority
 from harness.errors import BuildError, FetchError, HarnessError, InputError, Interrupted
 from harness.judge.expectations import Expectations
 from harness.kernels.job import KernelSources
@@ -39,7 +39,7 @@ def make(
     repeat: int = 1,
     error: HarnessError | None = None,
     status: Status = Status.COMPLETED,
-) -> Tester:
+) -> module.Tester:
     """A tester whose guests answer as ``boots`` says, one letter each."""
     answers = iter(boots)
 
@@ -66,7 +66,7 @@ def make(
     options = RunOptions(
         (), None, KernelSources(tmp_path), tmp_path / "out", "command", Expectations()
     )
-    return Tester(Check("test", TEST), options, repeat, SilentProgress(), threading.Event())
+    return module.Tester(Check("test", TEST), options, repeat, SilentProgress(), threading.Event())
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,8 @@ class BootableKernel:
     notes: tuple[str, ...] = ()
     #: Directory with vmlinux and decode_stacktrace.sh of this kernel, if it has debug info.
     symbols: Path | None = None
+    #: A spec that goes on naming this very kernel; "" if ``spec`` does.
+    exact: str = ""
 
 
 @dataclass(frozen=True)

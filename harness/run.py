@@ -177,8 +177,10 @@ class Run:
         self, spec: str, role: Role, resolving: Future[BootableKernel], root: Root, payload: Path
     ) -> None:
         blank = self._results[spec]
+        exact = spec
         try:
             kernel = resolving.result()
+            exact = kernel.exact or spec
             if self.stop.is_set():
                 return
             result = self._observe(kernel, role, root, payload)
@@ -195,7 +197,7 @@ class Run:
         result = replace(
             result,
             append=self._options.append,
-            reproduce=self._reproduce(spec, result.release),
+            reproduce=self._reproduce(exact, result.release),
             verdict=judge(result, self._options.expectations),
         )
         with self._lock:
@@ -274,6 +276,8 @@ class Run:
         argv += [word for suite in options.selection.suites for word in ("--suite", suite)]
         argv += [word for item in options.append for word in ("--append", item)]
         argv += ["--root", options.root] if options.root != "image" else []
+        if exact.startswith("git:") and options.sources.kconfigs != KernelSources.kconfigs:
+            argv += [word for name in options.sources.kconfigs for word in ("--kconfig", name)]
         return shlex.join(argv)
 
     def _store(self) -> RunResult:

@@ -315,7 +315,7 @@ def _search_git(work: _Work, tree: Path) -> Conclusion:
         first_new=result.first_new,
         details=details,
         short_details=details,
-        suites=work.tester.suites or work.check.suites(),
+        suites=work.tester.suites or work.check.suites(result.new.test or result.old.test),
         options=_again(work.arguments),
         noun="commit",
         log=result.log,

@@ -23,27 +23,43 @@ from harness.errors import HostError, InfrastructureError, Interrupted
 
 #: Debian package that holds each program we call.
 PACKAGES = {
+    "addr2line": "binutils",
     "apt-get": "apt",
+    "bash": "bash",
+    "bc": "bc",
+    "bison": "bison",
     "busybox": "busybox-static",
     "depmod": "kmod",
     "dpkg-deb": "dpkg",
     "file": "file",
+    "flex": "flex",
+    "gcc": "gcc",
+    "git": "git",
+    "ld": "binutils",
     "lz4": "lz4",
     "lzop": "lzop",
+    "make": "make",
     "mkfs.ext4": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "modinfo": "kmod",
     "modprobe": "kmod",
     "newuidmap": "uidmap",
+    "nm": "binutils",
+    "perl": "perl",
     "qemu-system-x86_64": "qemu-system-x86",
     "rpm": "rpm",
     "rpm2archive": "rpm2cpio",
     "rpmkeys": "rpm",
     "setpriv": "util-linux",
+    "sh": "dash",
     "tar": "tar",
     "unshare": "util-linux",
     "xz": "xz-utils",
+    "zstd": "zstd",
 }
+#: Runs a program with a watcher in its process group, which kills the whole group once the
+#: pipe on stdin is closed: by us at the end, or by the kernel if we are killed.
+_WATCHED = 'exec 3<&0; (read _ <&3; kill -KILL 0) >/dev/null 2>&1 & exec "$@" </dev/null 3<&-'
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -104,27 +120,38 @@ def helper(
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
     pass_fds: Sequence[int] = (),
+    stdin: int = subprocess.DEVNULL,
+    watched: bool = False,
 ) -> Iterator[subprocess.Popen[str]]:
     """A program running for as long as this block, in a process group of its own.
 
     The block waits for it. The whole group is killed if the block is left by an exception,
-    or its scope interrupted, which raises Interrupted; the program also if we are killed.
+    or its scope interrupted, which raises Interrupted; the program also if we are killed,
+    and if it is ``watched`` (its stdin is then empty) so is the rest of its group.
     """
     check_interrupted()
-    process = subprocess.Popen(
-        # A child of ours that nobody waits for would go on writing into the cache.
-        [find_program("setpriv"), "--pdeathsig", "KILL", find_program(str(argv[0]))]
-        + [str(word) for word in argv[1:]],
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        text=True,
-        errors="replace",
-        env={**(environment if environment is not None else os.environ), "PATH": search_path()},
-        cwd=directory,
-        pass_fds=pass_fds,
-        start_new_session=True,
-    )
+    # A child of ours that nobody waits for would go on writing into the cache.
+    words = [find_program("setpriv"), "--pdeathsig", "KILL"]
+    alive = -1  # we hold it open for as long as we live
+    if watched:
+        words += [find_program("sh"), "-c", _WATCHED, "sh"]
+        stdin, alive = os.pipe()
+    try:
+        process = _start(
+            [*words, find_program(str(argv[0])), *map(str, argv[1:])],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            environment=environment,
+            directory=directory,
+            pass_fds=pass_fds,
+        )
+    except BaseException:
+        _close(alive)
+        raise
+    finally:
+        if watched:
+            os.close(stdin)
     over = threading.Event()
     watch = threading.Thread(target=_end_if_interrupted, args=(process.pid, _stop.get(), over))
     watch.start()
@@ -137,7 +164,37 @@ def helper(
     finally:
         over.set()
         watch.join()
+        _close(alive)
     check_interrupted()
+
+
+def _start(
+    argv: Sequence[str],
+    *,
+    stdin: int,
+    stdout: int,
+    stderr: int,
+    environment: Mapping[str, str] | None,
+    directory: Path | None,
+    pass_fds: Sequence[int],
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        argv,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        errors="replace",
+        env={**(environment if environment is not None else os.environ), "PATH": search_path()},
+        cwd=directory,
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
+
+
+def _close(descriptor: int) -> None:
+    if descriptor >= 0:
+        os.close(descriptor)
 
 
 def _end_if_interrupted(group: int, stop: threading.Event | None, over: threading.Event) -> None:

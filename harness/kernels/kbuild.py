@@ -44,7 +44,8 @@ _OTHER_ERROR = re.compile(
 #: Failures of this host, which say nothing of the source.
 _HOST_FAILURE = re.compile(
     r"No space left on device|Disk quota exceeded|Killed signal terminated program"
-    r"|internal compiler error: Killed|Cannot allocate memory|virtual memory exhausted"
+    r"|internal compiler error: Killed|terminated with signal 9|: line \d+: +\d+ Killed "
+    r"|Cannot allocate memory|virtual memory exhausted|^make.*\*\*\* .* (?:Killed|Error 137)$"
 )
 
 
@@ -114,21 +115,41 @@ def compile_kernel(
     with the first error of the compiler, InfrastructureError if this host is at fault (no
     space, no memory), Interrupted.
     """
-    argv: list[str | Path] = [find_program("setpriv"), "--pdeathsig", "INT"]
-    argv += [find_vng(), "--build", "--verbose", "--jobs", str(os.cpu_count() or 1)]
+    argv: list[str | Path] = [find_vng(), "--build", "--verbose"]
+    argv += ["--jobs", str(os.cpu_count() or 1)]
     argv += [f"O={output}", f"CC={compiler.command}", f"LOCALVERSION={localversion}"]
     # The same source makes the same image, whenever and wherever it is built.
     argv += ["KBUILD_BUILD_TIMESTAMP=@0", "KBUILD_BUILD_USER=afalg", "KBUILD_BUILD_HOST=harness"]
-    problem = ""
+    with _marked(output):
+        status = _build(argv, source, output, log, report)
+        if status != 0:
+            problem = first_error(log.read_text(errors="replace").splitlines())
+            if status < 0:
+                raise InfrastructureError(f"the build was killed by signal {-status}")
+            if _HOST_FAILURE.search(problem):
+                raise InfrastructureError(f"the build failed for lack of resources: {problem}")
+            raise BuildError(f"does not build: {problem} (log: {log})")
+    if not (output / "arch/x86/boot/bzImage").is_file():
+        raise BuildError(f"the build ended without arch/x86/boot/bzImage (log: {log})")
+
+
+def _build(
+    argv: Sequence[str | Path],
+    source: Path,
+    output: Path,
+    log: Path,
+    report: Callable[[str, int], None],
+) -> int:
+    """Run the build, none of whose processes outlives us; returns its exit status."""
     with (
-        log.open("w") as file,
-        _marked(output),
+        log.open("w", encoding="utf-8", errors="replace") as file,
         helper(
             argv,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             environment=_environment(output),
             directory=source,
+            watched=True,
         ) as process,
     ):
         assert process.stdout is not None
@@ -138,14 +159,7 @@ def compile_kernel(
             if step := _STEP.match(line):
                 steps += 1
                 report(step[1], steps)
-        status = process.wait()
-    if status != 0:
-        problem = first_error(log.read_text(errors="replace").splitlines())
-        if _HOST_FAILURE.search(problem):
-            raise InfrastructureError(f"the build failed for lack of resources: {problem}")
-        raise BuildError(f"does not build: {problem} (log: {log})")
-    if not (output / "arch/x86/boot/bzImage").is_file():
-        raise BuildError(f"the build ended without arch/x86/boot/bzImage (log: {log})")
+        return process.wait()
 
 
 def first_error(lines: Sequence[str]) -> str:
@@ -154,7 +168,8 @@ def first_error(lines: Sequence[str]) -> str:
         for line in lines:
             if pattern.search(line):
                 return line.strip()
-    return lines[-1].strip() if lines else "no output"
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1] if said else "no output"
 
 
 def _environment(output: Path) -> dict[str, str]:
@@ -176,7 +191,11 @@ def _marked(output: Path) -> Iterator[None]:
     """Mark ``output`` as being written to; the mark stays if the build is cut short."""
     mark = output / _MARK
     mark.touch()
-    yield
+    try:
+        yield
+    except BuildError:  # make has deleted what it could not finish
+        mark.unlink()
+        raise
     mark.unlink()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,11 +76,17 @@ class _Build:
         place = self._cache / "builds" / tree
         source = place / "source"
         output = place / key([digest(self._fragments), self._compiler.version])[:12]
-        log = self._cache / "builds/logs" / f"{identity}.log"
+        log = place / "logs" / f"{identity}.log"
+        if re.search(r"[\s:]", str(place)):
+            raise InputError(
+                f"the cache {self._cache}: no kernel can be built below a path with white space"
+                " or a colon; choose another with --cache"
+            )
         with self._job.store.lock(f"build-{tree}", self._waiting), cache_errors_named(self._cache):
-            for directory in (place, log.parent):
-                directory.mkdir(parents=True, exist_ok=True)
-            inuse.hold(place)
+            place.mkdir(parents=True, exist_ok=True)
+            while not inuse.hold(place):  # somebody prunes it
+                place.mkdir(parents=True, exist_ok=True)
+            log.parent.mkdir(exist_ok=True)
             (place / "tree").write_text(f"{self._tree.path.resolve()}\n")
             self._job.report(f"checking out {self._commit.id[:12]}")
             self._tree.check_out(self._commit, source)

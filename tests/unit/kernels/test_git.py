@@ -183,10 +183,12 @@ def test_shallow_clone(tree: Path, tmp_path: Path) -> None:
     user, target = GitTree(shallow), tmp_path / "checkout"
     user.check_out(user.commit("HEAD"), target)
     assert _files(target)["crypto/a.c"] == "2\n"
+    assert git(target, "rev-list", "--count", "HEAD") == "1"
     git(shallow, "fetch", "-q", "--unshallow")
     user.check_out(user.commit("HEAD~1"), target)
     assert _files(target) == FILES
-    assert git(target, "fsck", "--connectivity-only") == ""
+    user.check_out(user.commit("HEAD"), target)
+    assert git(target, "rev-list", "--count", "HEAD") == "2"
 
 
 def test_bare_repository(tree: Path, tmp_path: Path) -> None:

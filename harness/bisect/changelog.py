@@ -11,7 +11,6 @@ import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from debian.changelog import Changelog
 from debian.debfile import DebFile
@@ -20,6 +19,7 @@ from debian.debian_support import Version
 from harness.errors import HarnessError
 from harness.kernels.job import KernelSources
 from harness.kernels.resolve import fetch_package
+from harness.scratch import scratch_directory
 
 CARRIER = "linux-libc-dev"
 _CRYPTO = re.compile(r"\bcrypto\b|af_alg|algif|skcipher|aead|authenc", re.IGNORECASE)
@@ -43,8 +43,8 @@ class Entry:
 def entries_between(sources: KernelSources, older: str, newer: str) -> tuple[Entry, ...]:
     """Entries above version ``older`` up to ``newer``, newest first; () if none can be had."""
     try:
-        with TemporaryDirectory(prefix="afalg-changelog-") as place:
-            package = fetch_package(sources, CARRIER, newer, Path(place))
+        with scratch_directory() as place:
+            package = fetch_package(sources, CARRIER, newer, place)
             text = _read(package) if package is not None else ""
     except (HarnessError, OSError, tarfile.TarError):
         return ()

@@ -21,12 +21,10 @@ examples:
 from __future__ import annotations
 
 import argparse
-import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
@@ -51,6 +49,7 @@ from harness.commands.options import (
     kernel_sources,
     progress_display,
 )
+from harness.commands.signals import stopping
 from harness.errors import ExitCode, InputError
 from harness.guest.payload import Selection
 from harness.judge.expectations import Expectations
@@ -176,30 +175,6 @@ def make_tester(
     return Tester(
         check, options, getattr(arguments, "repeat", 1), progress, threading.Event(), suites
     )
-
-
-class stopping:
-    """Within this block the first SIGINT or SIGTERM sets ``stop``, a second one ends at once."""
-
-    def __init__(self, stop: threading.Event, progress: Progress) -> None:
-        self._stop = stop
-        self._progress = progress
-
-    def __enter__(self) -> None:
-        self._previous = {
-            number: signal.signal(number, self._handle)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self._stop.is_set():
-            raise SystemExit(ExitCode.INTERRUPTED)
-        self._stop.set()
-        self._progress.report("afalg-harness", f"stopping ({signal.Signals(number).name})")
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
 
 
 def _ends(arguments: argparse.Namespace) -> tuple[tuple[str, str], str, str]:

@@ -28,8 +28,9 @@ from rich.console import Console
 
 from harness.bisect.check import expected_value
 from harness.bisect.state import Asked, BisectState
-from harness.commands.bisect import add_check_arguments, make_tester, parse_checks, stopping
+from harness.commands.bisect import add_check_arguments, make_tester, parse_checks
 from harness.commands.options import add_guest_options, add_source_options, progress_display
+from harness.commands.signals import stopping
 from harness.errors import ExitCode, HarnessError, InputError
 from harness.run import new_run_directory
 

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
@@ -24,6 +22,7 @@ from harness.commands.options import (
     kernel_sources,
     progress_display,
 )
+from harness.commands.signals import stopping
 from harness.errors import ExitCode, InputError
 from harness.guest.payload import Selection
 from harness.judge.expectations import load_expectations
@@ -151,16 +150,5 @@ def _list(selection: Selection) -> int:
 def _run_interruptibly(options: RunOptions, progress: Progress) -> RunResult:
     """Run; the first SIGINT or SIGTERM ends the guests and keeps what is there."""
     run = Run(options, progress)
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if run.stop.is_set():
-            raise SystemExit(ExitCode.INTERRUPTED)
-        run.stop.set()
-        progress.report("afalg-harness", f"stopping ({signal.Signals(number).name})")
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with stopping(run.stop, progress):
         return run.execute()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up a Debian machine: system packages, then a virtual environment in .venv.
 # Safe to repeat (does only what is missing) and to interrupt (does it again).
+# With --builds, also what it takes to build kernels (git:TREE@REV).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,8 +24,24 @@ packages=(
 tested_with=(
     makepkg                    # Arch Linux packages (rpm has rpmbuild, dpkg dpkg-deb)
 )
+# Documentation/process/changes.rst of a kernel tree says why of each.
+for_builds=(
+    bc bison flex gcc git make perl
+    binutils                   # ld; addr2line and nm decode stack traces
+    ccache                     # a revision built before its neighbour costs less
+    libc6-dev libelf-dev       # headers for the kernel's own tools, objtool among them
+)
+wanted_packages=("${packages[@]}" "${tested_with[@]}")
+case ${1-} in
+"") ;;
+--builds) wanted_packages+=("${for_builds[@]}") ;;
+*)
+    echo "usage: ci/setup.sh [--builds]" >&2
+    exit 2
+    ;;
+esac
 missing=()
-for package in "${packages[@]}" "${tested_with[@]}"; do
+for package in "${wanted_packages[@]}"; do
     status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || missing+=("$package")
 done

@@ -3,7 +3,7 @@
 # Further arguments go to pytest (for instance: -m "not vm").
 set -euo pipefail
 cd "$(dirname "$0")/.."
-ci/setup.sh
+ci/setup.sh --builds
 echo "test: formatting, lint, types"
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .

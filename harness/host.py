@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import HostError
+from harness.errors import HostError, InfrastructureError
 from harness.guest.accel import QEMU, qemu_version
 from harness.guest.vng import find_vng
+from harness.kernels.kbuild import find_compiler
 from harness.processes import PACKAGES, find_program
 
 _NEEDED_BYTES = 3 << 30  # image, two kernels with their packages, room to build
@@ -37,6 +38,7 @@ def check_host(cache: Path) -> list[Check]:
     checks += [check() for check in (_python, _vng, _busybox, _keyring, _kvm)]
     if os.geteuid() != 0:
         checks += _user_namespaces()
+    checks.append(_builds())
     checks.append(_space(cache))
     return checks
 
@@ -101,6 +103,16 @@ def _kvm() -> Check:
         remedy = f"adduser {getpass.getuser()} kvm"
         return Check("kvm", False, "no right to /dev/kvm: TCG emulation", remedy, required=False)
     return Check("kvm", True, "/dev/kvm opens; `run` tries whether it works", required=False)
+
+
+def _builds() -> Check:
+    """Whether kernels can be built from git revisions, which most runs never ask for."""
+    try:
+        compiler = find_compiler()
+    except InfrastructureError as error:
+        remedy = "ci/setup.sh --builds" if Path("ci/setup.sh").is_file() else ""
+        return Check("builds", False, f"no git:TREE@REV ({error})", remedy, required=False)
+    return Check("builds", True, f"{compiler.command}: {compiler.version}", required=False)
 
 
 def _user_namespaces() -> Iterator[Check]:

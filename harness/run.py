@@ -26,6 +26,7 @@ from harness.guest.image import guest_image
 from harness.guest.observe import Deadlines, observe
 from harness.guest.payload import Selection, write_payload
 from harness.guest.session import GuestSettings
+from harness.guest.stacktrace import decoded
 from harness.guest.vng import Root
 from harness.judge.compare import compare
 from harness.judge.exit_code import exit_code
@@ -239,6 +240,10 @@ class Run:
         died = {event.kind for event in observed.console_events} & {"oops", "panic"}
         if observed.status is Status.BOOT_FAILED and observed.identity is None and died:
             observed = self._boot_again(boot, observed, directory)
+        if observed.console_events and kernel.symbols is not None and not self.stop.is_set():
+            self._progress.report(kernel.spec, "decoding stack traces")
+            with interruptible(self.stop):
+                observed = decoded(observed, kernel)
         return replace(observed, config=config)
 
     def _boot_again(

@@ -18,7 +18,7 @@ from harness.model import ConsoleEvent
 TEST_MARKER = re.compile(r"afalg-harness: start (\S.*)$")
 
 #: Printk's prefix: time stamp, and the caller with CONFIG_PRINTK_CALLER.
-_PREFIX = re.compile(r"^(?:<\d>)?\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
+PREFIX = re.compile(r"^(?:<\d>)?\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
 
 #: First match wins, so the particular stands before the general.
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -78,7 +78,7 @@ class ConsoleScanner:
 
     def feed(self, seconds: float, line: str) -> Iterator[ConsoleEvent]:
         """Take one line, ``seconds`` after the guest's start; yields events that it ends."""
-        text = _PREFIX.sub("", line)
+        text = PREFIX.sub("", line)
         marker = TEST_MARKER.search(text)
         if marker:
             yield from self.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from collections.abc import Iterator
@@ -63,13 +64,15 @@ def staleness(tree: Path) -> tuple[str, ...]:
 
 
 def _source_files(directory: Path) -> Iterator[tuple[Path, float]]:
-    with os.scandir(directory) as entries:
+    # Somebody may be at work in it: what vanishes, or is closed to us, is passed over.
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 if entry.name not in _NOT_SOURCES:
                     yield from _source_files(Path(entry.path))
             elif entry.is_file(follow_symlinks=False) and _is_source(entry.name):
-                yield Path(entry.path), entry.stat().st_mtime
+                with contextlib.suppress(OSError):
+                    yield Path(entry.path), entry.stat().st_mtime
 
 
 def _is_source(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from harness.model import (
     Change,
     ChangeClass,
     Comparison,
+    ConsoleEvent,
     KernelResult,
     Outcome,
     Role,
@@ -56,6 +58,16 @@ _EXIT_SENTENCES = {
     ExitCode.INFRASTRUCTURE: "a kernel could not be run, so nothing is known of it",
     ExitCode.INTERRUPTED: "interrupted; what had finished is stored",
 }
+
+
+#: A function that was decoded, and the places (several where it was inlined).
+_FRAME = re.compile(r"([\w.]+) \((\S+:\d+\b[^()]*)\)")
+#: What the kernel makes reports with: lib/dump_stack.c, mm/kasan/report.c, kernel/panic.c.
+_REPORTING = re.compile(
+    r"_*(?:dump_stack(?:_lvl)?|show_\w+|print_\w+|kasan_\w+|asan_\w+|check_region_inline|panic"
+    r"|v?panic|warn\w*|report_bug|handle_bug|exc_\w+|asm_exc_\w+|die\w*|oops_\w+|ubsan_\w+)$"
+)
+_FRAMES = 3
 
 
 class Mood(Enum):
@@ -363,6 +375,16 @@ def change_groups(comparison: Comparison, kernels: Sequence[KernelResult]) -> li
 
 def _kind(change: Change, loss: bool) -> tuple[ChangeClass, str, str, str, bool]:
     return change.cls, change.baseline, change.candidate, change.explanation, loss
+
+
+def frames(event: ConsoleEvent) -> tuple[str, ...]:
+    """The first functions of a decoded stack trace, with their places; () if there is none.
+
+    Those that the kernel makes its report with are left out, and guesses ("? function").
+    """
+    found = [_FRAME.search(line) for line in event.lines if " ? " not in line]
+    named = [f"{one[1]} ({one[2]})" for one in found if one and not _REPORTING.match(one[1])]
+    return tuple(dict.fromkeys(named))[:_FRAMES]
 
 
 def notes(kernel: KernelResult) -> tuple[str, ...]:

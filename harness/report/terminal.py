@@ -19,6 +19,7 @@ from harness.report.overview import (
     change_groups,
     exit_sentence,
     explanations,
+    frames,
     name_of,
     not_compared,
     notes,
@@ -31,6 +32,7 @@ from harness.report.reproducer import told_steps
 _STYLES = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.BAD: "bold red", Mood.DOUBTFUL: "yellow"}
 _IDS_SHOWN = 5  # of a group of changes that is no loss
 _REASONS_SHOWN = 12
+_TRACES_SHOWN = 3
 _BASELINE_REASONS = 1
 _ELSEWHERE = "(summary.md has all)"
 _COLUMN = 12  # characters of a kernel's column if there are four
@@ -199,8 +201,18 @@ def _print_reasons(kernel: KernelResult, console: Console, cut: bool) -> None:
     hidden = len(kernel.verdict.reasons) - len(reasons)
     if hidden:
         _line(console, f"- and {hidden} more {_ELSEWHERE}", indent=2)
+    if not baseline:
+        _print_frames(kernel, console)
     if not baseline and kernel.reproduce:
         _line(console, f"again: {kernel.reproduce}", indent=2)
+
+
+def _print_frames(kernel: KernelResult, console: Console) -> None:
+    """Where in its source a kernel was when it reported something, as far as that is known."""
+    events = [event for event in kernel.console_events if event.test]
+    told = [f"{event.kind}: {' < '.join(frames(event))}" for event in events if frames(event)]
+    for line in list(dict.fromkeys(told))[:_TRACES_SHOWN]:
+        _line(console, f"- {line}", indent=4)
 
 
 def _print_notes(kernel: KernelResult, console: Console) -> None:

@@ -13,8 +13,9 @@ config CIPHER
 """
 #: allnoconfig grants what depends on nothing; everything else is up to the recipe.
 MAKEFILE = """\
+SETTINGS = KCFLAGS=$(KCFLAGS) ARCH=$(ARCH) CCACHE_DIR=$(CCACHE_DIR)
 all:
-	@sh $(CURDIR)/recipe $(O) "LOCALVERSION=$(LOCALVERSION) CC=$(CC) KCFLAGS=$(KCFLAGS) ARCH=$(ARCH) CCACHE_DIR=$(CCACHE_DIR)"
+	@sh $(CURDIR)/recipe $(O) "LOCALVERSION=$(LOCALVERSION) CC=$(CC) $(SETTINGS)"
 allnoconfig:
 	@grep -v CIPHER $(KCONFIG_ALLCONFIG) > $(O)/.config
 """

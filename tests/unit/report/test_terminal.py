@@ -58,6 +58,34 @@ def test_every_failure_is_its_own_word() -> None:
     assert "not compared: debian:6.19.6+deb13-amd64 unavailable" in text
 
 
+def test_decoded_stack_traces_show_where() -> None:
+    kernel = samples.crashed()
+    assert "algif" not in printed(samples.run(kernel))
+    report = kernel.console_events[1]
+    lines = (
+        "[    9.2] BUG: KASAN: use-after-free in af_alg_pull (crypto/af_alg.c:12)",
+        "[    9.2]  <TASK>",
+        "[    9.2]  dump_stack_lvl (lib/dump_stack.c:94 lib/dump_stack.c:120)",
+        "[    9.2]  print_report (mm/kasan/report.c:378)",
+        "[    9.2]  kasan_report (mm/kasan/report.c:595)",
+        "[    9.2]  ? guessed (crypto/guess.c:1)",
+        "[    9.2]  af_alg_pull (crypto/af_alg.c:12)",
+        "[    9.2]  algif_send (include/net/sock.h:3 crypto/algif_skcipher.c:34) algif_skcipher",
+        "[    9.2]  __sock_sendmsg+0x1/0x2",
+        "[    9.2]  ____sys_sendmsg (net/socket.c:2592)",
+        "[    9.2]  ___sys_sendmsg (net/socket.c:2646)",
+    )
+    decoded = replace(report, lines=lines)
+    kernel = replace(kernel, console_events=(kernel.console_events[0], decoded, decoded))
+    text = printed(samples.run(kernel), width=300)
+    assert (
+        "    - kasan: af_alg_pull (crypto/af_alg.c:12)"
+        " < algif_send (include/net/sock.h:3 crypto/algif_skcipher.c:34)"
+        " < ____sys_sendmsg (net/socket.c:2592)\n"
+    ) in text
+    assert text.count("af_alg_pull (") == 1
+
+
 def test_loss_shows_in_the_verdict() -> None:
     lost = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, "not today"))
     text = printed(samples.run(samples.old(), lost))

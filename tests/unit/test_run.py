@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,24 @@ def test_a_crash_in_the_suite_is_not_run_again(
     result = _run(monkeypatch, tmp_path, lab, "a")
     assert lab.boots == ["a"]
     assert result.exit_code == 1
+
+
+def test_stack_traces_of_a_kernel_with_symbols_are_decoded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    symbols = tmp_path / "symbols"
+    symbols.mkdir()
+    (symbols / "decode_stacktrace.sh").write_text("sed 's/+0x1.0x2/ (crypto\\/x.c:12)/'\n")
+    splat = ConsoleEvent("bug", "BUG: x", 1.0, "a", ("BUG: x", " probe+0x1/0x2"))
+
+    class Debug(_Lab):
+        def resolve(self, spec: str, *_: object) -> BootableKernel:
+            return replace(super().resolve(spec), symbols=symbols)
+
+        def observe(self, kernel: BootableKernel, role: Role, *rest: Any) -> KernelResult:
+            return replace(super().observe(kernel, role, *rest), console_events=(splat,))
+
+    _run(monkeypatch, tmp_path, Debug({"k": [Status.COMPLETED]}), "k")
+    stored = (tmp_path / "run/results.json").read_text()
+    assert "probe (crypto/x.c:12)" in stored
+    assert "probe (crypto/x.c:12)" in (tmp_path / "run/summary.md").read_text()

@@ -117,14 +117,14 @@ def test_time_limit_keeps_what_is_decoded(
     bootable: BootableKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert bootable.symbols is not None
-    monkeypatch.setattr(stacktrace, "TIME_LIMIT", 0.5)
+    monkeypatch.setattr(stacktrace, "TIME_LIMIT", 2.0)
     slow = SCRIPT.replace("        *) echo", "        *) sleep 300; echo")
     (bootable.symbols / "decode_stacktrace.sh").write_text(slow)
     started = time.monotonic()
     result = decoded(_observed(LINES), bootable)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     assert result.console_events[0].lines == (*DECODED[:5], *LINES[5:])
-    assert result.notes[1:] == ("stack traces are not decoded in full: it took longer than 0 s",)
+    assert result.notes[1:] == ("stack traces are not decoded in full: it took longer than 2 s",)
 
 
 def test_interrupted(bootable: BootableKernel) -> None:

@@ -225,7 +225,7 @@ def test_interrupted(hanging: tuple[subprocess.Popen[str], Tree], number: signal
     started = time.monotonic()
     process.send_signal(number)
     _, said = process.communicate(timeout=10)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 5
     assert process.returncode == 130
     assert said.splitlines()[-1] == "afalg-harness: interrupted"
     assert "Traceback" not in said
@@ -238,7 +238,7 @@ def test_killed(hanging: tuple[subprocess.Popen[str], Tree], progress: Recorder)
     below = _descendants(process.pid)
     assert len(_alive(below)) >= 5
     process.kill()
-    _until(lambda: _alive(below) == [], patience=3.0)
+    _until(lambda: _alive(below) == [], patience=10.0)
     (half,) = (tree.cache / "builds").rglob("half.o")
     assert (half.parent / "afalg-building").exists()
     tree.commit("ends", f"test ! -e $1/half.o || exit 1\n{BUILDS}")

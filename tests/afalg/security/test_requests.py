@@ -251,7 +251,10 @@ def test_no_address_of_a_sender(kind: str, bind: Bind) -> None:
 @pytest.mark.regression(cve="CVE-2022-48781", fix="25206111512d", affected="5.16 to 5.16.10")
 def test_no_memory_accounting_without_limits() -> None:
     """AF_ALG claims no accounting of socket memory: it has not the limits that this takes."""
-    af_alg.open_socket().close()
+    try:
+        af_alg.open_socket().close()
+    except af_alg.NotOffered as reason:
+        pytest.skip(str(reason))
     # name, size, sockets, memory (-1: not accounted), pressure, ...: net/core/sock.c
     protocols = {
         words[0]: words

@@ -182,6 +182,29 @@ def test_cbcmac_of_aes_only(offers_aes: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "after", "intended"), [("y", "n", True), ("y", "y", False), ("n", "n", False)]
+)
+def test_built_without_modules(before: str, after: str, intended: bool) -> None:
+    """A test that needs a module is lost on purpose only if the config shows it."""
+    probe = "functional/test_bind.py::test_type_is_unloaded"
+    plan = (*samples.PLAN, probe)
+    old = replace(
+        samples.old(),
+        plan=plan,
+        tests=samples.results(plan),
+        config={**samples.CONFIG, "CONFIG_MODULES": before},
+    )
+    new = replace(
+        samples.new(),
+        plan=plan,
+        tests=samples.results(plan, probe=samples.skipped(probe, "algif_aead is built in")),
+        config={**samples.CONFIG, "CONFIG_MODULES": after},
+    )
+    cls = changes(old, new)[probe].cls
+    assert cls is (ChangeClass.INTENDED if intended else ChangeClass.NEWLY_UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
     ("name", "right", "wrong"),
     [
         ("skcipher.hole_in_rounded_read", State.ABSENT, State.PRESENT),

@@ -11,12 +11,12 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from harness.errors import HostError, InfrastructureError, Interrupted
 from harness.guest.console import PREFIX
 from harness.model import BootableKernel, KernelResult, Outcome
 from harness.processes import find_program, helper, search_path
+from harness.scratch import scratch_directory
 
 #: Seconds for all traces of a kernel; a new address takes one or two.
 TIME_LIMIT = 120.0
@@ -77,8 +77,8 @@ def _decode(texts: Iterable[str], kernel: BootableKernel) -> tuple[dict[str, str
     argv += [kernel.symbols / "vmlinux", "auto"]
     argv += [kernel.modules_tree] if kernel.modules_tree is not None else []
     problem = ""
-    with TemporaryDirectory(prefix="afalg-decode-") as name:
-        given, made = Path(name, "given"), Path(name, "made")
+    with scratch_directory() as place:
+        given, made = place / "given", place / "made"
         given.write_text("".join(f"{text}\n" for text in wanted), encoding="utf-8")
         try:
             for program in ("addr2line", "nm"):

@@ -1,14 +1,21 @@
 """The values that cross from one stage to the next, and the words used for them.
 
-Everything here is immutable and knows nothing of how it was made: judging, comparing
-and rendering work on these values alone, on a fresh run or on a stored one.
+Everything here is immutable and hashable, and knows nothing of how it was made: judging,
+comparing and rendering work on these values alone, on a fresh run or on a stored one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+
+from immutabledict import immutabledict
+
+from harness.guest.inside.words import Cause, Control, Outcome, Reason, State, Witness
+
+__all__ = ["Cause", "Control", "Outcome", "Reason", "State", "Witness"]  # of words.py, too
 
 SCHEMA = 1
 
@@ -31,37 +38,6 @@ class Status(StrEnum):
     INTERRUPTED = "interrupted"  # the user or a signal stopped it
 
 
-class Outcome(StrEnum):
-    """What became of one planned test."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    ERROR = "error"
-    SKIPPED = "skipped"
-    CRASHED = "crashed"  # the kernel, or the test process, died in it
-    TIMEOUT = "timeout"
-    MISSING = "missing"  # planned, never reported
-
-
-class State(StrEnum):
-    """State of a zero-copy path, or of another property that a probe looks for."""
-
-    PRESENT = "present"
-    ABSENT = "absent"
-    UNREACHABLE = "unreachable"  # the algorithm or interface cannot be used here
-    UNKNOWN = "unknown"  # the probe did not run, or its positive control failed
-    WORKS = "works"  # a program that uses AF_ALG did its job
-    FAILS = "fails"  # it did not
-
-
-class Control(StrEnum):
-    """What a probe's positive control said."""
-
-    FIRED = "fired"  # the probe could have seen the property in this guest
-    FAILED = "failed"  # it could not have: the observation is void
-    NOT_RUN = "not_run"
-
-
 class ChangeClass(StrEnum):
     """What a difference between baseline and candidate amounts to."""
 
@@ -72,6 +48,12 @@ class ChangeClass(StrEnum):
     VANISHED = "vanished"  # planned on the baseline, not on the candidate
     NEW = "new"
     FLAKY = "flaky"
+
+
+def _freeze_tables(value: object, *names: str) -> None:
+    """Make tables of a frozen value immutable, whatever kind of mapping they came as."""
+    for name in names:
+        object.__setattr__(value, name, immutabledict(getattr(value, name)))
 
 
 @dataclass(frozen=True)
@@ -118,6 +100,8 @@ class Fact:
     control: Control
     evidence: str = ""
     test: str = ""  # id of the test that recorded it
+    reason: Reason | None = None  # why it is unreachable, fails or is unknown
+    witness: Witness = Witness.NONE
 
 
 @dataclass(frozen=True)
@@ -125,16 +109,19 @@ class Facts:
     """What was learnt of one kernel beside test outcomes."""
 
     af_alg_restrict: int | None = None  # the sysctl as booted; None if the kernel lacks it
-    zero_copy: dict[str, Fact] = field(default_factory=dict)  # path -> state
+    zero_copy: Mapping[str, Fact] = field(default_factory=immutabledict)  # path -> state
     page_cache_write: Fact | None = None  # CVE-2026-31431
-    other: dict[str, Fact] = field(default_factory=dict)
+    other: Mapping[str, Fact] = field(default_factory=immutabledict)
+
+    def __post_init__(self) -> None:
+        _freeze_tables(self, "zero_copy", "other")
 
     def named(self) -> dict[str, Fact]:
         """All probe facts by their full name (``zero_copy.skcipher.splice_file``)."""
         facts = {f"zero_copy.{path}": fact for path, fact in self.zero_copy.items()}
         if self.page_cache_write is not None:
             facts["page_cache_write"] = self.page_cache_write
-        return facts | self.other
+        return {**facts, **self.other}
 
 
 @dataclass(frozen=True)
@@ -148,6 +135,7 @@ class TestResult:
     seconds: float = 0.0
     message: str = ""  # one line: why skipped, what was expected and seen
     details: str = ""  # the traceback or console excerpt, whole
+    reason: Reason | None = None  # why it was skipped, as data
 
 
 @dataclass(frozen=True)
@@ -173,7 +161,37 @@ class GuestIdentity:
 
 
 @dataclass(frozen=True)
-class Check:
+class ConsoleWatch:
+    """Whether reports of the kernel could have been seen.
+
+    What we write into the kernel log must come back on the console, else its silence
+    proves nothing (``quiet``, ``loglevel=0``, a console that is not the one we read).
+    """
+
+    written: int  # lines that we wrote into the kernel log
+    seen: int  # those of them that came back on the console
+    kernel_log: bool  # /dev/kmsg was read in the guest as well, without a gap
+
+
+@dataclass(frozen=True)
+class Boot:
+    """One start of a guest with one kernel, and all that was heard of it."""
+
+    status: Status
+    status_reason: str = ""
+    accel: str = ""  # "tcg" or "kvm"
+    identity: GuestIdentity | None = None
+    boot_seconds: float | None = None  # start of vng to the guest's first record
+    suite_seconds: float | None = None  # first record to last
+    wall_seconds: float | None = None  # start of vng to the end of its process group
+    taint_before: int | None = None
+    taint: int | None = None
+    console_events: tuple[ConsoleEvent, ...] = ()
+    console_watch: ConsoleWatch | None = None
+
+
+@dataclass(frozen=True)
+class ExpectationCheck:
     """One expectation, held against what was observed."""
 
     id: str  # full name of a fact, test id, or "status", "console.KIND", "taint.LETTER", "plan"
@@ -191,7 +209,9 @@ class Verdict:
     ok: bool
     reasons: tuple[str, ...] = ()  # why not ok, one sentence each
     notes: tuple[str, ...] = ()  # what a reader must know of an ok one, too
-    checks: tuple[Check, ...] = ()
+    checks: tuple[ExpectationCheck, ...] = ()
+    #: Not ok only for want of knowledge: a fault of ours or of the host, not of the kernel.
+    unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,7 +223,9 @@ class KernelResult:
     role: Role
     status: Status
     status_reason: str = ""  # why not completed, in one line
-    status_exit: int | None = None  # exit code of the error that made it unavailable
+    #: Exit code of the error that made it unavailable, or that interrupted it (QEMU was killed).
+    status_exit: int | None = None
+    fatal_test: str = ""  # id of the test in which the kernel died or fell silent
     boot_seconds: float | None = None  # start of vng to the guest's first record
     suite_seconds: float | None = None  # first record to last
     wall_seconds: float | None = None  # start of vng to the end of its process group
@@ -211,9 +233,14 @@ class KernelResult:
     taint: int | None = None  # the same after the suite; None if never read
     identity: GuestIdentity | None = None
     console_events: tuple[ConsoleEvent, ...] = ()
+    console_watch: ConsoleWatch | None = None  # None: not recorded (runs of earlier versions)
+    #: Kernel arguments that the kernel itself called unknown: they had no effect.
+    ignored_arguments: tuple[str, ...] = ()
+    #: Every boot in order. The fields above are those of the last, which ran the suite.
+    boots: tuple[Boot, ...] = ()
     facts: Facts = field(default_factory=Facts)
     #: Sequences of calls -> what the kernel answered (tests/afalg/sequences.py).
-    transcripts: dict[str, str] = field(default_factory=dict)
+    transcripts: Mapping[str, str] = field(default_factory=immutabledict)
     plan: tuple[str, ...] = ()
     collection_errors: tuple[str, ...] = ()
     tests: tuple[TestResult, ...] = ()
@@ -224,8 +251,11 @@ class KernelResult:
     directory: str = ""  # of this kernel's files, relative to the run directory
     reproduce: str = ""  # command that runs this kernel's suite again
     #: Options of the kernel's config that say what AF_ALG offers ("y", "m" or "n").
-    config: dict[str, str] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=immutabledict)
     verdict: Verdict = field(default_factory=lambda: Verdict(False, ("not judged",)))
+
+    def __post_init__(self) -> None:
+        _freeze_tables(self, "transcripts", "config")
 
 
 @dataclass(frozen=True)
@@ -274,6 +304,17 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class ExpectationEntry:
+    """An expectation that a person gave, as ``results.json`` holds it."""
+
+    name: str  # pattern of facts or tests
+    value: str
+    reason: str = ""
+    kernels: str = ""  # range of upstream versions: ">=6.12,<6.12.96"
+    source: str = ""  # "--expect" or the file's name
+
+
+@dataclass(frozen=True)
 class RunResult:
     """One run: what ``results.json`` holds."""
 
@@ -285,3 +326,5 @@ class RunResult:
     host: HostInfo
     kernels: tuple[KernelResult, ...]
     comparisons: tuple[Comparison, ...] = ()
+    #: What was expected, so that the run can be judged again (harness/judge/expectations.py).
+    expectations: tuple[ExpectationEntry, ...] = ()

@@ -10,8 +10,8 @@ from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.expectations import ANY, Expectation, Expectations
 from harness.judge.states import told_state, why_unknown
 from harness.model import (
-    Check,
     ConsoleEvent,
+    ExpectationCheck,
     Fact,
     KernelResult,
     Outcome,
@@ -34,7 +34,7 @@ _FAILURES = (Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
 class _Finding:
     """One thing that the verdict rests on: a reason if it is bad, else perhaps a note."""
 
-    check: Check | None = None
+    check: ExpectationCheck | None = None
     reason: str = ""
     note: str = ""
 
@@ -105,8 +105,8 @@ def _fatal_test(kernel: KernelResult) -> str:
     return kernel.console_events[-1].test if kernel.console_events else ""
 
 
-def _status_check(kernel: KernelResult) -> Check:
-    return Check(
+def _status_check(kernel: KernelResult) -> ExpectationCheck:
+    return ExpectationCheck(
         id="status",
         expected=Status.COMPLETED,
         seen=kernel.status,
@@ -151,7 +151,7 @@ def _judge_plan(kernel: KernelResult) -> Iterator[_Finding]:
     problem = bool(missing or kernel.collection_errors or not kernel.plan)
     if kernel.collection_errors:
         seen += f", {len(kernel.collection_errors)} modules not collected"
-    yield _Finding(Check("plan", "everything planned ran", seen, not problem))
+    yield _Finding(ExpectationCheck("plan", "everything planned ran", seen, not problem))
 
 
 def _all_skipped(kernel: KernelResult) -> _Finding:
@@ -165,7 +165,7 @@ def _all_skipped(kernel: KernelResult) -> _Finding:
         )
     count = len(kernel.tests)
     return _Finding(
-        check=Check("plan.skipped", "some tests run", f"all {count} skipped", met=False),
+        check=ExpectationCheck("plan.skipped", "some tests run", f"all {count} skipped", met=False),
         reason=f"every test was skipped ({count}), so nothing was tested: {first_line(common)}",
     )
 
@@ -184,7 +184,7 @@ def _judge_console(kernel: KernelResult, expectations: Expectations) -> Iterator
         rule = expectations.of_fact(f"console.{kind}", kernel.release)
         # A dead kernel cannot be waved through.
         tolerated = rule is None or rule.value != State.ABSENT
-        check = Check(
+        check = ExpectationCheck(
             id=f"console.{kind}",
             expected=rule.value if rule else ANY,
             seen=title,
@@ -242,7 +242,7 @@ def _expected_test(test: TestResult, rule: Expectation) -> _Finding:
     """
     as_expected = rule.value in {ANY, test.outcome}
     passed = test.outcome is Outcome.PASSED
-    check = Check(
+    check = ExpectationCheck(
         test.id, rule.value, test.outcome, as_expected or passed, rule.reason, rule.explicit
     )
     because = _because(rule)
@@ -277,7 +277,7 @@ def _judge_facts(kernel: KernelResult, expectations: Expectations) -> Iterator[_
         yield _Finding(note=f"skipped without telling a state: {listed(stateless)}")
         if not kernel.facts.zero_copy:
             yield _Finding(
-                Check("zero_copy", "some path probed", "none", met=False),
+                ExpectationCheck("zero_copy", "some path probed", "none", met=False),
                 reason="zero-copy tests were planned, but none told the state of a path",
             )
 
@@ -288,7 +288,7 @@ def _judge_fact(name: str, fact: Fact, rule: Expectation) -> _Finding:
     harmless = rule.value == State.ABSENT and state is State.UNREACHABLE
     met = rule.value in {ANY, state} or harmless
     explanation = rule.reason or fact.evidence
-    check = Check(name, rule.value, state, met, explanation, rule.explicit)
+    check = ExpectationCheck(name, rule.value, state, met, explanation, rule.explicit)
     if met:
         return _Finding(check)
     why = f" ({why_unknown(fact)})" if state is State.UNKNOWN else _because(rule)
@@ -312,7 +312,7 @@ def _judge_taint(kernel: KernelResult, expectations: Expectations) -> Iterator[_
         return
     if kernel.taint is None or kernel.taint_before is None:
         yield _Finding(
-            Check("taint", "none gained", State.UNKNOWN, met=False),
+            ExpectationCheck("taint", "none gained", State.UNKNOWN, met=False),
             reason="taint is unknown: it was not read before and after the suite",
         )
         return
@@ -321,7 +321,7 @@ def _judge_taint(kernel: KernelResult, expectations: Expectations) -> Iterator[_
         tolerated = rule is None or rule.value != State.ABSENT
         seen = f"{kernel.taint_before} -> {kernel.taint}"
         explicit = bool(rule and rule.explicit)
-        check = Check(
+        check = ExpectationCheck(
             f"taint.{letter}", rule.value if rule else ANY, seen, tolerated, explicit=explicit
         )
         sentence = f"the suite tainted the kernel: {letter} ({seen})"
@@ -357,7 +357,9 @@ def _unused_expectations(kernel: KernelResult, expectations: Expectations) -> It
         if any(rule.matches(name, kernel.release) for name in names):
             continue
         if rule.source == "--expect":
-            check = Check(rule.pattern, rule.value, State.UNKNOWN, met=False, explicit=True)
+            check = ExpectationCheck(
+                rule.pattern, rule.value, State.UNKNOWN, met=False, explicit=True
+            )
             yield _Finding(
                 check, reason=f"{rule.pattern}: expected {rule.value}, but nothing recorded it"
             )

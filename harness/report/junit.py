@@ -14,7 +14,15 @@ from junit_xml import TestCase, TestSuite, to_xml_report_string
 from harness.judge.exit_code import NOTHING_KNOWN, compared_candidate, losses, ran_in_part
 from harness.judge.states import told_state
 from harness.judge.verdict import missing_tests
-from harness.model import Check, KernelResult, Outcome, Role, RunResult, Status, TestResult
+from harness.model import (
+    ExpectationCheck,
+    KernelResult,
+    Outcome,
+    Role,
+    RunResult,
+    Status,
+    TestResult,
+)
 from harness.report.overview import name_of
 
 T = TypeVar("T")
@@ -139,7 +147,7 @@ def _test_cases(kernel: KernelResult) -> Iterator[TestCase]:
             yield _softened(_test_case(missing, kernel, None), kernel)
 
 
-def _test_case(test: TestResult, kernel: KernelResult, check: Check | None) -> TestCase:
+def _test_case(test: TestResult, kernel: KernelResult, check: ExpectationCheck | None) -> TestCase:
     file, _, name = test.id.partition("::")
     case = TestCase(
         name=name or test.id,

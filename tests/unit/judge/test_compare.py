@@ -246,7 +246,7 @@ def test_option_not_set_explains_without_making_it_intended() -> None:
     candidate = samples.with_test(
         samples.new(), samples.skipped(samples.SHA256_TEST, "bind hash 'sha256': ENOENT")
     )
-    config = candidate.config | {"CONFIG_CRYPTO_SHA256": "n"}
+    config = {**candidate.config, "CONFIG_CRYPTO_SHA256": "n"}
     change = changes(samples.old(), replace(candidate, config=config))[samples.SHA256_TEST]
     assert change.cls is ChangeClass.NEWLY_UNAVAILABLE
     assert "CONFIG_CRYPTO_SHA256 is not set" in change.explanation

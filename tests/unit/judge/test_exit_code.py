@@ -77,7 +77,7 @@ def test_loss_until_explained() -> None:
     reason = "bind hash 'sha256': ENOENT"
     lost = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, reason))
     assert code(samples.old(), lost) == 1
-    explained = replace(lost, config=lost.config | {"CONFIG_CRYPTO_SHA256": "n"})
+    explained = replace(lost, config={**lost.config, "CONFIG_CRYPTO_SHA256": "n"})
     assert code(samples.old(), explained) == 0
 
 

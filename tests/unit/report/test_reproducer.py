@@ -58,7 +58,7 @@ def test_other_seed_is_said() -> None:
     other = {SEQUENCE.replace("24", str(size)): AFTER for size in (1, 2, 3)}
     file = io.StringIO()
     print_verdict(
-        samples.run(old, replace(new, transcripts=new.transcripts | other)),
+        samples.run(old, replace(new, transcripts={**new.transcripts, **other})),
         Console(file=file),
         None,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,29 @@ from harness.errors import InputError
 from harness.kernels.job import KernelSources
 from harness.paths import default_cache_dir
 from harness.progress import LineProgress, LiveProgress, Progress, SilentProgress
+
+_LONGEST = 10.0**6  # seconds, eleven days: no poll() or timer takes much more
+
+
+def positive_seconds(text: str) -> float:
+    """Argparse type: a finite duration above 0, in seconds. What else ends with exit code 2."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= _LONGEST:  # nan is neither
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: must be a number of seconds above 0, and {_LONGEST:.0f} at most"
+        )
+    return seconds
+
+
+def positive_integer(text: str) -> int:
+    """Argparse type: a count of 1 or more."""
+    number = int(text) if text.strip().isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, 1 or more")
+    return number
 
 
 def add_source_options(parser: argparse.ArgumentParser, *, builds: bool = True) -> None:

@@ -20,6 +20,8 @@ from harness.commands.options import (
     add_guest_options,
     add_source_options,
     kernel_sources,
+    positive_integer,
+    positive_seconds,
     progress_display,
 )
 from harness.commands.signals import stopping
@@ -50,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="run directory (default: runs/<UTC time>-<id>)"
     )
-    parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="guests at once")
+    parser.add_argument(
+        "--jobs", type=positive_integer, default=1, metavar="N", help="guests at once"
+    )
     tests = parser.add_argument_group("what runs")
     tests.add_argument(
         "--suite",
@@ -68,11 +72,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print each test with its purpose and tags, and boot nothing (needs no SPEC)",
     )
     tests.add_argument(
-        "--timeout", type=float, metavar="S", help="seconds that one kernel's suite may take"
+        "--timeout",
+        type=positive_seconds,
+        metavar="S",
+        help="seconds that one kernel's suite may take",
     )
     tests.add_argument(
         "--test-timeout",
-        type=float,
+        type=positive_seconds,
         default=Selection.test_seconds,
         metavar="S",
         help="seconds that one test may take (default: %(default)g)",
@@ -93,13 +100,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_guest_options(parser)
     add_source_options(parser)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -328,6 +328,8 @@ def _seconds(kernel: KernelResult) -> Cell:
 
 def not_compared(comparison: Comparison, kernels: Sequence[KernelResult]) -> str:
     """Why there is no comparison: ``7.3.4 boot failed``; "" if there is one."""
+    if comparison.fault:
+        return comparison.fault
     baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
     sides = (baseline, compared_candidate(comparison, kernels))
     return ", ".join(

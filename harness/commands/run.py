@@ -62,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME|ID|PATH",
-        help="a suite, a test id, or a pytest folder of your own (repeatable; default: all suites)",
+        help="a suite, a test id, or a folder or file of pytest tests of your own, which ids then "
+        "begin with (repeatable; default: all built-in suites)",
     )
     tests.add_argument(
         "-k", dest="keyword", metavar="EXPR", help="only tests that match (pytest -k)"

@@ -45,7 +45,7 @@ class Selection:
     suites: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     test_seconds: float = 30.0
-    seed: int = 0
+    seed: int = 20260422  # any fixed number: two runs use the same known answers
 
 
 #: In this order, so that what a verdict rests on is known first. Others follow.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness import run as module
+from harness.cli import main
 from harness.errors import InputError
 from harness.guest.accel import Accel
 from harness.judge import conclude
@@ -71,13 +72,17 @@ class _Lab:
 def _run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lab: _Lab, *specs: str, **options: Any
 ) -> RunResult:
+    _play(monkeypatch, lab)
+    return Run(_options(tmp_path, *specs, **options), SilentProgress()).execute()
+
+
+def _play(monkeypatch: pytest.MonkeyPatch, lab: _Lab) -> None:
     monkeypatch.setattr(module, "resolve", lab.resolve)
     monkeypatch.setattr(module, "observe", lab.observe)
     monkeypatch.setattr(module, "qemu_version", lambda: "7.2")
     monkeypatch.setattr(module, "guest_image", lambda *_: Path("/image"))
     monkeypatch.setattr(module, "write_payload", lambda *_: None)
     monkeypatch.setattr(module, "choose_accel", lambda *_: Accel("tcg", "played"))
-    return Run(_options(tmp_path, *specs, **options), SilentProgress()).execute()
 
 
 def _options(tmp_path: Path, *specs: str, baseline: str | None = None, jobs: int = 1) -> RunOptions:
@@ -257,3 +262,45 @@ def test_a_report_that_cannot_be_made_loses_no_other(
     assert result.exit_code == 3
     assert store.load(tmp_path / "run").kernels == result.kernels
     assert (tmp_path / "run/summary.md").exists()
+
+
+@pytest.mark.parametrize("held", ["results.json", "kernels/x/console.log"])
+def test_a_run_is_never_written_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, held: str
+) -> None:
+    path = tmp_path / "run" / held
+    path.parent.mkdir(parents=True)
+    path.write_text("of another run")
+    lab = _Lab({"a": [Status.COMPLETED]})
+    with pytest.raises(InputError, match="holds a run already"):
+        _run(monkeypatch, tmp_path, lab, "a")
+    assert path.read_text() == "of another run"
+    assert [*(tmp_path / "run").rglob("*.*")] == [path]
+    assert lab.boots == []
+
+
+def test_a_finished_run_is_refused_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever else is wrong with the command."""
+    monkeypatch.setenv("AFALG_CACHE", str(tmp_path / "cache"))
+    _run(monkeypatch, tmp_path, _Lab({"a": [Status.COMPLETED]}), "a")
+    before = {path: path.stat() for path in tmp_path.rglob("*")}
+    assert main(["run", "no:such/spec", "--out", str(tmp_path / "run"), "--suite", "nowhere"]) == 2
+    assert "holds a run already (results.json)" in capsys.readouterr().err
+    assert {path: path.stat() for path in tmp_path.rglob("*")} == before
+
+
+def test_a_run_that_could_not_begin_leaves_its_directory_free(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_payload(*_: object) -> None:
+        raise InputError("no such suite")
+
+    lab = _Lab({"a": [Status.COMPLETED]})
+    _play(monkeypatch, lab)
+    monkeypatch.setattr(module, "write_payload", no_payload)
+    with pytest.raises(InputError, match="no such suite"):
+        Run(_options(tmp_path, "a"), SilentProgress()).execute()
+    assert not (tmp_path / "run").exists()
+    assert _run(monkeypatch, tmp_path, lab, "a").exit_code == 0

@@ -327,6 +327,7 @@ class Run:
                 cpus=os.cpu_count() or 1,
             ),
             kernels=tuple(kernels),
+            expectations=self._options.expectations.entries(),
         )
         return conclude(observed, self._options.expectations, self._options.out)
 

@@ -21,7 +21,8 @@ from harness.run import RunOptions
 _OF_THE_WHOLE_RUN = {"specs", "baseline", "out", "command", "jobs", "sources"}
 _SPEC = "./bzImage"
 
-_TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
+_LETTERS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
+_TEXT = st.tuples(st.sampled_from(("", "-", "--")), _LETTERS).map("".join)
 _SECONDS = st.floats(min_value=0.001, max_value=1e6).map(repr)
 _NUMBERS = st.integers(-(10**20), 10**20).map(str)
 _EXPECTED = st.tuples(_TEXT.filter(str.strip), st.sampled_from(("absent", "passed", "any")))

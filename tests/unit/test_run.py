@@ -192,7 +192,7 @@ def test_stack_traces_of_a_kernel_with_symbols_are_decoded(
     assert "probe (crypto/x.c:12)" in (tmp_path / "run/summary.md").read_text()
 
 
-def _raise_type_error(*_: object) -> None:
+def _raise_type_error(*_: object, **__: object) -> None:
     raise TypeError("a fault of ours")
 
 
@@ -230,7 +230,7 @@ def test_a_fault_of_ours_is_no_kernels(
     assert "in _raise_type_error" in log.read_text()
 
 
-@pytest.mark.parametrize("stage", ["judge", "compare", "exit_code"])
+@pytest.mark.parametrize("stage", ["judge_among", "compare", "exit_code"])
 def test_a_fault_of_the_judge_is_no_regression(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stage: str
 ) -> None:

@@ -18,7 +18,7 @@ from harness.report.replayed import replay_run
 from tests.unit.guest import boots
 from tests.unit.guest.boots import NONCE, PLAN, console, marker
 
-_WHOLE = [
+_WHOLE: list[boots.Said] = [
     boots.hello(),
     *boots.passing(),
     marker(8.0, f"hello {NONCE}"),

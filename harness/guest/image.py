@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 from harness import inuse
 from harness.errors import InfrastructureError
 from harness.guest.vng import FAST_MODPROBE, MODULES_DEVICE
-from harness.kernels.apt import find_machine_mirror, given_mirror
-from harness.kernels.store import cache_errors_named
+from harness.kernels.archive.apt import find_machine_mirror, given_mirror
+from harness.kernels.cache.kernel_store import cache_errors_named
 from harness.processes import check_interrupted, is_interrupted, run
 from harness.progress import Progress
 

@@ -12,12 +12,11 @@ import contextlib
 import lzma
 import re
 import struct
-import subprocess
 import zlib
 from pathlib import Path
 
 from harness.kernels.parts.kernel_parts import KernelParts, read_module
-from harness.processes import find_program
+from harness.processes import finish_bytes
 
 _MODULE = "kernel/kernel/configs.ko"
 _MARKED = re.compile(rb"IKCFG_ST")
@@ -60,8 +59,7 @@ def _decompress(data: bytes) -> bytes:
             return bz2.BZ2Decompressor().decompress(data)
         if data.startswith(b"\x28\xb5\x2f\xfd"):
             # The build appends the size, of which zstd complains after it is done.
-            argv = [find_program("zstd"), "-dcq", "--long=31"]
-            return subprocess.run(argv, input=data, capture_output=True, check=False).stdout
+            return finish_bytes(["zstd", "-dcq", "--long=31"], stdin=data).stdout
     return data
 
 

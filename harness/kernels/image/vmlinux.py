@@ -7,7 +7,6 @@ import io
 import lzma
 import re
 import struct
-import subprocess
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import NoteSegment
 
 from harness.errors import HarnessError, InputError
-from harness.processes import find_program
+from harness.processes import finish_bytes
 
 # Documentation/arch/x86/boot.rst: where the compressed kernel lies in the image.
 _SETUP_SECTS = 0x1F1
@@ -93,9 +92,7 @@ def _unlzma(payload: bytes) -> bytes:
 def _by_program(name: str) -> Callable[[bytes], bytes]:
     def unpack(payload: bytes) -> bytes:
         # The build appends the unpacked size (4 bytes), which programs take for damage.
-        result = subprocess.run(
-            [find_program(name), "-dc"], input=payload[:-4], capture_output=True, check=False
-        )
+        result = finish_bytes([name, "-dc"], stdin=payload[:-4])
         if result.returncode != 0:
             complaint = result.stderr.decode(errors="replace").strip().splitlines()
             raise ValueError(f"{name}: {complaint[-1] if complaint else 'failed'}")

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import os
 import pwd
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import HostError, InfrastructureError, InputError
+from harness.errors import HostError, InfrastructureError
 from harness.kernels.spec import SUITES
+from harness.mirror import Mirror
 from harness.processes import find_program, finish, helper
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -28,21 +27,8 @@ APT_HELPER = Path("/usr/lib/apt/apt-helper")
 
 #: Bytes that the indexes of all suites take, with room to spare.
 _SPACE = 200 * 1024 * 1024
-#: Releases under which a machine's own sources may list Debian.
-_DEBIAN_DIST = re.compile(
-    r"(?:old)*stable|testing|unstable|sid|experimental|bullseye|bookworm|trixie|forky|duke"
-)
-_MIRROR = re.compile(r"(?:https?|ftp|file|copy):/\S*[^/\s]")
 _FETCH_FAILED = re.compile(r"(?:/dists/|\s)([a-z-]+)(?:/InRelease|\s(?:In)?Release\b|/main/)")
 _PERCENT = re.compile(r"(?:dlstatus|pmstatus):[^:]*:([0-9.]+):")
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """Base URLs of the main archive and of its security archive."""
-
-    main: str
-    security: str
 
 
 class PrivateApt:
@@ -125,37 +111,6 @@ class PrivateApt:
         return dict(os.environ) | {"APT_CONFIG": str(self.state / "apt.conf"), "LC_ALL": "C"}
 
 
-def given_mirror(url: str) -> Mirror:
-    """The mirror at ``url`` (of the main archive). Raises InputError if it is no URL."""
-    base = url.rstrip("/")
-    if not _MIRROR.fullmatch(base) or "[" in base:
-        raise InputError(f"{url!r} is not the URL of a mirror (such as http://HOST/debian)")
-    return Mirror(base, f"{base}-security")
-
-
-def machine_mirror(targets: str) -> Mirror:
-    """The mirror among a machine's index targets, lines of ``RELEASE|COMPONENT|URI``.
-
-    Raises HostError if none of them is Debian's.
-    """
-    main = security = None
-    for line in targets.splitlines():
-        release, component, uri = line.split("|", 2)
-        dist, _, pocket = release.partition("-")
-        if component != "main" or not _DEBIAN_DIST.fullmatch(dist.partition("/")[0]):
-            continue
-        base = uri.rstrip("/")
-        if pocket == "security" or dist.endswith("/updates"):
-            security = security or base
-        else:
-            main = main or base
-    if main is None:
-        raise HostError(
-            "apt on this machine has no mirror of Debian; name one with --mirror or AFALG_MIRROR"
-        )
-    return Mirror(main, security or f"{main}-security")
-
-
 def sources_list(mirror: Mirror) -> str:
     """The sources.list of all suites at ``mirror``."""
     lines = []
@@ -207,15 +162,6 @@ def machine_acquire_settings() -> list[str]:
     )
     dump = _run(["apt-config", "dump"], dict(os.environ) | {"LC_ALL": "C"}, None).stdout
     return [line for line in dump.splitlines() if wanted.fullmatch(line)]
-
-
-@functools.cache
-def find_machine_mirror() -> Mirror:
-    """The mirror this machine's apt uses. Raises HostError if it uses none of Debian's."""
-    find_program("apt-get")
-    argv = ["apt-get", "indextargets", "--format", "$(RELEASE)|$(COMPONENT)|$(REPO_URI)"]
-    argv.append("Created-By: Packages")
-    return machine_mirror(_run(argv, dict(os.environ) | {"LC_ALL": "C"}, None).stdout)
 
 
 def failed_suites(stderr: str) -> set[str]:

@@ -18,13 +18,13 @@ from harness import inuse
 from harness.errors import FetchError, InputError
 from harness.kernels.archive.apt import (
     APT_HELPER,
-    Mirror,
     PrivateApt,
     failed_suites,
     last_line,
     require_space,
 )
 from harness.kernels.spec import SUITES
+from harness.mirror import Mirror
 
 #: Seconds after which an index is fetched again.
 INDEX_LIFETIME = 24 * 3600

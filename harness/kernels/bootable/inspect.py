@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HostError, InfrastructureError
-from harness.kernels.image.config import crypto_config
+from harness.kernels.image.config import crypto_config, read_config
 from harness.kernels.image.vmlinux import read_vmlinux
 from harness.model import BootableKernel, PackageFile
 from harness.processes import run
@@ -90,9 +90,7 @@ def inspect(kernel: BootableKernel, origin: str) -> KernelInfo:
 def _compiler(config: Path | None) -> str:
     if config is None:
         return ""
-    text = config.read_text(errors="replace")
-    match = re.search(r'^CONFIG_CC_VERSION_TEXT="(.*)"$', text, re.MULTILINE)
-    return match.group(1) if match else ""
+    return read_config(config).get("CC_VERSION_TEXT", "").strip('"')
 
 
 def _interfaces(kernel: BootableKernel, modules: set[str]) -> dict[str, str]:

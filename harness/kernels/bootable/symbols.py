@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from harness.kernels.image.config import read_config
 from harness.kernels.parts.build_tree import source_of
 from harness.kernels.parts.kernel_parts import KernelParts
-from harness.kernels.source.fragments import read_config
 
 DECODER = "decode_stacktrace.sh"
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from harness import inuse
-from harness.kernels.cache.kernel_store import FORMAT, KernelStore, cache_errors_named
+from harness.files import cache_errors_named
+from harness.kernels.cache.kernel_store import FORMAT, KernelStore
 
 _PACKAGE = re.compile(r"\.?linux-(?:image|binary|modules|base)-([0-9][^_]*?)(?:_.*\.deb|\.part)")
 _UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import secrets
 import shutil
@@ -16,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from harness import inuse
 from harness.errors import InfrastructureError
+from harness.files import cache_errors_named, write_whole
 from harness.kernels.spec import origin
 from harness.model import BootableKernel, PackageFile
 from harness.processes import check_interrupted, is_interrupted
@@ -157,9 +157,7 @@ class KernelStore:
         """Record that ``release`` of the archive, package version ``version``, is ``key``."""
         path = self._release_file(release)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        unfinished.write_text(json.dumps({"version": version, "key": key}))
-        unfinished.replace(path)
+        write_whole(path, json.dumps({"version": version, "key": key}))
 
     def recall(self, release: str, spec: str, version: str | None = None) -> BootableKernel | None:
         """The stored kernel of an archive's release; None if there is none (of ``version``)."""
@@ -173,24 +171,3 @@ class KernelStore:
 
     def _release_file(self, release: str) -> Path:
         return self._cache / "kernels/releases" / f"{release}.{FORMAT}.json"
-
-
-@contextlib.contextmanager
-def cache_errors_named(cache: Path) -> Iterator[None]:
-    """Turn errors of a full or unwritable cache into one line that names its directory."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InfrastructureError(
-                f"no space left in the cache {cache}; free some, or choose another with --cache"
-            ) from error
-        if isinstance(error.filename, str) and _related(Path(error.filename), cache):
-            raise InfrastructureError(
-                f"the cache {cache} cannot be used ({error.strerror}: {error.filename})"
-            ) from error
-        raise
-
-
-def _related(path: Path, cache: Path) -> bool:
-    return path.is_relative_to(cache) or cache.is_relative_to(path)

@@ -1,11 +1,16 @@
-"""Reads what a bzImage says of itself (Documentation/arch/x86/boot.rst)."""
+"""Reads a bzImage: its header, and the kernel packed in it (Documentation/arch/x86/boot.rst)."""
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.processes import finish_bytes
 
 _SETUP_SECTS = 0x1F1  # 512-byte sectors of real-mode code, less one
 _SYSSIZE = 0x1F4  # size of the protected-mode code in 16-byte paragraphs
@@ -13,6 +18,7 @@ _MAGIC = 0x202
 _PROTOCOL = 0x206
 _KERNEL_VERSION = 0x20E  # where the version string is, less 0x200
 _XLOADFLAGS = 0x236
+_PAYLOAD = 0x248  # offset from the protected-mode code, length; both 32 bits
 _KERNEL_64 = 1
 _OTHERS = (
     (0, b"\x7fELF", "an ELF file (an uncompressed vmlinux?)"),
@@ -57,9 +63,8 @@ def _describe(head: bytes) -> str:
 
 
 def _check_complete(image: Path, head: bytes, size: int) -> None:
-    sectors = head[_SETUP_SECTS] or 4
     paragraphs = struct.unpack_from("<I", head, _SYSSIZE)[0]
-    expected = (sectors + 1) * 512 + paragraphs * 16
+    expected = _setup_size(head) + paragraphs * 16
     # The last paragraph need not be filled.
     if size <= expected - 16:
         raise InputError(f"{image} is cut short: {size} of {expected} bytes")
@@ -72,3 +77,58 @@ def _check_64_bit(image: Path, head: bytes) -> None:
     )
     if protocol >= 0x20C and not flags & _KERNEL_64:
         raise InputError(f"{image} is a 32-bit kernel; only x86-64 kernels are supported")
+
+
+def _setup_size(image: bytes) -> int:
+    """Bytes before the protected-mode code, at least so many of which are in ``image``."""
+    return ((image[_SETUP_SECTS] or 4) + 1) * 512
+
+
+def unpack_kernel(image: bytes) -> bytes:
+    """The vmlinux (ELF) in a bzImage, whichever way the kernel's build compressed it.
+
+    Raises InputError if it is in no known format or damaged, HostError if the program that
+    unpacks the format is not installed.
+    """
+    offset, length = struct.unpack_from("<II", image, _PAYLOAD)
+    start = _setup_size(image) + offset
+    payload = image[start : start + length]
+    for magic, unpack in _FORMATS:
+        if payload.startswith(magic):
+            try:
+                return unpack(payload)
+            except (lzma.LZMAError, zlib.error, OSError, ValueError, EOFError) as error:
+                raise InputError(f"the kernel in the image is damaged: {error}") from error
+    raise InputError(f"the kernel in the image is packed in no known way ({payload[:6].hex()})")
+
+
+def _gunzip(payload: bytes) -> bytes:
+    return zlib.decompressobj(wbits=31).decompress(payload)
+
+
+def _unlzma(payload: bytes) -> bytes:
+    return lzma.LZMADecompressor().decompress(payload)
+
+
+def _by_program(name: str) -> Callable[[bytes], bytes]:
+    def unpack(payload: bytes) -> bytes:
+        # The build appends the unpacked size (4 bytes), which programs take for damage.
+        result = finish_bytes([name, "-dc"], stdin=payload[:-4])
+        if result.returncode != 0:
+            complaint = result.stderr.decode(errors="replace").strip().splitlines()
+            raise ValueError(f"{name}: {complaint[-1] if complaint else 'failed'}")
+        return result.stdout
+
+    return unpack
+
+
+_FORMATS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
+    (b"\x28\xb5\x2f\xfd", _by_program("zstd")),
+    (b"\xfd7zXZ\0", _unlzma),
+    (b"\x1f\x8b", _gunzip),
+    (b"BZh", lambda payload: bz2.BZ2Decompressor().decompress(payload)),
+    (b"\x02\x21\x4c\x18", _by_program("lz4")),
+    (b"\x5d\0\0", _unlzma),
+    (b"\x89LZO", _by_program("lzop")),
+    (b"\x7fELF", lambda payload: payload),  # CONFIG_KERNEL_UNCOMPRESSED
+)

@@ -10,10 +10,15 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.kernels.image.bzimage import read_release
-from harness.kernels.image.ikconfig import embedded_config
 from harness.kernels.packages.formats import format_of_package, unpack
 from harness.kernels.packages.package import Package
-from harness.kernels.parts.kernel_parts import KernelParts, check_modules, from_tree, module_path
+from harness.kernels.parts.kernel_parts import (
+    KernelParts,
+    check_modules,
+    embedded_config,
+    from_tree,
+    module_path,
+)
 
 _IMAGE = re.compile(r"boot/vmlinuz-[^/]+|lib/modules/[^/]+/vmlinuz")
 _MODULE = re.compile(r"lib/modules/([^/]+)/kernel/.+")

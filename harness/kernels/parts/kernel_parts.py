@@ -11,12 +11,15 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.kernels.image.bzimage import read_release
+from harness.kernels.image.config import read_config
+from harness.kernels.image.ikconfig import config_in, config_in_image
 from harness.kernels.parts.build_tree import built_image, is_build_tree
 from harness.processes import finish_bytes
 
 _MODULE = re.compile(r"(.*\.ko)(?:\.(xz|gz|zst))?")
+_CONFIG_MODULE = "kernel/kernel/configs.ko"
 #: What a kernel without loadable modules must have built in to be booted from a disk image.
-_NEEDED_BUILTIN = ("CONFIG_EXT4_FS", "CONFIG_VIRTIO_BLK", "CONFIG_VIRTIO_PCI")
+_NEEDED_BUILTIN = ("EXT4_FS", "VIRTIO_BLK", "VIRTIO_PCI")
 
 
 @dataclass(frozen=True)
@@ -164,12 +167,27 @@ def check_modules(parts: KernelParts, named: str) -> None:
             f"{named}: neither modules nor a config found for {parts.release};"
             f" put lib/modules/{parts.release} or config-{parts.release} beside it"
         )
-    options = set(parts.config.read_text(errors="replace").split())
-    missing = [name for name in _NEEDED_BUILTIN if f"{name}=y" not in options]
-    crypto = [option for option in options if re.fullmatch(r"CONFIG_CRYPTO_USER_API\w*=m", option)]
+    options = read_config(parts.config)
+    missing = [name for name in _NEEDED_BUILTIN if options.get(name) != "y"]
+    crypto = sorted(
+        name
+        for name, value in options.items()
+        if value == "m" and name.startswith("CRYPTO_USER_API")
+    )
     if missing or crypto:
-        why = ", ".join(f"{name} is not built in" for name in missing) or sorted(crypto)[0]
+        why = ", ".join(f"CONFIG_{name} is not built in" for name in missing)
+        why = why or f"CONFIG_{crypto[0]}=m"
         raise InputError(f"{named}: the modules of {parts.release} are missing ({why})")
+
+
+def embedded_config(parts: KernelParts) -> bytes | None:
+    """The config in the module ``configs`` or the image of a kernel; None if in neither.
+
+    Raises InputError (a damaged module), HostError (a program that unpacks it is missing).
+    """
+    if _CONFIG_MODULE in parts.modules:
+        return config_in(read_module(parts.modules[_CONFIG_MODULE]))
+    return config_in_image(parts.image)
 
 
 def _first(paths: tuple[Path, ...] | list[Path]) -> Path | None:

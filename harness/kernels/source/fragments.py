@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BuildError, InputError
+from harness.kernels.image.config import parse_option, read_config
 from harness.kernels.source.kconfig_tree import KconfigTree
 from harness.locations import kconfigs_dir
 
-_SET = re.compile(r"CONFIG_(\w+)=(\".*\"|[^\s\"]+)")
-_UNSET = re.compile(r"# CONFIG_(\w+) is not set")
 #: In the comment above an option, or a group of them: a tree may lack it.
 _OPTIONAL = "(if it exists)"
 #: The head of every config that kconfig wrote: such a file is no list of wishes.
@@ -71,13 +69,8 @@ def parse_fragment(name: str, text: str) -> Fragment:
     comment: list[str] = []  # that of the group of options which is open
     ended = True  # whether the next comment is another group's
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
-        unset, wanted = _UNSET.fullmatch(line), _SET.fullmatch(line)
-        if unset or wanted:
-            optional = _OPTIONAL in " ".join(comment)
-            if unset:
-                requests.append(Request(unset[1], "n", name, optional))
-            elif wanted:
-                requests.append(Request(wanted[1], wanted[2], name, optional))
+        if asked := parse_option(line):
+            requests.append(Request(*asked, name, _OPTIONAL in " ".join(comment)))
             ended = True
         elif line.startswith("#") or not line:
             comment = [] if ended else comment
@@ -102,17 +95,6 @@ def digest(fragments: Iterable[Fragment]) -> str:
 def stacked(fragments: Iterable[Fragment]) -> dict[str, Request]:
     """What remains asked for when later fragments override earlier ones."""
     return {request.option: request for one in fragments for request in one.requests}
-
-
-def read_config(config: Path) -> dict[str, str]:
-    """Every option that the config file ``config`` sets, without CONFIG_; "n" where unset."""
-    options: dict[str, str] = {}
-    for line in config.read_text(errors="replace").splitlines():
-        if wanted := _SET.fullmatch(line):
-            options[wanted[1]] = wanted[2]
-        elif unset := _UNSET.fullmatch(line):
-            options[unset[1]] = "n"
-    return options
 
 
 def check_granted(fragments: Sequence[Fragment], config: Path, tree: Path) -> tuple[str, ...]:

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BuildError, HostError, InfrastructureError
-from harness.guest.vng import find_vng
 from harness.kernels.source.fragments import Fragment, check_granted
-from harness.processes import find_program, finish, helper, run, search_path
+from harness.processes import find_program, find_vng, finish, helper, run, search_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from harness import inuse
 from harness.errors import BuildError, InputError
+from harness.files import cache_errors_named
 from harness.kernels.bootable.prepare import prepare
 from harness.kernels.bootable.symbols import keep_symbols
-from harness.kernels.cache.kernel_store import Manifest, cache_errors_named
+from harness.kernels.cache.kernel_store import Manifest
 from harness.kernels.job import NO_MODULES, Job, key
 from harness.kernels.parts.kernel_parts import from_build
 from harness.kernels.source.fragments import Fragment, digest, load_fragment

@@ -1,4 +1,4 @@
-"""apt with a private state: its configuration, the mirror it uses, what it says of failures."""
+"""apt with a private state: its configuration, and what it says of failures."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import HostError, InputError, Interrupted
+from harness.errors import HostError, Interrupted
 from harness.kernels.archive import apt
 from harness.kernels.archive.apt import (
-    Mirror,
     PrivateApt,
     apt_configuration,
     failed_suites,
-    given_mirror,
     last_line,
-    machine_mirror,
     sources_list,
 )
+from harness.mirror import Mirror
 from harness.processes import group_members, interruptible
 
 MIRROR = Mirror("http://mirror/debian", "http://secure/debian-security")
@@ -71,40 +69,6 @@ def test_configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stat.S_IMODE(configuration.stat().st_mode) == 0o600
     assert (tmp_path / "state/status").read_text() == ""
     assert os.listdir(tmp_path / "state/empty") == []  # noqa: PTH208
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("http://m/debian", Mirror("http://m/debian", "http://m/debian-security")),
-        ("https://m/debian/", Mirror("https://m/debian", "https://m/debian-security")),
-        ("file:/srv/debian", Mirror("file:/srv/debian", "file:/srv/debian-security")),
-    ],
-)
-def test_given_mirror(url: str, expected: Mirror) -> None:
-    assert given_mirror(url) == expected
-
-
-@pytest.mark.parametrize("url", ["", "debian", "http:// m/debian", "http://m/x\ndeb y", "[a=b]"])
-def test_no_mirror(url: str) -> None:
-    with pytest.raises(InputError, match="is not the URL of a mirror"):
-        given_mirror(url)
-
-
-def test_machine_mirror() -> None:
-    targets = (
-        "noble|main|http://other/ubuntu/\n"
-        "bookworm|contrib|http://wrong/debian/\n"
-        "bookworm-security|main|http://secure/debian-security/\n"
-        "bookworm|main|http://mirror/debian/\n"
-        "bookworm-updates|main|http://mirror/debian/\n"
-    )
-    assert machine_mirror(targets) == MIRROR
-    assert machine_mirror("stable|main|http://m/debian/\n") == Mirror(
-        "http://m/debian", "http://m/debian-security"
-    )
-    with pytest.raises(HostError, match="--mirror"):
-        machine_mirror("noble|main|http://other/ubuntu/\n")
 
 
 def test_failed_suites() -> None:

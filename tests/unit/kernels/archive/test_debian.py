@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import FetchError, InputError
-from harness.kernels.archive.apt import Mirror, PrivateApt
+from harness.kernels.archive.apt import PrivateApt
 from harness.kernels.archive.debian import (
     INDEX_LIFETIME,
     Archive,
@@ -24,6 +24,7 @@ from harness.kernels.archive.debian import (
     parse_madison,
 )
 from harness.kernels.spec import SUITES
+from harness.mirror import Mirror
 
 STANZAS = (Path(__file__).parent / "stanzas.txt").read_text()
 MADISON = """\

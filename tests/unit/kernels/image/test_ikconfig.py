@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.kernels.image.ikconfig import config_of_image, embedded_config
-from harness.kernels.parts.kernel_parts import KernelParts
+from harness.kernels.image.ikconfig import config_in_image
+from harness.kernels.parts.kernel_parts import KernelParts, embedded_config
 
 if TYPE_CHECKING:
     from tests.unit.kernels.conftest import Builder
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CONFIG = b"# Linux\nCONFIG_CRYPTO_USER_API=m\n" * 50
 MARKED = b"IKCFG_ST" + gzip.compress(CONFIG) + b"IKCFG_ED"
 # The marks also stand in the code that reads them.
-KERNEL = b"code IKCFG_ST more code" * 100 + MARKED + b"data" * 1000
+KERNEL = b"\x7fELF" + b"code IKCFG_ST more code" * 100 + MARKED + b"data" * 1000
 
 
 def _zstd(data: bytes) -> bytes:
@@ -52,9 +52,9 @@ def _image(build: Builder, kernel: bytes) -> bytes:
 def test_in_the_image(tmp_path: Path, build: Builder, compress: Callable[[bytes], bytes]) -> None:
     image = tmp_path / "vmlinuz"
     image.write_bytes(_image(build, compress(KERNEL)))
-    assert config_of_image(image) == CONFIG
+    assert config_in_image(image) == CONFIG
     image.write_bytes(_image(build, compress(KERNEL.replace(MARKED, b""))))
-    assert config_of_image(image) is None
+    assert config_in_image(image) is None
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_in_the_image(tmp_path: Path, build: Builder, compress: Callable[[bytes]
 def test_image_that_is_cut_short(tmp_path: Path, build: Builder, data: bytes) -> None:
     image = tmp_path / "vmlinuz"
     image.write_bytes(_image(build, data))
-    assert config_of_image(image) is None
+    assert config_in_image(image) is None
 
 
 def test_in_the_module(tmp_path: Path, build: Builder) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BuildError, InputError
+from harness.kernels.image.config import read_config
 from harness.kernels.source.fragments import (
     check_granted,
     digest,
     fragment_names,
     load_fragment,
     parse_fragment,
-    read_config,
     stacked,
 )
 

@@ -32,7 +32,16 @@ pip_cache=${PIP_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/pip}
 environment+=(PIP_CACHE_DIR=/root/.cache/pip)
 mkdir -p "$pip_cache"
 
-# In namespaces of its own: what is mounted or started there is gone with its first process.
+# In namespaces of its own: what is mounted or started there is gone with its first process,
+# and that with this script.
+contained() { # COMMAND...
+    setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child \
+        --mount-proc "$@" </dev/null &
+    child=$!
+    wait "$child"
+    child=
+}
+
 # A new root by chroot(2) would not do: the kernel allows no user namespaces in one.
 # shellcheck disable=SC2016
 enter='
@@ -50,11 +59,7 @@ cd /root/afalg-harness
 exec env -i "$@"
 '
 inside() { # COMMAND... in the clone, under the root
-    setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child \
-        bash -c "$enter" enter "$root" "$pip_cache" "${environment[@]}" "$@" </dev/null &
-    child=$!
-    wait "$child"
-    child=
+    contained bash -c "$enter" enter "$root" "$pip_cache" "${environment[@]}" "$@"
 }
 
 stage() { # WHAT COMMAND...
@@ -67,7 +72,7 @@ stage() { # WHAT COMMAND...
 make_root() {
     mirrors >"$scratch/sources.list"
     apt-config dump | grep '^Acquire::[^ ]* "..*";$' >"$scratch/apt.conf"
-    mmdebstrap --quiet --mode=root --variant=minbase --include=git,python3 \
+    TMPDIR=$scratch contained mmdebstrap --quiet --mode=root --variant=minbase --include=git,python3 \
         --aptopt="$scratch/apt.conf" "$release" "$root" "$scratch/sources.list"
     hand_in "$root"
     git clone --quiet --no-hardlinks "$checkout" "$root/root/afalg-harness"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -42,6 +43,13 @@ def _in_a_pid_namespace(*argv: str) -> list[str]:
     return [*namespace, *argv] if allowed.returncode == 0 else list(argv)
 
 
+def _await_its_end(path: Path) -> None:
+    """Wait until no process holds the directory, however many processes deep it was."""
+    descriptor = os.open(path, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.close(descriptor)
+
+
 def test_removed_at_the_end(place: Path) -> None:
     with scratch_directory() as path:
         assert path.parent == place
@@ -61,6 +69,7 @@ def test_left_by_a_killed_process(place: Path) -> None:
         sweep()
         assert (path / "file").exists()
         os.killpg(holder.pid, 9)
+        _await_its_end(path)
     assert leftovers() == [path]
     sweep()
     assert list(place.iterdir()) == []

@@ -73,7 +73,8 @@ make_root() {
     mirrors >"$scratch/sources.list"
     apt-config dump | grep '^Acquire::[^ ]* "..*";$' >"$scratch/apt.conf"
     TMPDIR=$scratch contained mmdebstrap --quiet --mode=root --variant=minbase --include=git,python3 \
-        --aptopt="$scratch/apt.conf" "$release" "$root" "$scratch/sources.list"
+        --aptopt="$scratch/apt.conf" --dpkgopt=force-unsafe-io \
+        "$release" "$root" "$scratch/sources.list"
     hand_in "$root"
     git clone --quiet --no-hardlinks "$checkout" "$root/root/afalg-harness"
 }

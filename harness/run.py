@@ -31,7 +31,7 @@ from harness.guest.vng import Root
 from harness.judge.compare import compare
 from harness.judge.exit_code import exit_code
 from harness.judge.expectations import Expectations
-from harness.judge.verdict import judge
+from harness.judge.verdict import judge_run
 from harness.kernels.image.config import crypto_config
 from harness.kernels.resolve import resolve
 from harness.kernels.sources import KernelSources
@@ -199,7 +199,6 @@ class Run:
             result,
             append=self._options.append,
             reproduce=self._reproduce(exact, result.release),
-            verdict=judge(result, self._options.expectations),
         )
         with self._lock:
             self._results[spec] = result
@@ -293,6 +292,8 @@ class Run:
         return result
 
     def _assemble(self, kernels: Sequence[KernelResult]) -> RunResult:
+        # The baseline may have ended last, and what it shows excuses others.
+        kernels = judge_run(kernels, self._options.expectations)
         baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
         comparisons = tuple(
             compare(baseline, kernel)
@@ -314,6 +315,7 @@ class Run:
             ),
             kernels=tuple(kernels),
             comparisons=comparisons,
+            expectations=self._options.expectations.entries(),
         )
 
 

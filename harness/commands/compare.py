@@ -13,8 +13,10 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import InputError
-from harness.judge.compare import compare
+from harness.judge.compare import compare, something_in_common
 from harness.judge.exit_code import exit_code
+from harness.judge.expectations import run_expectations
+from harness.judge.verdict import judge_run
 from harness.model import KernelResult, Role, RunResult
 from harness.output import reader_may_leave
 from harness.report.store import load
@@ -35,6 +37,12 @@ def execute(arguments: argparse.Namespace) -> int:
     for run, kernels in ((arguments.baseline, baseline), (arguments.candidate, candidates)):
         if not kernels:
             raise InputError(f"{run}: the run holds no kernel to compare")
+    for kernel in candidates:
+        if not something_in_common(baseline[0], kernel):
+            raise InputError(
+                f"{arguments.candidate}: {kernel.release} was put to no test that "
+                f"{baseline[0].release} of {arguments.baseline} was: there is nothing to compare"
+            )
     result = _compared(later, replace(baseline[0], role=Role.BASELINE), candidates)
     with reader_may_leave():
         print_verdict(result, Console(), None)
@@ -42,8 +50,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _compared(run: RunResult, first: KernelResult, candidates: list[KernelResult]) -> RunResult:
-    comparisons = tuple(compare(first, kernel) for kernel in candidates)
-    kernels = (first, *candidates)
+    kernels = judge_run((first, *candidates), run_expectations(run))
+    first = kernels[0]
+    comparisons = tuple(compare(first, kernel, same_run=False) for kernel in kernels[1:])
     return replace(
         run,
         kernels=kernels,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from harness.guest.payload import Selection
-from harness.kernels.job import KernelSources
+from harness.kernels.sources import KernelSources
 
 if TYPE_CHECKING:
     from harness.run import RunOptions

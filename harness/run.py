@@ -31,9 +31,9 @@ from harness.guest.stacktrace import decoded
 from harness.guest.vng import Root
 from harness.judge.conclude import conclude
 from harness.judge.expectations import Expectations
-from harness.kernels.job import KernelSources
-from harness.kernels.kconfig import crypto_config
+from harness.kernels.image.config import crypto_config
 from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
 from harness.model import (
     SCHEMA,
     BootableKernel,

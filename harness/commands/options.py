@@ -12,9 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import InputError
-from harness.kernels.apt import given_mirror
-from harness.kernels.job import KernelSources
-from harness.paths import default_cache_dir
+from harness.kernels.sources import KernelSources
+from harness.locations import default_cache_dir
+from harness.mirror import given_mirror
 from harness.progress import LineProgress, LiveProgress, Progress, SilentProgress
 
 _LONGEST = 10.0**6  # seconds, eleven days: no poll() or timer takes much more

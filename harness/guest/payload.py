@@ -22,7 +22,7 @@ from harness.errors import InputError
 from harness.guest import inside
 from harness.guest.inside import own_suites
 from harness.guest.oracle import known_answers
-from harness.paths import suite_dir
+from harness.locations import suite_dir
 
 _BYTECODE = "__pycache__"
 #: Folder of the built-in suite's helper modules; pytest looks for no tests in it.

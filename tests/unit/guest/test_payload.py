@@ -18,7 +18,7 @@ from harness.errors import InputError
 from harness.guest import payload
 from harness.guest.inside.recording import PYTEST_ARGUMENTS
 from harness.guest.payload import Selection, lay_out_suites, write_payload
-from harness.paths import suite_dir
+from harness.locations import suite_dir
 
 _BUILT_IN = {
     "conftest.py": "import pages, pytest\n@pytest.fixture\ndef ours(): return pages.WHO\n",

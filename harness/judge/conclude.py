@@ -76,6 +76,8 @@ class _Conclusion:
                 candidate.release,
                 baseline_spec=baseline.spec,
                 candidate_spec=candidate.spec,
+                baseline_append=baseline.append,
+                candidate_append=candidate.append,
                 fault=self._fault(error),
             )
 

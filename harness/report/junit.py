@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -23,7 +23,7 @@ from harness.model import (
     Status,
     TestResult,
 )
-from harness.report.overview import name_of
+from harness.report.overview import distinct_name, is_unknown, side_names, verdict_word
 
 T = TypeVar("T")
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -51,7 +51,7 @@ def _legal(value: T) -> T:
         legal = _ILLEGAL.sub("?", value)
     elif isinstance(value, tuple):
         legal = tuple(map(_legal, value))
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         legal = {_legal(name): _legal(item) for name, item in value.items()}
     elif is_dataclass(value) and not isinstance(value, type):
         legal = replace(
@@ -63,7 +63,7 @@ def _legal(value: T) -> T:
 def _suite(kernel: KernelResult, result: RunResult) -> TestSuite:
     cases = [*_kernel_cases(kernel), *_test_cases(kernel), *_change_cases(kernel, result)]
     return TestSuite(
-        name=name_of(kernel),
+        name=distinct_name(kernel, result.kernels),
         test_cases=cases,
         timestamp=result.started,
         properties=_properties(kernel, result),
@@ -80,7 +80,7 @@ def _properties(kernel: KernelResult, result: RunResult) -> dict[str, str]:
         "release": kernel.release,
         "role": kernel.role,
         "status": kernel.status,
-        "verdict": "ok" if kernel.verdict.ok else "not ok",
+        "verdict": verdict_word(kernel),
         "accel": result.host.accel,
         "taint": str(kernel.taint) if known else "unknown",
         "af_alg_restrict": "none" if restrict is None else str(restrict),
@@ -100,6 +100,8 @@ def _kernel_cases(kernel: KernelResult) -> Iterator[TestCase]:
             message = f"{check.id}: expected {check.expected}, saw {check.seen}"
             if check.id == "status":
                 case.add_error_info(f"{kernel.status}: {kernel.status_reason}", _all(kernel))
+            elif is_unknown(kernel):
+                case.add_error_info(message, check.explanation, error_type="unknown")
             else:
                 case.add_failure_info(message, check.explanation, failure_type="expectation")
         yield case if broken else _softened(case, kernel)
@@ -108,10 +110,13 @@ def _kernel_cases(kernel: KernelResult) -> Iterator[TestCase]:
 
 
 def _softened_verdict(kernel: KernelResult, broken: bool) -> TestCase:
-    """The verdict itself: red even if a reason has no case of its own."""
+    """The verdict itself: red even if a reason has no case of its own; unknown is no failure."""
     case = TestCase(name="verdict", classname="expectations", stdout=_again(kernel))
     first = kernel.verdict.reasons[0] if kernel.verdict.reasons else "not ok"
-    case.add_failure_info(first, _all(kernel), failure_type="verdict")
+    if is_unknown(kernel):
+        case.add_error_info(first, _all(kernel), error_type="unknown")
+    else:
+        case.add_failure_info(first, _all(kernel), failure_type="verdict")
     return case if broken else _softened(case, kernel)
 
 
@@ -180,7 +185,7 @@ def _change_cases(kernel: KernelResult, result: RunResult) -> Iterator[TestCase]
         for change in losses(comparison, result.kernels):
             case = TestCase(
                 name=change.id,
-                classname=f"changes from {comparison.baseline}",
+                classname=f"changes from {side_names(comparison, result.kernels)[0]}",
                 stdout=_again(kernel),
             )
             seen = f"{change.cls}: {change.baseline} -> {change.candidate}"

@@ -1,4 +1,4 @@
-"""render the reports of a stored run again, in any format
+"""judge a stored run anew and render its reports, in any format
 
 example:
   afalg-harness report runs/20261123T101500Z-1a2b --format summary
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.output import reader_may_leave
+from harness.judge.conclude import judged_anew
+from harness.output import complain, reader_may_leave
 from harness.report import store
 from harness.report.render import FORMATS, render
 from harness.report.terminal import print_tests, print_verdict
@@ -30,9 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Render; returns the exit code of the run that is reported."""
-    result = store.load(arguments.run)
+    """Judge and render; returns the exit code of the run that is reported."""
+    stored = store.load(arguments.run)
     directory = arguments.run if arguments.run.is_dir() else arguments.run.parent
+    result = judged_anew(stored, directory)
+    if result.exit_code != stored.exit_code:
+        complain(
+            f"{arguments.run}: judged anew the exit code is {result.exit_code};"
+            f" {stored.exit_code} was stored"
+        )
     formats = arguments.format or ["text"]
     for path in render(result, directory, [name for name in formats if name != "text"]):
         print(path)

@@ -40,7 +40,7 @@ from harness.report.overview import (
     verdict_cell,
 )
 from harness.report.reproducer import LEGEND, program, steps
-from harness.report.terminal import clean
+from harness.text import clean
 
 _DETAIL_LINES = 40
 _MARKS = {Mood.BAD: "**{}**"}

@@ -162,6 +162,7 @@ def test_edited_results(field: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         ("report", "{}"),
         ("report", "{}/results.json"),
+        ("report", "--replay", "{}"),
         ("compare", "{}", "{}"),
         ("run", "/k", "--expectations", "{}/e.toml"),
         ("run", "/k", "--out", "{}/new", "--root", "host"),

@@ -13,11 +13,10 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import InputError
-from harness.judge.compare import compare, something_in_common
-from harness.judge.exit_code import exit_code
+from harness.judge.compare import something_in_common
+from harness.judge.conclude import conclude
 from harness.judge.expectations import run_expectations
-from harness.judge.verdict import judge_run
-from harness.model import KernelResult, Role, RunResult
+from harness.model import Role
 from harness.output import reader_may_leave
 from harness.report.store import load
 from harness.report.terminal import print_verdict
@@ -43,19 +42,9 @@ def execute(arguments: argparse.Namespace) -> int:
                 f"{arguments.candidate}: {kernel.release} was put to no test that "
                 f"{baseline[0].release} of {arguments.baseline} was: there is nothing to compare"
             )
-    result = _compared(later, replace(baseline[0], role=Role.BASELINE), candidates)
+    kernels = (replace(baseline[0], role=Role.BASELINE), *candidates)
+    observed = replace(later, kernels=kernels)
+    result = conclude(observed, run_expectations(later), None, same_run=False)
     with reader_may_leave():
         print_verdict(result, Console(), None)
     return result.exit_code
-
-
-def _compared(run: RunResult, first: KernelResult, candidates: list[KernelResult]) -> RunResult:
-    kernels = judge_run((first, *candidates), run_expectations(run))
-    first = kernels[0]
-    comparisons = tuple(compare(first, kernel, same_run=False) for kernel in kernels[1:])
-    return replace(
-        run,
-        kernels=kernels,
-        comparisons=comparisons,
-        exit_code=int(exit_code(kernels, comparisons)),
-    )

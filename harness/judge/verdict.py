@@ -49,14 +49,19 @@ def judge_run(
 
     May be called again when more is known: verdicts that the kernels had do not count.
     """
-    baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
+    return tuple(
+        replace(kernel, verdict=judge_among(kernel, kernels, expectations)) for kernel in kernels
+    )
 
-    def judged(kernel: KernelResult) -> Verdict:
-        other_boots = any(other is not kernel and other.identity is not None for other in kernels)
-        against = baseline if kernel is not baseline else None
-        return judge(kernel, expectations, against, other_boots=other_boots)
 
-    return tuple(replace(kernel, verdict=judged(kernel)) for kernel in kernels)
+def judge_among(
+    kernel: KernelResult, kernels: Sequence[KernelResult], expectations: Expectations
+) -> Verdict:
+    """What follows for ``kernel``, one of the ``kernels`` of a run."""
+    baseline = next((other for other in kernels if other.role is Role.BASELINE), None)
+    other_boots = any(other is not kernel and other.identity is not None for other in kernels)
+    against = baseline if kernel is not baseline else None
+    return judge(kernel, expectations, against, other_boots=other_boots)
 
 
 def judge(

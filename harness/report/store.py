@@ -14,6 +14,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from harness.errors import InfrastructureError, InputError
 from harness.model import SCHEMA, Change, RunResult
+from harness.report.upgrade import with_reasons
 
 FILE_NAME = "results.json"
 
@@ -40,7 +41,8 @@ def save(result: RunResult, path: Path) -> None:
 def load(run: Path) -> RunResult:
     """Read the result of a stored run, given as its directory or as the file itself.
 
-    Fields that this version does not know are ignored. Raises InputError for a missing
+    Fields that this version does not know are ignored, and reasons that an earlier one did
+    not store are made up for (harness/report/upgrade.py). Raises InputError for a missing
     file, for one that is not JSON, is of another schema, or lacks a field.
     """
     path = run / FILE_NAME if run.is_dir() else run
@@ -54,7 +56,7 @@ def load(run: Path) -> RunResult:
     if schema != SCHEMA:
         raise InputError(f"{path}: schema {schema!r} is not one that this version reads ({SCHEMA})")
     try:
-        return _CONVERTER.structure(data, RunResult)
+        return with_reasons(_CONVERTER.structure(data, RunResult))
     except (cattrs.BaseValidationError, TypeError, ValueError, KeyError) as error:
         problem = cattrs.transform_error(error, path="$")[0]
         raise InputError(f"{path}: {problem}") from error

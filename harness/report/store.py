@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
@@ -15,6 +13,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from harness.errors import InfrastructureError, InputError
 from harness.model import SCHEMA, Change, RunResult
 from harness.report.upgrade import with_reasons
+from harness.strict import MALFORMED, problem, strict_converter
 
 FILE_NAME = "results.json"
 
@@ -57,25 +56,12 @@ def load(run: Path) -> RunResult:
         raise InputError(f"{path}: schema {schema!r} is not one that this version reads ({SCHEMA})")
     try:
         return with_reasons(_CONVERTER.structure(data, RunResult))
-    except (cattrs.BaseValidationError, TypeError, ValueError, KeyError) as error:
-        problem = cattrs.transform_error(error, path="$")[0]
-        raise InputError(f"{path}: {problem}") from error
-
-
-def _exact(value: Any, kind: type[Any]) -> Any:
-    """Accept a JSON value of just that type: no text for a number, no number for a truth."""
-    if issubclass(kind, Enum):
-        return kind(value)
-    allowed = (int, float) if kind is float else kind
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"expected {kind.__name__}, found {value!r}")
-    return kind(value)
+    except MALFORMED as error:
+        raise InputError(f"{path}: {problem(error)}") from error
 
 
 def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter()
-    for kind in (str, int, float, bool):
-        converter.register_structure_hook(kind, _exact)
+    converter = strict_converter()
     # "class" cannot be an attribute's name in Python.
     renamed = override(rename="class")
     converter.register_structure_hook(

@@ -11,30 +11,24 @@ from typing import Self
 import pytest
 
 from harness.guest import observe as module
+from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine
 from harness.guest.observe import Deadlines, observe
-from harness.guest.session import (
-    ConsoleLine,
-    Ended,
-    Expired,
-    GuestSettings,
-    Message,
-    Record,
-)
+from harness.guest.session import Exit, GuestSettings
 from harness.guest.vng import Root
 from harness.model import BootableKernel, KernelResult, Outcome, Role, State, Status
 from harness.progress import SilentProgress
 
 _RELEASE = "6.12.43+deb12-amd64"
 _KERNEL = BootableKernel("debian:x", _RELEASE, Path("/k/boot/vmlinuz"), None, None, None)
+_POWERED_OFF = Exit(ran=True, shutdown="guest-shutdown", vng_status=255)
 _PLAN = ["functional/test_a.py::test_one", "functional/test_a.py::test_two"]
 
 
-def _record(at: float, kind: str, seq: int, **fields: object) -> Record:
-    data: dict[str, object] = {"type": kind, "seq": seq, **fields}
-    return Record(at, data, json.dumps(data))
+def _record(at: float, kind: str, seq: object, **fields: object) -> RecordLine:
+    return RecordLine(at, json.dumps({"type": kind, "seq": seq, "uptime": at - 3, **fields}))
 
 
-def _hello(**fields: object) -> Record:
+def _hello(**fields: object) -> RecordLine:
     known: dict[str, object] = {
         "release": _RELEASE,
         "version": "#1 SMP",
@@ -48,22 +42,23 @@ def _hello(**fields: object) -> Record:
     return _record(8.0, "hello", 0, **{**known, **fields})
 
 
-def _outcome(at: float, seq: int, test: str, outcome: str, message: str = "") -> Record:
+def _outcome(at: float, seq: int, test: str, outcome: str, message: str = "") -> RecordLine:
     return _record(
         at, "outcome", seq, id=test, outcome=outcome, seconds=0.1, message=message, details=""
     )
 
 
-def _end(seq: int, status: int = 0, taint: int = 0) -> Record:
+def _end(seq: int, status: int = 0, taint: int = 0) -> RecordLine:
     return _record(12.0, "end", seq, status=status, seconds=3.0, taint=taint)
 
 
 class _Script:
     """Stands in for Session: plays messages; expires or ends when they are used up."""
 
-    def __init__(self, messages: list[Message], expires: bool = False) -> None:
+    def __init__(self, messages: list[Message], expires: bool, found: Exit) -> None:
         self._messages = messages
         self._expires = expires
+        self._exit = found
         self._now = 0.0
         self.argv = ["vng", "--run", "image"]
 
@@ -92,6 +87,9 @@ class _Script:
     def drain(self) -> Iterator[Message]:
         return iter(())
 
+    def exit(self) -> Exit:
+        return self._exit
+
 
 @pytest.fixture(autouse=True)
 def _fixed_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,8 +103,9 @@ def _observe(
     *,
     expires: bool = False,
     stop: threading.Event | None = None,
+    found: Exit = _POWERED_OFF,
 ) -> KernelResult:
-    monkeypatch.setattr(module, "Session", _Script(messages, expires))
+    monkeypatch.setattr(module, "Session", _Script(messages, expires, found))
     return observe(
         _KERNEL,
         Role.CANDIDATE,
@@ -152,7 +151,7 @@ def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.boot_seconds, result.suite_seconds) == (8.0, 4.0)
     assert result.notes == ()
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
-    assert [event["type"] for event in events][:2] == ["hello", "plan"]
+    assert [event["type"] for event in events][:2] == ["boot", "hello"]
     assert "Linux version" in (tmp_path / "console.log").read_text()
     assert (tmp_path / "vng.txt").read_text() == "vng --run image\n"
 
@@ -236,7 +235,7 @@ def test_lost_and_broken_records_are_noted(tmp_path: Path, monkeypatch: pytest.M
     messages: list[Message] = [
         _hello(),
         _record(9.0, "plan", 2, tests=_PLAN),
-        Record(9.1, None, '{"type": "outc'),
+        RecordLine(9.1, '{"type": "outc'),
         _record(9.2, "outcome", 3, id=_PLAN[0]),
     ]
     result = _observe(tmp_path, monkeypatch, messages)

@@ -32,9 +32,9 @@ from harness.judge.compare import compare
 from harness.judge.exit_code import exit_code
 from harness.judge.expectations import Expectations
 from harness.judge.verdict import judge
-from harness.kernels.job import KernelSources
-from harness.kernels.kconfig import crypto_config
+from harness.kernels.image.config import crypto_config
 from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
 from harness.model import (
     SCHEMA,
     BootableKernel,

@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import InputError
-from harness.kernels.job import KernelSources
-from harness.paths import default_cache_dir
+from harness.kernels.sources import KernelSources
+from harness.locations import default_cache_dir
 from harness.progress import LineProgress, LiveProgress, Progress, SilentProgress
 
 

@@ -19,7 +19,7 @@ import harness.guest
 from harness.errors import InputError
 from harness.guest import inside
 from harness.guest.oracle import known_answers
-from harness.paths import suite_dir
+from harness.locations import suite_dir
 
 _BYTECODE = "__pycache__"
 

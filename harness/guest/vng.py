@@ -9,15 +9,12 @@ to stderr; ``--exec`` falls back to the console without udev's port names.
 from __future__ import annotations
 
 import shlex
-import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import HostError
 from harness.guest.inside.records import PORT_NAME
-from harness.processes import search_path
+from harness.processes import find_vng, search_path
 
 PAYLOAD_SERIAL = "afalg-payload"
 #: Unix sockets in the directory in which vng is started, to which QEMU connects.
@@ -73,15 +70,6 @@ class GuestShares:
 
     payload: Path
     modules: Path | None
-
-
-def find_vng() -> str:
-    """The vng of this installation, else the first on PATH. Raises HostError."""
-    beside = Path(sys.executable).parent / "vng"
-    found = str(beside) if beside.is_file() else shutil.which("vng")
-    if found is None:
-        raise HostError("vng is not installed; pip install 'virtme-ng>=1.42'")
-    return found
 
 
 def environment(scratch: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from harness import run as module
 from harness.errors import InputError
 from harness.guest.accel import Accel
 from harness.judge.expectations import load_expectations
-from harness.kernels.job import KernelSources
+from harness.kernels.sources import KernelSources
 from harness.model import (
     BootableKernel,
     ConsoleEvent,

@@ -12,6 +12,7 @@ import pytest
 
 from harness.bisect.check import Check, expected_value, parse_check, write_command_suite
 from harness.errors import InputError
+from harness.locations import suite_dir
 from harness.model import (
     Control,
     Fact,
@@ -23,7 +24,6 @@ from harness.model import (
     Status,
     TestResult,
 )
-from harness.paths import suite_dir
 from tests.unit import samples
 
 TEST = "functional/test_hash.py::test_empty"

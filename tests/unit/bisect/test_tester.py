@@ -15,7 +15,7 @@ from harness.bisect.state import Asked, BisectState
 from harness.bisect.tester import majority
 from harness.errors import BuildError, FetchError, HarnessError, InputError, Interrupted
 from harness.judge.expectations import Expectations
-from harness.kernels.job import KernelSources
+from harness.kernels.sources import KernelSources
 from harness.model import KernelResult, Outcome, Role, Status, TestResult
 from harness.progress import SilentProgress
 from harness.run import RunOptions

@@ -87,6 +87,8 @@ def _amid_suite(case: _Case) -> Conclusion:
         return _died(case, case.panic.title)
     if case.ending in {Ending.KILLED, None}:
         return _cut_off(case)
+    if case.closed is None:  # and it powered off: what it reported last was lost, not unsaid
+        return Conclusion(Status.COMPLETED)
     if case.ending is Ending.DEADLINE:
         return Conclusion(Status.HUNG, case.reason, fatal_test=case.heard.running)
     return _died(case, f"the guest died {_where(case.heard)}")

@@ -27,6 +27,7 @@ from harness.model import (
 
 _NONCE = re.compile(r"\bafalg_harness\.nonce=(\w+)")
 _COMMAND_LINE = re.compile(r"[Cc]ommand line: .*\bafalg_harness\.nonce=(\w+)")
+_END_LOST = ("the guest's last record is missing",)
 _ZERO_COPY, _PAGE_CACHE_WRITE = "zero_copy.", "page_cache_write"
 
 
@@ -58,6 +59,11 @@ class _Replayed:
     def suite_seconds(self) -> float | None:
         first, last = self.heard.boot_seconds, self.heard.last_record
         return round(last - first, 3) if first is not None and last is not None else None
+
+    @property
+    def end_lost(self) -> bool:
+        """Whether it powered off in order, and yet its last record is not there."""
+        return self.conclusion.status is Status.COMPLETED and self.heard.end is None
 
     @property
     def console_watch(self) -> ConsoleWatch | None:
@@ -135,9 +141,9 @@ def _result(boot: _Replayed, directory: Path) -> KernelResult:
         plan=heard.plan or (),
         collection_errors=tuple(heard.collection_errors),
         tests=tuple(_tests(boot)),
-        records_lost=heard.records_lost,
+        records_lost=heard.records_lost + boot.end_lost,
         packages=boot.boot.packages,
-        notes=(*boot.boot.notes, *heard.notes),
+        notes=(*boot.boot.notes, *heard.notes, *(_END_LOST if boot.end_lost else ())),
         directory=f"kernels/{directory.name}",
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.errors import HostError, InfrastructureError, Interrupted
 from harness.guest.console import PREFIX
-from harness.model import BootableKernel, KernelResult, Outcome
+from harness.model import FATAL, BootableKernel, KernelResult
 from harness.processes import find_program, helper, search_path
 from harness.scratch import scratch_directory
 
@@ -22,7 +22,6 @@ from harness.scratch import scratch_directory
 TIME_LIMIT = 120.0
 
 _ADDRESS = re.compile(r"[^+ ]\+0x[0-9a-f]+/0x[0-9a-f]+")
-_LOST = (Outcome.CRASHED, Outcome.TIMEOUT)
 
 
 def decoded(result: KernelResult, kernel: BootableKernel) -> KernelResult:
@@ -48,7 +47,7 @@ def decoded(result: KernelResult, kernel: BootableKernel) -> KernelResult:
                 test,
                 details="\n".join(_with_place(line, known) for line in test.details.split("\n")),
             )
-            if test.outcome in _LOST
+            if test.outcome in FATAL
             else test
             for test in result.tests
         ),

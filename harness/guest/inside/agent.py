@@ -114,18 +114,24 @@ def open_kernel_log() -> KernelLogReader | None:
         return None
 
 
+def send_log(log: KernelLogReader | None, writer: records.RecordWriter) -> None:
+    """Send what the kernel has logged since the last time."""
+    batch = log.take() if log is not None else None
+    if batch is not None:
+        writer.send(batch)
+
+
 def await_suite(child: int, log: KernelLogReader | None, writer: records.RecordWriter) -> int:
     """Send the kernel log until the process ``child`` has ended; returns its wait status."""
     over = select.poll()
     over.register(os.pidfd_open(child), select.POLLIN)
-    while True:
-        ended = over.poll(_LOG_SECONDS * 1000)
-        # Read after the child's death was seen: all that it logged is then in.
-        batch = log.take() if log is not None else None
-        if batch is not None:
-            writer.send(batch)
-        if ended:
-            return os.waitpid(child, 0)[1]
+    while not over.poll(_LOG_SECONDS * 1000):
+        send_log(log, writer)
+    wait_status = os.waitpid(child, 0)[1]
+    # A message without a line end is not given out before another one follows.
+    records.log_to_console(records.END_MARKER)
+    send_log(log, writer)
+    return wait_status
 
 
 def main() -> None:
@@ -149,7 +155,6 @@ def main() -> None:
         finally:
             os._exit(status)
     wait_status = await_suite(child, open_kernel_log(), writer)
-    records.log_to_console(records.END_MARKER)
     writer.send(
         records.End(
             status=os.waitstatus_to_exitcode(wait_status),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.locations import suite_dir
 from harness.model import Cause, Reason
-from harness.paths import suite_dir
 from tests.unit.guest.test_oracle import suite_module
 
 

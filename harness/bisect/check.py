@@ -41,7 +41,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Check:
+class BisectCheck:
     """One question that a kernel can be asked.
 
     ``kind`` is "fact", "test", "seed" (the answers to the sequences of a seed of the suite
@@ -116,14 +116,14 @@ def _why_not(kernel: KernelResult, otherwise: str) -> str:
     return kernel.status_reason or otherwise
 
 
-def parse_check(text: str) -> Check:
+def parse_check(text: str) -> BisectCheck:
     """The check that ``text`` names: a test id, ``seed:N`` or a fact. Raises InputError."""
     if _TEST.fullmatch(text):
-        return Check("test", text)
+        return BisectCheck("test", text)
     if seed := _SEED.fullmatch(text):
-        return Check("seed", seed[1])
+        return BisectCheck("seed", seed[1])
     if any(pattern.match(text) for pattern, _ in _RECORDED_IN) and text not in suite_names():
-        return Check("fact", text)
+        return BisectCheck("fact", text)
     raise InputError(
         f"{text!r} is no check: give a test id (functional/test_hash.py::test_empty), a fact"
         " (zero_copy.skcipher.splice_file) or seed:N"
@@ -161,7 +161,7 @@ def {_COMMAND_TEST}():
     return path
 
 
-def expected_value(check: Check) -> str:
+def expected_value(check: BisectCheck) -> str:
     """The value that is right by the harness's own expectations; "" if none is known."""
     if check.kind in ("test", "command"):
         return str(Outcome.PASSED)

@@ -22,7 +22,7 @@ from harness.processes import run
 
 
 @dataclass(frozen=True)
-class GitOutcome:
+class GitSearchResult:
     """What a bisect over git found: one commit, or several of which any may be the one."""
 
     ends: Ends
@@ -66,7 +66,7 @@ def search_git(
     tester: Tester,
     state: BisectState,
     announce: Announce,
-) -> GitOutcome:
+) -> GitSearchResult:
     """Find the first commit of the tree at ``path`` between an old and a new revision.
 
     Raises InputError (no such revision, the old one is no ancestor of the new one), and as
@@ -96,7 +96,7 @@ def search_git(
     old, new = step(old_commit), step(new_commit)
     ends = Ends(old.value, new.value, find)
     if not ends.differ():
-        return GitOutcome(ends, old, new, ())
+        return GitSearchResult(ends, old, new, ())
     repository.git("update-ref", "--no-deref", "HEAD", new_commit.id)  # where it would go back to
     repository.git("bisect", "start", "--no-checkout", "--term-old=old", "--term-new=new")
     repository.git("bisect", "new", new_commit.id)
@@ -109,7 +109,9 @@ def search_git(
     log = repository.git("bisect", "log")
     told = repository.git("show", "--no-patch", "--stat", found[0]) if len(found) == 1 else ""
     files = repository.git("show", "--format=", "--stat", found[0]) if len(found) == 1 else ""
-    return GitOutcome(ends, old, new, found, f"{told.rstrip()}\n\n{files.rstrip()}".strip(), log)
+    return GitSearchResult(
+        ends, old, new, found, f"{told.rstrip()}\n\n{files.rstrip()}".strip(), log
+    )
 
 
 def _tell(repository: _Repository, answer: Answer) -> str:

@@ -45,7 +45,7 @@ class Ends:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchResult:
     """What a bisect found, or why it found nothing."""
 
     ends: Ends
@@ -59,7 +59,7 @@ Announce = Callable[[str], None]
 
 def search(
     specs: Sequence[str], find: str, tester: Tester, state: BisectState, announce: Announce
-) -> Outcome:
+) -> SearchResult:
     """Test the ends of ``specs`` (oldest first), then halve what lies between.
 
     Steps that ``state`` knows are not tested again; each new one is stored as it ends.
@@ -89,13 +89,13 @@ def search(
             new = step(last, [last // 2])
             ends = Ends(old.value, new.value, find)
             if not ends.differ():
-                return Outcome(ends, old, new, None)
+                return SearchResult(ends, old, new, None)
             answers = {0: Answer.OLD, last: Answer.NEW}
             while isinstance(at := next_index(len(specs), answers), int):
                 announce(_left(specs, answers, state))
                 done = step(at, possible_next(len(specs), answers, at))
                 answers[at] = ends.answer(done.value)
-            return Outcome(ends, old, new, at)
+            return SearchResult(ends, old, new, at)
         finally:
             enough.set()
             ahead.shutdown(wait=True, cancel_futures=True)

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from harness.bisect.check import Check, Seen
+from harness.bisect.check import BisectCheck, Seen
 from harness.bisect.state import BisectState, Step
 from harness.errors import BuildError, HarnessError, InfrastructureError, InputError, Interrupted
 from harness.kernels.resolve import resolve
@@ -21,7 +21,7 @@ from harness.run import Run, RunOptions
 class Tester:
     """Everything that testing a kernel takes. ``options`` is a run's, but for its kernel."""
 
-    check: Check
+    check: BisectCheck
     options: RunOptions
     repeat: int
     progress: Progress

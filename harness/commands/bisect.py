@@ -37,7 +37,7 @@ from harness.bisect.candidates import (
     split_among,
 )
 from harness.bisect.changelog import Entry, entries_between
-from harness.bisect.check import Check, parse_check, write_command_suite
+from harness.bisect.check import BisectCheck, parse_check, write_command_suite
 from harness.bisect.git_search import search_git
 from harness.bisect.report import Conclusion, markdown, terminal_lines
 from harness.bisect.search import search
@@ -47,6 +47,8 @@ from harness.commands.options import (
     add_guest_options,
     add_source_options,
     kernel_sources,
+    positive_integer,
+    positive_seconds,
     progress_display,
 )
 from harness.commands.signals import stopping
@@ -83,7 +85,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="look for the kernel where CHECK became VALUE, whatever it was before",
     )
     parser.add_argument(
-        "--repeat", type=int, default=1, metavar="N", help="boot each kernel N times, and vote"
+        "--repeat",
+        type=positive_integer,
+        default=1,
+        metavar="N",
+        help="boot each kernel N times, and vote",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="its directory (default: runs/bisect-<id>)"
@@ -103,7 +109,10 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
         help="run CMD in the guest: 0 is good, 125 cannot be judged, any other bad",
     )
     parser.add_argument(
-        "--timeout", type=float, metavar="S", help="seconds that one kernel's check may take"
+        "--timeout",
+        type=positive_seconds,
+        metavar="S",
+        help="seconds that one kernel's check may take",
     )
 
 
@@ -111,8 +120,6 @@ def execute(arguments: argparse.Namespace) -> int:
     """Bisect; returns the exit code."""
     names, first, second = _ends(arguments)
     check, find = _check(arguments)
-    if arguments.repeat < 1:
-        raise InputError("--repeat must be 1 or more")
     among = split_among(arguments.among)
     tree = _git_tree(among, first)
     asked = Asked(
@@ -153,7 +160,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def make_tester(
-    arguments: argparse.Namespace, check: Check, out: Path, progress: Progress
+    arguments: argparse.Namespace, check: BisectCheck, out: Path, progress: Progress
 ) -> Tester:
     """What tests one kernel, from the arguments; ``out`` holds the suite of --command."""
     suites: tuple[str, ...] = ()
@@ -187,7 +194,7 @@ def _ends(arguments: argparse.Namespace) -> tuple[tuple[str, str], str, str]:
     raise InputError("bisect: name both ends, by --good and --bad or by --old and --new")
 
 
-def _check(arguments: argparse.Namespace) -> tuple[Check, str]:
+def _check(arguments: argparse.Namespace) -> tuple[BisectCheck, str]:
     """The check, and the value that --find asks for ("" without it)."""
     name, _, value = (arguments.find or "").rpartition("=")
     if arguments.find and not (name and value):
@@ -198,13 +205,13 @@ def _check(arguments: argparse.Namespace) -> tuple[Check, str]:
     return parse_checks(arguments.check, arguments.guest_command, name), value
 
 
-def parse_checks(check: str | None, command: str | None, found: str = "") -> Check:
+def parse_checks(check: str | None, command: str | None, found: str = "") -> BisectCheck:
     """The one check that was named in any of these ways. Raises InputError."""
     named = {text for text in (check, found) if text}
     if command and named:
         raise InputError("--command is a check by itself; leave out --check and --find")
     if command:
-        return Check("command", command)
+        return BisectCheck("command", command)
     if len(named) != 1:
         raise InputError(
             "name one check: --check, --find CHECK=VALUE or --command"
@@ -254,10 +261,6 @@ def _again(arguments: argparse.Namespace) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _question(check: Check) -> str:
-    return f"seed {check.name}" if check.kind == "seed" else check.name
-
-
 @dataclass(frozen=True)
 class _Work:
     """All that the search of either kind needs."""
@@ -266,7 +269,7 @@ class _Work:
     ends: tuple[str, str]
     names: tuple[str, str]  # the user's words for them
     among: tuple[str, ...]
-    check: Check
+    check: BisectCheck
     find: str
     tester: Tester
     state: BisectState

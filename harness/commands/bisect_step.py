@@ -29,7 +29,12 @@ from rich.console import Console
 from harness.bisect.check import expected_value
 from harness.bisect.state import Asked, BisectState
 from harness.commands.bisect import add_check_arguments, make_tester, parse_checks
-from harness.commands.options import add_guest_options, add_source_options, progress_display
+from harness.commands.options import (
+    add_guest_options,
+    add_source_options,
+    positive_integer,
+    progress_display,
+)
 from harness.commands.signals import stopping
 from harness.errors import ExitCode, HarnessError, InputError
 from harness.run import new_run_directory
@@ -48,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_check_arguments(parser)
     parser.add_argument(
-        "--repeat", type=int, default=1, metavar="N", help="boot it N times, and vote"
+        "--repeat",
+        type=positive_integer,
+        default=1,
+        metavar="N",
+        help="boot it N times, and vote",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="its directory (default: runs/...)")
     add_guest_options(parser)
@@ -82,8 +91,6 @@ def _step(arguments: argparse.Namespace) -> int:
     wanted = wanted or expected_value(check)
     if not wanted:
         raise InputError(f"--check {text}: say which state is good: {text}=STATE")
-    if arguments.repeat < 1:
-        raise InputError("--repeat must be 1 or more")
     out = arguments.out or new_run_directory()
     asked = Asked(str(arguments.check or arguments.guest_command), wanted, ("", ""), ())
     state = BisectState(out, asked, fresh=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.bisect.check import Check, expected_value, parse_check, write_command_suite
+from harness.bisect.check import BisectCheck, expected_value, parse_check, write_command_suite
 from harness.errors import InputError
 from harness.model import (
     Control,
@@ -51,7 +51,7 @@ def result(outcome: Outcome, name: str = TEST, message: str = "") -> TestResult:
     ],
 )
 def test_parse(text: str, kind: str, name: str) -> None:
-    assert parse_check(text) == Check(kind, name)
+    assert parse_check(text) == BisectCheck(kind, name)
 
 
 @pytest.mark.parametrize("text", ["", "zero_copy", "functional", "a b", "seed:x", "test_x.py"])
@@ -77,7 +77,7 @@ def test_no_check(text: str) -> None:
 )
 def test_outcomes(outcomes: list[Outcome], value: str) -> None:
     tests = [result(outcome, f"{TEST}[{n}]") for n, outcome in enumerate(outcomes)]
-    seen = Check("test", TEST).see(kernel(*tests, result(Outcome.FAILED, f"{TEST}_other")))
+    seen = BisectCheck("test", TEST).see(kernel(*tests, result(Outcome.FAILED, f"{TEST}_other")))
     assert seen.value == value
     assert bool(seen.reason) == (value == "")
 
@@ -94,17 +94,17 @@ def test_outcomes(outcomes: list[Outcome], value: str) -> None:
 )
 def test_facts(fact: Fact | None, value: str) -> None:
     facts = {"software_only": replace(fact, test="t")} if fact else {}
-    seen = Check("fact", "software_only").see(kernel(**facts))
+    seen = BisectCheck("fact", "software_only").see(kernel(**facts))
     assert (seen.value, seen.test) == (value, "t" if value else "")
 
 
 def test_absent_without_a_control_is_no_answer() -> None:
     one = replace(kernel(), facts=Facts(page_cache_write=Fact(State.ABSENT, Control.NOT_RUN)))
-    assert Check("fact", "page_cache_write").see(one).value == ""
+    assert BisectCheck("fact", "page_cache_write").see(one).value == ""
 
 
 def test_af_alg_restrict() -> None:
-    check = Check("fact", "af_alg_restrict")
+    check = BisectCheck("fact", "af_alg_restrict")
     booted = samples.new_kernel() if hasattr(samples, "new_kernel") else None
     never = replace(kernel(), status=Status.BOOT_FAILED, status_reason="it died")
     assert check.see(never).reason == "it died"
@@ -113,7 +113,7 @@ def test_af_alg_restrict() -> None:
 
 
 def test_answers_to_a_seed() -> None:
-    check = Check("seed", "3")
+    check = BisectCheck("seed", "3")
     played = "differential/test_sequences.py::test_seed[3]"
     one = replace(kernel(result(Outcome.PASSED, played)), transcripts={"a: b": "1 2"})
     other = replace(one, transcripts={"a: b": "1 3"})
@@ -177,7 +177,7 @@ def test_command(status: int, outcome: str, tmp_path: Path) -> None:
     )
     assert f"1 {outcome}" in done.stdout
     assert f"exit status {status}: a b" in done.stdout or status == 0
-    check = Check("command", "x")
+    check = BisectCheck("command", "x")
     mine = result(Outcome.PASSED, "test_bisect_command.py::test_command")
     assert check.see(kernel(mine)).value == "passed"
 

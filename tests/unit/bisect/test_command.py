@@ -16,6 +16,11 @@ from harness.cli import main
 
 ENDS = ["--good", "debian:6.12.95+deb13-amd64", "--bad", "debian:6.12.96+deb13-amd64"]
 CHECK = ["--check", "page_cache_write"]
+LIMITS = [
+    ("--repeat", "0"),
+    ("--repeat", "-1"),
+    *(("--timeout", seconds) for seconds in ("0", "-3", "nan", "inf", "x")),
+]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +33,6 @@ CHECK = ["--check", "page_cache_write"]
         ([*ENDS, *CHECK, "--command", "true"], "check by itself"),
         ([*ENDS, "--find", "page_cache_write"], "CHECK=VALUE"),
         ([*ENDS, "--check", "zero_copy"], "no check"),
-        ([*ENDS, *CHECK, "--repeat", "0"], "--repeat"),
         ([*ENDS, *CHECK, "--among", "git:/nonexistent"], "no directory"),
         ([*ENDS, *CHECK, "--among", "git:/tmp", "--among", "debian:6.*"], "stands alone"),
     ],
@@ -45,13 +49,24 @@ def test_refused(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(("option", "value"), LIMITS)
+def test_limits_that_cannot_be_meant(
+    option: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bisect", *ENDS, *CHECK, option, value, "--out", str(tmp_path / "o")])
+    assert ended.value.code == 2
+    assert f"argument {option}" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["--nonsense"],
         [],
         ["--check", "zero_copy"],
-        [*CHECK, "--repeat", "0"],
+        *([*CHECK, option, value] for option, value in LIMITS),
         ["--check", "seed:1"],
     ],
 )

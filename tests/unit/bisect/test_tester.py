@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.bisect import tester as module
-from harness.bisect.check import Check
+from harness.bisect.check import BisectCheck
 from harness.bisect.state import Asked, BisectState
 from harness.bisect.tester import majority
 from harness.errors import BuildError, FetchError, HarnessError, InputError, Interrupted
@@ -66,7 +66,9 @@ def make(
     options = RunOptions(
         (), None, KernelSources(tmp_path), tmp_path / "out", "command", Expectations()
     )
-    return module.Tester(Check("test", TEST), options, repeat, SilentProgress(), threading.Event())
+    return module.Tester(
+        BisectCheck("test", TEST), options, repeat, SilentProgress(), threading.Event()
+    )
 
 
 @pytest.mark.parametrize(

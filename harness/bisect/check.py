@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InputError
 from harness.guest.payload import suite_names
+from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.states import told_state, why_unknown
-from harness.model import KernelResult, Outcome, State
+from harness.model import KernelResult, Outcome, State, Status, TestResult
 
 #: Where facts are recorded, the particular before the general; () is the whole suite. The
 #: first result names the very test, which is all that later kernels have to run.
@@ -27,8 +29,12 @@ _RECORDED_IN: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
 _TEST = re.compile(r"[\w./-]+\.py::\w+.*")
 _SEED = re.compile(r"seed:(\d+)")
 _COMMAND_TEST = "test_command"
-#: Outcomes that say what the kernel does. Others say that the question was not answered.
-_ANSWERS = (Outcome.PASSED, Outcome.FAILED)
+#: Outcomes that are answers whatever became of other tests, the one to tell first: of a test
+#: with parameters, one that ended so decides.
+_BAD = (Outcome.CRASHED, Outcome.TIMEOUT, Outcome.FAILED)
+#: Those that leave the question open.
+_OPEN = (Outcome.ERROR, Outcome.MISSING)
+_SYSCTL = "af_alg_restrict"
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,15 @@ class BisectCheck:
         found = next(suites for pattern, suites in _RECORDED_IN if pattern.match(self.name))
         return found
 
+    @property
+    def title(self) -> str:
+        """The check as people write it."""
+        return f"seed {self.name}" if self.kind == "seed" else self.name
+
     def see(self, kernel: KernelResult) -> Seen:
-        """What ``kernel`` answered."""
+        """What ``kernel`` answered: nothing, if its guest was not the one asked for."""
+        if kernel.status in NOTHING_KNOWN:
+            return Seen("", kernel.status_reason or str(kernel.status))
         match self.kind:
             case "fact":
                 return self._see_fact(kernel)
@@ -73,30 +86,31 @@ class BisectCheck:
                 return self._see_test(kernel)
 
     def _see_fact(self, kernel: KernelResult) -> Seen:
-        if self.name == "af_alg_restrict":
-            if kernel.identity is None:
-                return Seen("", _why_not(kernel, "the guest never reported"))
+        if self.name == _SYSCTL:
             level = kernel.facts.af_alg_restrict
             return Seen("none" if level is None else str(level))
         fact = kernel.facts.named().get(self.name)
         state = told_state(self.name, fact)
+        if fact is None and kernel.status is not Status.COMPLETED:
+            return Seen("", _why_never_recorded(kernel))
         if fact is None or state is State.UNKNOWN:
             return Seen("", _why_not(kernel, why_unknown(fact)))
         return Seen(str(state), fact.evidence, fact.test)
 
     def _see_test(self, kernel: KernelResult) -> Seen:
-        mine = [test for test in kernel.tests if self._is_mine(test.id)]
-        outcomes = {test.outcome for test in mine}
-        message = next((test.message for test in mine if test.message), "")
-        for outcome in (Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR, Outcome.MISSING):
-            if outcome in outcomes:
-                return Seen("", _why_not(kernel, f"{outcome}: {message}".rstrip(": ")))
-        answers = outcomes & set(_ANSWERS)
-        if not answers:
-            return Seen("", _why_not(kernel, message or "it never ran"))
-        # Of one with parameters: those that were skipped have no say.
-        value = Outcome.FAILED if Outcome.FAILED in answers else Outcome.PASSED
-        return Seen(str(value), message, self.name)
+        # The first of each outcome; those that were skipped have no say.
+        mine = {test.outcome: test for test in reversed(kernel.tests) if self._is_mine(test.id)}
+        for outcome in _BAD:
+            if outcome in mine:
+                return Seen(str(outcome), mine[outcome].message, self.name)
+        for outcome in _OPEN:
+            if outcome in mine:
+                reason = f"{outcome}: {mine[outcome].message}".rstrip(": ")
+                return Seen("", _why_not(kernel, reason))
+        if Outcome.PASSED not in mine:
+            return Seen("", _why_not(kernel, _why_not_run(kernel, mine)))
+        passed = Seen(str(Outcome.PASSED), mine[Outcome.PASSED].message, self.name)
+        return _unless_it_died(kernel, passed)
 
     def _is_mine(self, test: str) -> bool:
         if self.kind == "command":
@@ -105,15 +119,50 @@ class BisectCheck:
 
     def _see_seed(self, kernel: KernelResult) -> Seen:
         wanted = self.suites()[0]
-        ended = any(test.id == wanted and test.outcome is Outcome.PASSED for test in kernel.tests)
-        if not ended or not kernel.transcripts:
+        mine = {test.outcome: test for test in kernel.tests if test.id == wanted}
+        for outcome in (Outcome.CRASHED, Outcome.TIMEOUT):
+            if outcome in mine:
+                return Seen(str(outcome), mine[outcome].message, wanted)
+        if Outcome.PASSED not in mine or not kernel.transcripts:
             return Seen("", _why_not(kernel, "its sequences were not played to the end"))
         text = "\n".join(f"{calls}: {seen}" for calls, seen in sorted(kernel.transcripts.items()))
-        return Seen(f"answers {hashlib.sha256(text.encode()).hexdigest()[:12]}", "", wanted)
+        answers = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return _unless_it_died(kernel, Seen(f"answers {answers}", "", wanted))
+
+
+def _unless_it_died(kernel: KernelResult, seen: Seen) -> Seen:
+    """``seen``, which a test that passed saw, unless more or less is known of what it did.
+
+    A kernel that panics once the test asked for, the only one that ran, had passed was
+    damaged by it; one that is silent from then on, or of whose records some were lost, may
+    have been.
+    """
+    panic = next((event for event in kernel.console_events if event.kind == "panic"), None)
+    if panic is not None:
+        return Seen(str(Outcome.CRASHED), f"after it had passed: {panic.title}", seen.test)
+    if kernel.status is not Status.COMPLETED:
+        return Seen("", f"it passed, then the guest {kernel.status}: {kernel.status_reason}")
+    if kernel.records_lost:
+        return Seen("", f"{kernel.records_lost} records of the guest were lost")
+    return seen
 
 
 def _why_not(kernel: KernelResult, otherwise: str) -> str:
     return kernel.status_reason or otherwise
+
+
+def _why_not_run(kernel: KernelResult, mine: Mapping[Outcome, TestResult]) -> str:
+    """Why no test of the check has an outcome that counts."""
+    said = [test.message for test in mine.values() if test.message]
+    return next(iter([*said, *kernel.collection_errors]), "it never ran")
+
+
+def _why_never_recorded(kernel: KernelResult) -> str:
+    """Why a kernel that died recorded no fact, and what looks for its death."""
+    died = next((test.id for test in kernel.tests if test.outcome in _BAD[:2]), "")
+    fatal = kernel.fatal_test or died
+    where, hint = (f" in {fatal}", f"; --check {fatal} looks for that") if fatal else ("", "")
+    return f"never recorded, the guest {kernel.status}{where}: {kernel.status_reason}{hint}"
 
 
 def parse_check(text: str) -> BisectCheck:
@@ -172,3 +221,11 @@ def expected_value(check: BisectCheck) -> str:
     if check.kind == "fact" and _RECORDED_IN[3][0].match(check.name):
         return str(State.WORKS)
     return ""
+
+
+def is_as_expected(check: BisectCheck, value: str) -> bool:
+    """Whether ``value`` is right by the harness's own expectations; False if none is known."""
+    expected = expected_value(check)
+    # What cannot be reached cannot be abused.
+    harmless = expected == State.ABSENT and value == State.UNREACHABLE
+    return bool(expected) and (value == expected or harmless)

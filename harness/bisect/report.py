@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.bisect.search import Ends, described
+from harness.bisect.ends import Ends
+from harness.bisect.search import described
 from harness.bisect.state import Step
 
 _ENTRIES_SHOWN = 12  # lines of a changelog on the terminal

@@ -2,12 +2,18 @@
 
 A check is a test id (functional/test_hash.py::test_empty), a fact
 (zero_copy.skcipher.splice_file, page_cache_write, af_alg_restrict), seed:N (the answers to
-the call sequences of a seed of the suite differential), or --command in the guest.
+the call sequences of a seed of the suite differential), or --command in the guest. A test
+that fails, crashes the kernel or times out does not pass: that is bad; with --find it is told
+which (TEST=crashed).
+
+--good and --bad are for what is expected of a kernel (a test passes, page_cache_write is
+absent), --old and --new for any change; the ends may be named in either order.
 
 exit codes:
   0    the kernel or commit was found
   1    it was not: the ends do not differ, or others could not be tested, so that a range is left
-  2    the command was used wrongly, or an input is bad
+  2    the command was used wrongly, or an input is bad; or the good end is not as expected,
+       and the bad one is
   3    infrastructure, or an end could not be judged
   130  interrupted; the same command goes on where it was
 
@@ -21,6 +27,7 @@ examples:
 from __future__ import annotations
 
 import argparse
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -38,9 +45,10 @@ from harness.bisect.candidates import (
 )
 from harness.bisect.changelog import Entry, entries_between
 from harness.bisect.check import BisectCheck, parse_check, write_command_suite
-from harness.bisect.git_search import search_git
+from harness.bisect.ends import Question
+from harness.bisect.git_search import GitSearchResult, search_git
 from harness.bisect.report import Conclusion, markdown, terminal_lines
-from harness.bisect.search import search
+from harness.bisect.search import SearchResult, search
 from harness.bisect.state import Asked, BisectState
 from harness.bisect.tester import Tester
 from harness.commands.options import (
@@ -118,14 +126,13 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Bisect; returns the exit code."""
-    names, first, second = _ends(arguments)
-    check, find = _check(arguments)
+    question = _question(arguments)
     among = split_among(arguments.among)
-    tree = _git_tree(among, first)
+    tree = _git_tree(among, question.specs[0])
     asked = Asked(
         arguments.check or arguments.guest_command or "",
         arguments.find or "",
-        (first, second),
+        question.specs,
         among,
         _options(arguments),
     )
@@ -134,19 +141,10 @@ def execute(arguments: argparse.Namespace) -> int:
     console = Console(stderr=True)
     try:
         with progress_display(console, arguments.quiet) as progress:
-            tester = make_tester(arguments, check, out, progress)
+            tester = make_tester(arguments, question.check, out, progress)
             with stopping(tester.stop, progress):
-                work = _Work(
-                    arguments,
-                    (first, second),
-                    names,
-                    among,
-                    check,
-                    find,
-                    tester,
-                    state,
-                    lambda text: progress.finish("bisect", text),
-                )
+                announce = functools.partial(progress.finish, "bisect")
+                work = _Work(question, among, tester, state, announce, _again(arguments))
                 conclusion = _search_list(work) if tree is None else _search_git(work, tree)
         steps = list(state.steps.values())
         (out / "bisect.md").write_text(markdown(conclusion, steps))
@@ -182,6 +180,15 @@ def make_tester(
     return Tester(
         check, options, getattr(arguments, "repeat", 1), progress, threading.Event(), suites
     )
+
+
+def _question(arguments: argparse.Namespace) -> Question:
+    """What is asked, the ends in the order in which they are named: good or old first."""
+    names, first, second = _ends(arguments)
+    check, find = _check(arguments)
+    options = [word for item in arguments.among for word in ("--among", item)]
+    options += ["--repeat", str(arguments.repeat)] if arguments.repeat > 1 else []
+    return Question(check, names, (first, second), find, (*options, *_again(arguments)))
 
 
 def _ends(arguments: argparse.Namespace) -> tuple[tuple[str, str], str, str]:
@@ -251,13 +258,18 @@ def _options(arguments: argparse.Namespace) -> tuple[str, ...]:
     words = [f"repeat={arguments.repeat}", f"root={arguments.root}"]
     words += [f"append={item}" for item in arguments.append]
     words += [f"kconfig={item}" for item in arguments.kconfig]
+    words += [f"timeout={arguments.timeout}"] if arguments.timeout else []  # it may be the answer
     return tuple(words)
 
 
 def _again(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Options that a command needs to show an end again."""
-    words = [word for item in arguments.append for word in ("--append", item)]
-    words += [word for item in arguments.kconfig for word in ("--kconfig", item)]
+    lists = {"--append": arguments.append, "--kconfig": arguments.kconfig}
+    words = [word for name, values in lists.items() for one in values for word in (name, one)]
+    defaults = {"root": "image", "accel": "auto", "mirror": None, "timeout": None}
+    for name, default in defaults.items():
+        value = getattr(arguments, name)
+        words += [f"--{name}", str(value)] if value != default else []
     return tuple(words)
 
 
@@ -265,63 +277,57 @@ def _again(arguments: argparse.Namespace) -> tuple[str, ...]:
 class _Work:
     """All that the search of either kind needs."""
 
-    arguments: argparse.Namespace
-    ends: tuple[str, str]
-    names: tuple[str, str]  # the user's words for them
+    question: Question
     among: tuple[str, ...]
-    check: BisectCheck
-    find: str
     tester: Tester
     state: BisectState
     announce: Callable[[str], None]
+    again: tuple[str, ...]  # further options of the commands that show an end again
 
-    def question(self) -> str:
-        """The check as people write it."""
-        return f"seed {self.check.name}" if self.check.kind == "seed" else self.check.name
+    def conclusion(self, question: Question, result: SearchResult | GitSearchResult) -> Conclusion:
+        """What either kind of search tells, without what it found."""
+        test = result.new.test or result.old.test
+        return Conclusion(
+            question.check.title,
+            question.names,
+            result.ends,
+            result.old,
+            result.new,
+            suites=self.tester.suites or question.check.suites(test),
+            options=self.again,
+        )
 
 
 def _search_git(work: _Work, tree: Path) -> Conclusion:
-    revisions = (_revision(work.ends[0], tree), _revision(work.ends[1], tree))
-    result = search_git(tree, revisions, work.find, work.tester, work.state, work.announce)
+    first, second = work.question.specs
+    revisions = (_revision(first, tree), _revision(second, tree))
+    result = search_git(tree, revisions, work.question, work.tester, work.state, work.announce)
     details = tuple(result.described.splitlines())
-    return Conclusion(
-        work.question(),
-        work.names,
-        result.ends,
-        result.old,
-        result.new,
+    return replace(
+        work.conclusion(result.question, result),
         first_new=result.first_new,
         details=details,
         short_details=details,
-        suites=work.tester.suites or work.check.suites(result.new.test or result.old.test),
-        options=_again(work.arguments),
         noun="commit",
         log=result.log,
     )
 
 
 def _search_list(work: _Work) -> Conclusion:
+    question = work.question
     if is_listed(work.among):
-        candidates = listed(work.among, *work.ends)
+        candidates = listed(work.among, *question.specs)
     else:
         check_patterns(work.among)
         kernels = available(work.tester.options.sources, work.tester.progress)
-        candidates = from_archive(kernels, work.among, *work.ends)
+        candidates = from_archive(kernels, work.among, *question.specs)
+    if not candidates.forward:
+        question = question.reversed()
     order = candidates.kernels
     work.announce(f"{len(order)} kernels, from {order[0].spec} to {order[-1].spec}")
     specs = [kernel.spec for kernel in order]
-    result = search(specs, work.find, work.tester, work.state, work.announce)
-    names = work.names if candidates.forward else (work.names[1], work.names[0])
-    suites = work.tester.suites or work.check.suites(result.new.test or result.old.test)
-    conclusion = Conclusion(
-        work.question(),
-        names,
-        result.ends,
-        result.old,
-        result.new,
-        suites=suites,
-        options=_again(work.arguments),
-    )
+    result = search(specs, question, work.tester, work.state, work.announce)
+    conclusion = work.conclusion(question, result)
     if result.found is None:
         return conclusion
     old, new = order[result.found.last_old], order[result.found.first_new]

@@ -1,6 +1,7 @@
 """test one kernel for git bisect run: exit code 0 good, 1 bad, 125 cannot be tested
 
-A check is a test id, good if it passes, or FACT=STATE, good if that is what is seen; the
+A check is a test id, good if it passes and bad if it fails, crashes the kernel or times
+out, or FACT=STATE, good if that is what is seen; the
 state may be left out where the harness itself expects one (absent for an input path of
 skcipher and aead, and for page_cache_write; works for a program).
 

@@ -7,32 +7,31 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.bisect.check import BisectCheck, expected_value, parse_check, write_command_suite
+from harness.bisect.check import (
+    BisectCheck,
+    Seen,
+    expected_value,
+    parse_check,
+    write_command_suite,
+)
 from harness.errors import InputError
 from harness.model import (
     Control,
     Fact,
     Facts,
-    KernelResult,
     Outcome,
-    Role,
     State,
     Status,
     TestResult,
 )
 from harness.paths import suite_dir
-from tests.unit import samples
+from tests.unit.bisect.simulated import PANIC, TEST, ended, kernel
 
-TEST = "functional/test_hash.py::test_empty"
-
-
-def kernel(*tests: TestResult, **facts: Fact) -> KernelResult:
-    return KernelResult(
-        "debian:x", "x", Role.CANDIDATE, Status.COMPLETED, facts=Facts(other=facts), tests=tests
-    )
+PLAYED = "differential/test_sequences.py::test_seed[3]"
 
 
 def result(outcome: Outcome, name: str = TEST, message: str = "") -> TestResult:
@@ -67,11 +66,15 @@ def test_no_check(text: str) -> None:
         ([Outcome.FAILED], "failed"),
         ([Outcome.PASSED, Outcome.FAILED], "failed"),
         ([Outcome.PASSED, Outcome.SKIPPED], "passed"),
+        ([Outcome.FAILED, Outcome.ERROR, Outcome.MISSING], "failed"),
+        ([Outcome.PASSED, Outcome.ERROR], ""),
+        ([Outcome.PASSED, Outcome.MISSING], ""),
         ([Outcome.SKIPPED], ""),
         ([Outcome.ERROR], ""),
         ([Outcome.MISSING], ""),
-        ([Outcome.PASSED, Outcome.CRASHED], ""),
-        ([Outcome.PASSED, Outcome.TIMEOUT], ""),
+        ([Outcome.PASSED, Outcome.FAILED, Outcome.CRASHED], "crashed"),
+        ([Outcome.PASSED, Outcome.TIMEOUT], "timeout"),
+        ([Outcome.CRASHED, Outcome.MISSING], "crashed"),
         ([], ""),
     ],
 )
@@ -105,21 +108,81 @@ def test_absent_without_a_control_is_no_answer() -> None:
 
 def test_af_alg_restrict() -> None:
     check = BisectCheck("fact", "af_alg_restrict")
-    booted = samples.new_kernel() if hasattr(samples, "new_kernel") else None
-    never = replace(kernel(), status=Status.BOOT_FAILED, status_reason="it died")
-    assert check.see(never).reason == "it died"
-    if booted is not None:
-        assert check.see(booted).value == "1"
+    assert check.see(kernel()).value == "none"
+    assert check.see(replace(kernel(), facts=Facts(af_alg_restrict=1))).value == "1"
+
+
+@pytest.mark.parametrize("status", [Status.BOOT_FAILED, Status.UNAVAILABLE])
+@pytest.mark.parametrize(
+    "check",
+    [
+        BisectCheck("fact", "af_alg_restrict"),
+        BisectCheck("fact", "page_cache_write"),
+        BisectCheck("test", TEST),
+        BisectCheck("seed", "3"),
+    ],
+)
+def test_nothing_is_taken_from_a_guest_that_was_not_accepted(
+    status: Status, check: BisectCheck
+) -> None:
+    """Even one that told who it is, and what it saw: it was another kernel."""
+    guest = replace(
+        kernel(result(Outcome.PASSED), result(Outcome.PASSED, PLAYED)),
+        facts=Facts(af_alg_restrict=1, page_cache_write=Fact(State.PRESENT, Control.FIRED)),
+        transcripts={"a": "1"},
+    )
+    assert check.see(guest).value
+    disowned = replace(guest, status=status, status_reason="the guest ran y, not x")
+    assert check.see(disowned) == Seen("", "the guest ran y, not x")
+
+
+def test_a_panic_once_the_test_had_passed() -> None:
+    died = ended("passed", status=Status.CRASHED, status_reason="it died", console_events=(PANIC,))
+    seen = BisectCheck("test", TEST).see(died)
+    assert (seen.value, seen.test) == ("crashed", TEST)
+    assert PANIC.title in seen.reason
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": Status.CRASHED, "status_reason": "the guest died outside any test"},
+        {"status": Status.HUNG, "status_reason": "nothing heard for 50 s"},
+        {"records_lost": 1},
+    ],
+)
+def test_passed_but_more_may_have_happened(changes: dict[str, Any]) -> None:
+    seen = BisectCheck("test", TEST).see(ended("passed", **changes))
+    assert seen.value == "" and seen.reason
+    # What is known to be bad stays so.
+    assert BisectCheck("test", TEST).see(ended("failed", **changes)).value == "failed"
+
+
+def test_a_fact_of_a_kernel_that_died_first() -> None:
+    died = ended("crashed", status=Status.CRASHED, status_reason="Kernel panic")
+    seen = BisectCheck("fact", "software_only").see(died)
+    assert seen.value == ""
+    assert f"crashed in {TEST}: Kernel panic; --check {TEST}" in seen.reason
+    told = replace(died, facts=Facts(other={"software_only": Fact(State.PRESENT, Control.FIRED)}))
+    assert BisectCheck("fact", "software_only").see(told).value == "present"
+
+
+def test_a_test_that_cannot_be_imported() -> None:
+    broken = replace(kernel(), collection_errors=("test_hash.py: no module named x",))
+    assert "no module named x" in BisectCheck("test", TEST).see(broken).reason
 
 
 def test_answers_to_a_seed() -> None:
     check = BisectCheck("seed", "3")
-    played = "differential/test_sequences.py::test_seed[3]"
-    one = replace(kernel(result(Outcome.PASSED, played)), transcripts={"a: b": "1 2"})
+    one = replace(kernel(result(Outcome.PASSED, PLAYED)), transcripts={"a: b": "1 2"})
     other = replace(one, transcripts={"a: b": "1 3"})
     assert check.see(one).value == check.see(replace(one)).value != check.see(other).value
     assert check.see(replace(one, transcripts={})).value == ""
     assert check.see(replace(one, tests=())).value == ""
+    assert check.see(replace(one, records_lost=1)).value == "", "an answer may be missing"
+    for outcome in (Outcome.CRASHED, Outcome.TIMEOUT):
+        assert check.see(kernel(result(outcome, PLAYED))).value == outcome
+    assert check.see(kernel(result(Outcome.FAILED, PLAYED))).value == ""
 
 
 def test_what_is_run() -> None:

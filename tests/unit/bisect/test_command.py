@@ -9,8 +9,8 @@ import pytest
 
 from harness.__main__ import main as start
 from harness.bisect.changelog import parse
+from harness.bisect.ends import Ends
 from harness.bisect.report import Conclusion, markdown, terminal_lines
-from harness.bisect.search import Ends
 from harness.bisect.state import Step
 from harness.cli import main
 

@@ -301,6 +301,7 @@ class Comparison:
     changes: tuple[Change, ...] = ()
     baseline_spec: str = ""  # two kernels may have the same release
     candidate_spec: str = ""
+    fault: str = ""  # of ours: why there are no changes, though there may be some
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.errors import ExitCode, HarnessError, InputError
+from harness.errors import ExitCode, InputError, Interrupted
+from harness.faults import tell
 from harness.guest.accel import Accel, choose_accel, qemu_version
 from harness.guest.image import guest_image
 from harness.guest.observe import Deadlines, observe
@@ -28,10 +29,8 @@ from harness.guest.payload import Selection, write_payload
 from harness.guest.session import GuestSettings
 from harness.guest.stacktrace import decoded
 from harness.guest.vng import Root
-from harness.judge.compare import compare
-from harness.judge.exit_code import exit_code
+from harness.judge.conclude import conclude
 from harness.judge.expectations import Expectations
-from harness.judge.verdict import judge
 from harness.kernels.job import KernelSources
 from harness.kernels.kconfig import crypto_config
 from harness.kernels.resolve import resolve
@@ -133,8 +132,19 @@ class Run:
             write_payload(self._options.selection, payload)
             self._run_kernels(root, payload)
         result = self._store()
-        render(result, out, REPORT_FORMATS)
-        return result
+        return self._render(result)
+
+    def _render(self, result: RunResult) -> RunResult:
+        """Write the other reports. One that cannot be made is said, and no run is lost for it."""
+        code = result.exit_code
+        for name in REPORT_FORMATS:
+            try:
+                render(result, self._options.out, [name])
+            except Exception as error:  # noqa: BLE001  (results.json is there)
+                told = tell(error, self._options.out)
+                self._progress.finish("afalg-harness", f"no {name} report: {told.line}")
+                code = code or int(told.code)
+        return replace(result, exit_code=code)
 
     def _root(self) -> Root:
         wanted = self._options.root
@@ -170,14 +180,13 @@ class Run:
 
     def _resolve(self, spec: str) -> BootableKernel:
         if self.stop.is_set():
-            raise InputError("stopped before it was fetched")
+            raise Interrupted("stopped before it was fetched")
         with interruptible(self.stop):
             return resolve(spec, self._options.sources, self._progress)
 
     def _run_one(
         self, spec: str, role: Role, resolving: Future[BootableKernel], root: Root, payload: Path
     ) -> None:
-        blank = self._results[spec]
         exact = spec
         try:
             kernel = resolving.result()
@@ -185,24 +194,19 @@ class Run:
             if self.stop.is_set():
                 return
             result = self._observe(kernel, role, root, payload)
-        except (HarnessError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  (the other kernels go on, whatever it is)
             if self.stop.is_set():
                 return
-            code = getattr(error, "exit_code", ExitCode.INFRASTRUCTURE)
+            told = tell(error, self._options.out)
             result = replace(
-                blank,
+                self._results[spec],
                 status=Status.UNAVAILABLE,
-                status_reason=str(error),
-                status_exit=int(code),
+                status_reason=told.line,
+                status_exit=int(told.code),
             )
-        result = replace(
-            result,
-            append=self._options.append,
-            reproduce=self._reproduce(exact, result.release),
-            verdict=judge(result, self._options.expectations),
-        )
+        again = self._reproduce(exact, result.release)
         with self._lock:
-            self._results[spec] = result
+            self._results[spec] = replace(result, append=self._options.append, reproduce=again)
         self._store()
         self._progress.finish(spec, _describe(result))
 
@@ -293,15 +297,9 @@ class Run:
         return result
 
     def _assemble(self, kernels: Sequence[KernelResult]) -> RunResult:
-        baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
-        comparisons = tuple(
-            compare(baseline, kernel)
-            for kernel in kernels
-            if baseline is not None and kernel is not baseline and kernel.plan and baseline.plan
-        )
-        return RunResult(
+        observed = RunResult(
             schema=SCHEMA,
-            exit_code=int(exit_code(kernels, comparisons)),
+            exit_code=int(ExitCode.INFRASTRUCTURE),
             started=self._started,
             command=self._options.command,
             seed=self._options.selection.seed,
@@ -313,8 +311,8 @@ class Run:
                 cpus=os.cpu_count() or 1,
             ),
             kernels=tuple(kernels),
-            comparisons=comparisons,
         )
+        return conclude(observed, self._options.expectations, self._options.out)
 
 
 def _describe(result: KernelResult) -> str:
@@ -325,4 +323,4 @@ def _describe(result: KernelResult) -> str:
     for test in result.tests:
         counts[test.outcome] = counts.get(test.outcome, 0) + 1
     tests = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-    return f"{result.release}: {tests} ({result.wall_seconds:.1f} s)"
+    return f"{result.release}: {tests} ({result.wall_seconds or 0:.1f} s)"

@@ -121,6 +121,17 @@ def add_guest_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class ProgressConsole(Console):
+    """stderr. Nobody need read it, and whoever reads the results on stdout goes on doing so."""
+
+    def __init__(self) -> None:
+        super().__init__(stderr=True)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to those who print: rich would silence stdout and end the program with 1."""
+        raise BrokenPipeError
+
+
 @contextlib.contextmanager
 def progress_display(console: Console, quiet: bool) -> Iterator[Progress]:
     """Live display on a terminal, plain lines elsewhere, nothing if ``quiet``."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.commands.options import (
+    ProgressConsole,
     add_guest_options,
     add_source_options,
     kernel_sources,
@@ -129,9 +130,9 @@ def execute(arguments: argparse.Namespace) -> int:
         append=tuple(arguments.append),
         suite_timeout=arguments.timeout,
     )
-    console = Console()
-    with progress_display(console, arguments.quiet) as progress:
+    with progress_display(ProgressConsole(), arguments.quiet) as progress:
         result = _run_interruptibly(options, progress)
+    console = Console()
     with reader_may_leave():
         if arguments.verbose:
             print_tests(result, console)

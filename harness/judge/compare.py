@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.judge import paths
+from harness.judge import facts
 from harness.judge.exit_code import NOTHING_KNOWN
+from harness.judge.facts import Weight, kind_of
 from harness.judge.known_changes import Difference, describe_option, explain, lost_option
 from harness.judge.states import told_state, why_unknown
 from harness.judge.transcripts import compare_transcripts
@@ -31,22 +32,8 @@ _FATAL = frozenset({Outcome.CRASHED, Outcome.TIMEOUT})
 #: States of a program that uses AF_ALG.
 _OF_PROGRAMS = frozenset({State.WORKS, State.FAILS})
 
-_ZERO_COPY = "zero_copy."
 _NOT_RECORDED = "not recorded"
 _NOT_PLANNED = "not planned"
-
-#: Facts that no verdict rests on, though one of their states is known to be right.
-_RIGHT = {
-    "skcipher.hole_in_rounded_read": (
-        State.ABSENT,
-        "a read that is rounded down to whole blocks leaves a hole before 2f90facc7b94 (7.3)",
-    ),
-    "skcipher.short_read_refused": (
-        State.PRESENT,
-        "a read below a block is refused since 8eceab19eba9 (7.0), CVE-2026-31677",
-    ),
-}
-_COPY_FAIL = "Copy Fail, CVE-2026-31431, closed by a664bf3d603d (7.0) and its backports"
 
 
 def compare(baseline: KernelResult, candidate: KernelResult) -> Comparison:
@@ -56,15 +43,15 @@ def compare(baseline: KernelResult, candidate: KernelResult) -> Comparison:
     """
     changes: tuple[Change, ...] = ()
     if _was_observed(baseline) and _was_observed(candidate):
-        facts = [*_compare_policy(baseline, candidate), *_compare_facts(baseline, candidate)]
-        told = _tests_behind(facts, baseline, candidate)
+        seen = [*_compare_policy(baseline, candidate), *_compare_facts(baseline, candidate)]
+        told = _tests_behind(seen, baseline, candidate)
         tests = (
             change
             for change in _compare_tests(baseline, candidate)
             # The fact's change says it already.
             if not (change.cls is ChangeClass.NEWLY_UNAVAILABLE and change.id in told)
         )
-        changes = (*facts, *tests, *compare_transcripts(baseline, candidate))
+        changes = (*seen, *tests, *compare_transcripts(baseline, candidate))
     return Comparison(
         baseline=baseline.release,
         candidate=candidate.release,
@@ -82,8 +69,8 @@ def _was_observed(kernel: KernelResult) -> bool:
 def _tests_behind(
     changes: list[Change], baseline: KernelResult, candidate: KernelResult
 ) -> set[str]:
-    """Tests that recorded a fact which changed."""
-    changed = {change.id for change in changes}
+    """Tests that recorded a fact whose change says what the test's own would say."""
+    changed = {change.id for change in changes if kind_of(change.id).weight is not Weight.REPORTED}
     return {
         fact.test
         for kernel in (baseline, candidate)
@@ -149,19 +136,18 @@ def _compare_fact(
     if now is State.UNKNOWN:
         explanation = f"cannot be told any more: {why_unknown(after)}"
         seen_now = now if after is not None else _NOT_RECORDED
-        cls = ChangeClass.NEW if _is_only_reported(name) else ChangeClass.REGRESSED
-        return Change(name, cls, was, seen_now, explanation)
+        return Change(name, _worse(name), was, seen_now, explanation)
+    why = _config_explains(difference)
     if now is State.UNREACHABLE:
-        why = _config_explains(difference)
+        if kind_of(name).weight is Weight.REPORTED:
+            why = why or "only reported; a test that cannot run any more is a change of its own"
         return Change(name, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
-    if now is State.FAILS:
-        why = _config_explains(difference)
-        if why:
-            return Change(name, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
-    cls, seen_was, seen_now, explanation = _classify_states(name, was, now)
+    if now is State.FAILS and why:
+        return Change(name, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
+    cls, explanation = _classify_states(name, was, now)
     if now is State.FAILS and after is not None:
         explanation = explanation or first_line(after.evidence)
-    return Change(name, cls, seen_was, seen_now, explanation)
+    return Change(name, cls, was, now, explanation)
 
 
 def _should_have_recorded(before: Fact | None, candidate: KernelResult) -> bool:
@@ -174,31 +160,23 @@ def _should_have_recorded(before: Fact | None, candidate: KernelResult) -> bool:
     return not before.test or before.test in candidate.plan
 
 
-def _classify_states(name: str, was: State, now: State) -> tuple[ChangeClass, str, str, str]:
-    """Class, both states and explanation of a change between two states that are told."""
-    judged = name.startswith(_ZERO_COPY) or name == "page_cache_write"
-    if was is State.UNREACHABLE and now in {State.ABSENT, State.WORKS}:
-        return ChangeClass.NEW, was, now, "can be used now"
-    if {was, now} == _OF_PROGRAMS:
-        cls = ChangeClass.REGRESSED if now is State.FAILS else ChangeClass.FIXED
-        return cls, was, now, ""
-    if name in _RIGHT and was in {State.PRESENT, State.ABSENT}:
-        right, why = _RIGHT[name]
-        cls = ChangeClass.FIXED if now is right else ChangeClass.REGRESSED
-        return cls, was, now, why
-    if not judged:
+def _classify_states(name: str, was: State, now: State) -> tuple[ChangeClass, str]:
+    """Class and explanation of a change between two states that are told."""
+    kind = kind_of(name)
+    if was is State.UNREACHABLE and (now is kind.right or kind.weight is not Weight.JUDGED):
+        return ChangeClass.NEW, "" if now is State.FAILS else "can be used now"
+    if kind.right is None:
         # Whether such a property is good or bad is for an expectation to say.
-        return ChangeClass.NEW, was, now, "differs; no direction is known to be right"
-    explanation = _COPY_FAIL if name == "page_cache_write" else paths.explain(name, now)
-    if now is State.PRESENT:
-        cls = ChangeClass.NEW if _is_only_reported(name) else ChangeClass.REGRESSED
-        return cls, was, now, explanation
-    return ChangeClass.FIXED, was, now, explanation
+        return ChangeClass.NEW, "differs; no direction is known to be right"
+    if now is kind.right:
+        return ChangeClass.FIXED, facts.explain(name, now)
+    return _worse(name), facts.explain(name, now)
 
 
-def _is_only_reported(name: str) -> bool:
-    """Whether no state of a fact makes a run fail: a zero-copy path that is not judged."""
-    return name.startswith(_ZERO_COPY) and not paths.is_judged(name)
+def _worse(name: str) -> ChangeClass:
+    """The class of a change for the worse."""
+    reported = kind_of(name).weight is Weight.REPORTED
+    return ChangeClass.NEW if reported else ChangeClass.REGRESSED
 
 
 def _config_explains(difference: Difference) -> str:

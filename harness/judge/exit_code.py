@@ -40,7 +40,8 @@ def exit_code(kernels: Sequence[KernelResult], comparisons: Sequence[Comparison]
     completed = [kernel for kernel in kernels if kernel.status is Status.COMPLETED]
     if completed and not any(kernel.plan or kernel.collection_errors for kernel in completed):
         return ExitCode.USAGE
-    if any(not kernel.verdict.ok and kernel.status not in NOTHING_KNOWN for kernel in candidates):
+    judged = [kernel for kernel in candidates if not kernel.verdict.unknown]
+    if any(not kernel.verdict.ok and kernel.status not in NOTHING_KNOWN for kernel in judged):
         return ExitCode.REGRESSION
     if any(ran_in_part(kernel) for kernel in kernels if kernel.role is Role.BASELINE):
         return ExitCode.REGRESSION
@@ -49,7 +50,7 @@ def exit_code(kernels: Sequence[KernelResult], comparisons: Sequence[Comparison]
     lost = [kernel for kernel in kernels if kernel.status in NOTHING_KNOWN]
     if any(kernel.status_exit == ExitCode.USAGE for kernel in lost):
         return ExitCode.USAGE
-    if lost or not candidates:
+    if lost or not candidates or len(judged) < len(candidates):
         return ExitCode.INFRASTRUCTURE
     return ExitCode.OK
 

@@ -20,6 +20,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.judge.facts import kind_of
 from harness.model import Outcome, State
 
 ANY = "any"
@@ -88,7 +89,6 @@ class Expectation:
     value: str  # a State, an Outcome, or "any"
     reason: str = ""
     kernels: KernelRange | None = None
-    excluding: tuple[str, ...] = ()
     source: str = "default"  # "default", "--expect", or the file's name
 
     @property
@@ -100,9 +100,7 @@ class Expectation:
         """Whether it is about ``name`` on the kernel ``release``."""
         if self.kernels is not None and release not in self.kernels:
             return False
-        return _glob(name, self.pattern) and not any(
-            _glob(name, pattern) for pattern in self.excluding
-        )
+        return _glob(name, self.pattern)
 
 
 def _glob(name: str, pattern: str) -> bool:
@@ -110,13 +108,8 @@ def _glob(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
-#: Where data comes out is still written without a copy (7.3), and nothing is promised of it.
-_OUTPUT_PATHS = ("zero_copy.*.recv*", "zero_copy.*.output*")
-
+#: What is expected of everything but facts; of these the registry says it.
 DEFAULTS = (
-    Expectation("zero_copy.skcipher.*", State.ABSENT, excluding=_OUTPUT_PATHS),
-    Expectation("zero_copy.aead*.*", State.ABSENT, excluding=_OUTPUT_PATHS),
-    Expectation("page_cache_write", State.ABSENT),
     Expectation("console.*", State.ABSENT),
     Expectation("taint.*", State.ABSENT),
 )
@@ -130,7 +123,9 @@ class Expectations:
 
     def of_fact(self, name: str, release: str) -> Expectation | None:
         """What is expected of a fact, of ``console.KIND`` or of ``taint.LETTER``, if anything."""
-        return self._last(name, release, (*_STATES, ANY))
+        rule = self._last(name, release, (*_STATES, ANY))
+        expected = kind_of(name).expected
+        return Expectation(name, expected) if rule is None and expected is not None else rule
 
     def of_test(self, test: str, release: str) -> Expectation | None:
         """What was explicitly expected of a test; None: that it passes, or skips with a reason."""

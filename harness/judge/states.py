@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+from harness.judge.facts import kind_of
 from harness.model import Control, Fact, State
-
-#: Facts whose absence proves nothing unless the probe was shown able to see the opposite.
-_NEED_CONTROL = ("zero_copy.", "page_cache_write")
 
 
 def told_state(name: str, fact: Fact | None) -> State:
@@ -19,7 +17,7 @@ def told_state(name: str, fact: Fact | None) -> State:
         return State.UNKNOWN
     if fact.control is Control.FAILED and fact.state is not State.UNREACHABLE:
         return State.UNKNOWN
-    uncontrolled = fact.control is not Control.FIRED and name.startswith(_NEED_CONTROL)
+    uncontrolled = fact.control is not Control.FIRED and kind_of(name).needs_control
     if fact.state is State.ABSENT and uncontrolled:
         return State.UNKNOWN
     return fact.state

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from harness.errors import ExitCode
-from harness.judge import paths
+from harness.judge import facts
 from harness.judge.exit_code import NOTHING_KNOWN, compared_candidate, losses
+from harness.judge.facts import Section
 from harness.judge.states import told_state
 from harness.judge.verdict import gained_taint, missing_tests
 from harness.model import (
@@ -28,13 +29,12 @@ from harness.model import (
 
 NOT_KNOWN = "-"
 #: Sections of the table.
-ZERO_COPY = "zero-copy path"
-FACTS = "other facts"
-CONSUMERS = "programs that use AF_ALG"
+ZERO_COPY = Section.ZERO_COPY
+FACTS = Section.OTHER
+CONSUMERS = Section.PROGRAMS
 TESTS = "tests: pass/fail/skip"
 CONSOLE = "console reports"
 _NEVER_REPORTED = "never reported"
-_CONSUMERS_PREFIX = "consumers."
 _FAILURES = (Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
 
 #: What matters most stands first.
@@ -94,6 +94,7 @@ class Row:
     label: str
     cells: tuple[Cell, ...]
     section: str = ""
+    fact: str = ""  # full name of the fact that it shows
 
     @property
     def title(self) -> str:
@@ -103,7 +104,7 @@ class Row:
         if self.section == TESTS:
             return f"{self.label} tests (pass/fail/skip)"
         if self.section == CONSUMERS:
-            return f"{_CONSUMERS_PREFIX}{self.label}"
+            return self.fact
         return f"console: {self.label}" if self.section == CONSOLE else self.label
 
 
@@ -206,19 +207,13 @@ def fact_cell(kernel: KernelResult, name: str) -> Cell:
 
 
 def _fact_rows(kernels: Sequence[KernelResult]) -> list[Row]:
-    def fact_row(name: str, label: str, section: str) -> Row:
-        return _row(label, kernels, lambda kernel: fact_cell(kernel, name), section)
-
-    found_paths = dict.fromkeys(path for kernel in kernels for path in kernel.facts.zero_copy)
-    others = dict.fromkeys(name for kernel in kernels for name in kernel.facts.other)
-    found = [fact_row(f"zero_copy.{path}", path, ZERO_COPY) for path in found_paths]
-    if any(kernel.facts.page_cache_write for kernel in kernels):
-        found.append(fact_row("page_cache_write", "page_cache_write", FACTS))
-    programs = [name for name in others if name.startswith(_CONSUMERS_PREFIX)]
-    found += [fact_row(name, name, FACTS) for name in others if name not in programs]
-    found.append(_row("af_alg_restrict", kernels, _restrict, FACTS))
-    found += [fact_row(name, name.removeprefix(_CONSUMERS_PREFIX), CONSUMERS) for name in programs]
-    return found
+    found: dict[Section, list[Row]] = {section: [] for section in Section}
+    for name in dict.fromkeys(name for kernel in kernels for name in kernel.facts.named()):
+        section = facts.kind_of(name).section
+        cells = tuple(fact_cell(kernel, name) for kernel in kernels)
+        found[section].append(Row(facts.short_name(name), cells, section, name))
+    found[FACTS].append(_row("af_alg_restrict", kernels, _restrict, FACTS))
+    return [row for section in Section for row in found[section]]
 
 
 @dataclass(frozen=True)
@@ -235,8 +230,9 @@ def explanations(kernels: Sequence[KernelResult]) -> list[Explanation]:
     alike: dict[tuple[str, str], dict[str, None]] = {}
     for kernel in kernels:
         for path, fact in kernel.facts.zero_copy.items():
-            state = told_state(f"zero_copy.{path}", fact)
-            alike.setdefault((state, paths.explain(path, state)), {})[path] = None
+            name = f"zero_copy.{path}"
+            state = told_state(name, fact)
+            alike.setdefault((state, facts.explain(name, state)), {})[path] = None
     return [Explanation(state, text, tuple(found)) for (state, text), found in alike.items()]
 
 
@@ -332,6 +328,8 @@ def _seconds(kernel: KernelResult) -> Cell:
 
 def not_compared(comparison: Comparison, kernels: Sequence[KernelResult]) -> str:
     """Why there is no comparison: ``7.3.4 boot failed``; "" if there is one."""
+    if comparison.fault:
+        return comparison.fault
     baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
     sides = (baseline, compared_candidate(comparison, kernels))
     return ", ".join(

@@ -12,7 +12,7 @@ from typing import Any
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from harness.errors import InfrastructureError, InputError
+from harness.errors import ExitCode, InfrastructureError, InputError
 from harness.model import SCHEMA, Change, RunResult
 
 FILE_NAME = "results.json"
@@ -43,18 +43,23 @@ def load(run: Path) -> RunResult:
     Fields that this version does not know are ignored. Raises InputError for a missing
     file, for one that is not JSON, is of another schema, or lacks a field.
     """
-    path = run / FILE_NAME if run.is_dir() else run
+    path = run
     try:
+        path = run / FILE_NAME if run.is_dir() else run
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: nested too deep") from error
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
         raise InputError(f"{path}: schema {schema!r} is not one that this version reads ({SCHEMA})")
     try:
-        return _CONVERTER.structure(data, RunResult)
+        result: RunResult = _CONVERTER.structure(data, RunResult)
+        ExitCode(result.exit_code)
+        return result
     except (cattrs.BaseValidationError, TypeError, ValueError, KeyError) as error:
         problem = cattrs.transform_error(error, path="$")[0]
         raise InputError(f"{path}: {problem}") from error

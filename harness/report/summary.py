@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.judge import paths
+from harness.judge import facts
 from harness.judge.exit_code import NOTHING_KNOWN, ran_in_part
 from harness.judge.verdict import listed
 from harness.model import (
@@ -60,9 +60,9 @@ def summary_lines(result: RunResult) -> Iterator[str]:
     reason = f" ({_text(host.accel_reason)})" if host.accel_reason else ""
     yield f"Accelerator {host.accel or 'none'}{reason}, QEMU {host.qemu}, vng {host.vng}."
     table = rows(result)
-    facts = [row for row in table if row.section == ZERO_COPY]
-    if facts:
-        yield from _table("Zero copy", "path", facts, result.kernels)
+    paths = [row for row in table if row.section == ZERO_COPY]
+    if paths:
+        yield from _table("Zero copy", "path", paths, result.kernels)
         yield from _explanations(result)
     others = [row for row in table if row.section != ZERO_COPY]
     yield from _table("Kernels", "", others, result.kernels)
@@ -116,7 +116,7 @@ def _explanations(result: RunResult) -> Iterator[str]:
     yield "|---|---|---|---|"
     for one in explanations(result.kernels):
         for path in one.paths:
-            cells = map(_text, (path, paths.describe(path), one.state, one.text))
+            cells = map(_text, (path, facts.describe(f"zero_copy.{path}"), one.state, one.text))
             yield "| " + " | ".join(cells) + " |"
 
 

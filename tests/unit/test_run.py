@@ -11,6 +11,7 @@ import pytest
 from harness import run as module
 from harness.errors import InputError
 from harness.guest.accel import Accel
+from harness.judge import conclude
 from harness.judge.expectations import load_expectations
 from harness.kernels.job import KernelSources
 from harness.model import (
@@ -25,7 +26,7 @@ from harness.model import (
     TestResult,
 )
 from harness.progress import SilentProgress
-from harness.report import store
+from harness.report import render, store
 from harness.run import Run, RunOptions, planned_roles
 
 _IDENTITY = GuestIdentity("r", "v", "x86_64", "", "n")
@@ -184,3 +185,75 @@ def test_stack_traces_of_a_kernel_with_symbols_are_decoded(
     stored = (tmp_path / "run/results.json").read_text()
     assert "probe (crypto/x.c:12)" in stored
     assert "probe (crypto/x.c:12)" in (tmp_path / "run/summary.md").read_text()
+
+
+def _raise_type_error(*_: object) -> None:
+    raise TypeError("a fault of ours")
+
+
+class _Faulty(_Lab):
+    """A harness that fails with one kernel, in a way that nobody foresaw."""
+
+    def __init__(self, endings: dict[str, list[Status]], stage: str) -> None:
+        super().__init__(endings)
+        self.stage = stage
+
+    def resolve(self, spec: str, *rest: object) -> BootableKernel:
+        if spec == "bad" and self.stage == "resolve":
+            _raise_type_error()
+        return super().resolve(spec, *rest)
+
+    def observe(self, kernel: BootableKernel, role: Role, *rest: Any) -> KernelResult:
+        if kernel.spec == "bad" and self.stage == "observe":
+            _raise_type_error()
+        return super().observe(kernel, role, *rest)
+
+
+@pytest.mark.parametrize("stage", ["resolve", "observe"])
+def test_a_fault_of_ours_is_no_kernels(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stage: str
+) -> None:
+    endings = {name: [Status.COMPLETED] for name in ("a", "bad", "c")}
+    result = _run(monkeypatch, tmp_path, _Faulty(endings, stage), "a", "bad", "c")
+    first, bad, last = result.kernels
+    assert (first.status, last.status) == (Status.COMPLETED, Status.COMPLETED)
+    assert (bad.status, bad.status_exit, result.exit_code) == (Status.UNAVAILABLE, 3, 3)
+    log = tmp_path / "run/harness-error.log"
+    assert bad.status_reason == (
+        f"the harness failed: TypeError: a fault of ours; a fault of ours, the details are in {log}"
+    )
+    assert "in _raise_type_error" in log.read_text()
+
+
+@pytest.mark.parametrize("stage", ["judge", "compare", "exit_code"])
+def test_a_fault_of_the_judge_is_no_regression(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stage: str
+) -> None:
+    monkeypatch.setattr(conclude, stage, _raise_type_error)
+    lab = _Lab({"a": [Status.COMPLETED], "b": [Status.COMPLETED]})
+    result = _run(monkeypatch, tmp_path, lab, "a", "b")
+    assert result.exit_code == 3
+    stored = store.load(tmp_path / "run")
+    assert stored == result
+    assert [kernel.tests for kernel in stored.kernels] == 2 * [(TestResult("a", Outcome.PASSED),)]
+    assert "in _raise_type_error" in (tmp_path / "run/harness-error.log").read_text()
+    told = (tmp_path / "run/summary.md").read_text()
+    assert "the harness failed" in told or stage == "exit_code"
+
+
+def test_a_regression_stays_one_beside_a_fault_of_the_judge(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(conclude, "compare", _raise_type_error)
+    lab = _Lab({"a": [Status.COMPLETED], "b": [Status.CRASHED]})
+    assert _run(monkeypatch, tmp_path, lab, "a", "b").exit_code == 1
+
+
+def test_a_report_that_cannot_be_made_loses_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(render.FORMATS, "junit", (_raise_type_error, "junit.xml"))
+    result = _run(monkeypatch, tmp_path, _Lab({"a": [Status.COMPLETED]}), "a")
+    assert result.exit_code == 3
+    assert store.load(tmp_path / "run").kernels == result.kernels
+    assert (tmp_path / "run/summary.md").exists()

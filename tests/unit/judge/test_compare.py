@@ -220,7 +220,9 @@ def test_facts_of_which_one_state_is_right(name: str, right: State, wrong: State
         changes(kernel(was), kernel(now))[name] for was, now in ((wrong, right), (right, wrong))
     )
     assert (better.cls, worse.cls) == (ChangeClass.FIXED, ChangeClass.REGRESSED)
-    assert better.explanation == worse.explanation != ""
+    assert better.explanation
+    assert worse.explanation
+    assert better.explanation != worse.explanation
 
 
 def test_nothing_is_lost_of_what_failed_before() -> None:

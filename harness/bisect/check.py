@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 import shlex
@@ -10,22 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.guest.payload import suite_names
+from harness.guest.payload import Selection
 from harness.judge.exit_code import NOTHING_KNOWN
+from harness.judge.facts import NAMES, Section, kind_of
 from harness.judge.states import told_state, why_unknown
+from harness.listing import list_tests
 from harness.model import KernelResult, Outcome, State, Status, TestResult
 
-#: Where facts are recorded, the particular before the general; () is the whole suite. The
-#: first result names the very test, which is all that later kernels have to run.
-_RECORDED_IN: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
-    (re.compile(r"zero_copy\."), ("zero_copy",)),
-    (re.compile(r"page_cache_write$"), ("security",)),
-    (re.compile(r"af_alg_restrict$"), ("zero_copy/test_rng.py::test_input[splice]",)),
-    (re.compile(r"consumers\.|kcapi|openssl|cryptsetup|stress_ng|sha512hmac"), ("consumers",)),
-    (re.compile(r"policy\."), ("policy",)),
-    (re.compile(r"aio\.|functional\."), ("functional",)),
-    (re.compile(r"[a-z]\w*(?:\.(?!py$)\w+)*$"), ()),
-)
 _TEST = re.compile(r"[\w./-]+\.py::\w+.*")
 _SEED = re.compile(r"seed:(\d+)")
 _COMMAND_TEST = "test_command"
@@ -63,15 +55,27 @@ class BisectCheck:
             return (self.name,)
         if self.kind == "seed":
             return (f"differential/test_sequences.py::test_seed[{self.name}]",)
-        if test:
-            return (test,)
-        found = next(suites for pattern, suites in _RECORDED_IN if pattern.match(self.name))
-        return found
+        return (test,) if test else kind_of(self.name).suites
 
     @property
     def title(self) -> str:
         """The check as people write it."""
         return f"seed {self.name}" if self.kind == "seed" else self.name
+
+    def refuse_value(self, value: str) -> None:
+        """Raise InputError for a ``value`` that no kernel can answer with."""
+        if self.name == _SYSCTL:
+            possible: tuple[str, ...] = ("none", "0", "1", "2")
+        elif self.kind == "fact":
+            program = kind_of(self.name).section is Section.PROGRAMS
+            opposites = (State.WORKS, State.FAILS) if program else (State.PRESENT, State.ABSENT)
+            possible = (*opposites, State.UNREACHABLE)
+        elif self.kind == "seed":
+            return
+        else:
+            possible = (Outcome.PASSED, *reversed(_BAD))
+        if value not in possible:
+            raise InputError(f"{self.title} is never {value!r}: one of {', '.join(possible)}")
 
     def see(self, kernel: KernelResult) -> Seen:
         """What ``kernel`` answered: nothing, if its guest was not the one asked for."""
@@ -171,12 +175,27 @@ def parse_check(text: str) -> BisectCheck:
         return BisectCheck("test", text)
     if seed := _SEED.fullmatch(text):
         return BisectCheck("seed", seed[1])
-    if any(pattern.match(text) for pattern, _ in _RECORDED_IN) and text not in suite_names():
+    if text in NAMES:
         return BisectCheck("fact", text)
+    near = difflib.get_close_matches(text, NAMES)
+    hint = f"; near it: {', '.join(near)}" if near else ""
     raise InputError(
-        f"{text!r} is no check: give a test id (functional/test_hash.py::test_empty), a fact"
-        " (zero_copy.skcipher.splice_file) or seed:N"
+        f"{text!r} is no check: give a test id (functional/test_hash.py::test_sha256), a fact that"
+        f" a test records (zero_copy.skcipher.splice_file) or seed:N{hint}"
     )
+
+
+def refuse_what_is_not_there(check: BisectCheck) -> None:
+    """Raise InputError for a test, parameters included, or a seed that the suite lacks."""
+    if check.kind not in ("test", "seed"):
+        return
+    (test,) = check.suites()
+    try:
+        list_tests(Selection((test,)))
+    except InputError as error:
+        raise InputError(
+            f"--check {check.title}: {str(error).removeprefix(f'--suite {test}: ')}"
+        ) from error
 
 
 def write_command_suite(command: str, directory: Path) -> Path:
@@ -214,13 +233,7 @@ def expected_value(check: BisectCheck) -> str:
     """The value that is right by the harness's own expectations; "" if none is known."""
     if check.kind in ("test", "command"):
         return str(Outcome.PASSED)
-    if check.name == "page_cache_write" or re.match(
-        r"zero_copy\.(?:skcipher|aead|aead_aad)\.(?!recv$)", check.name
-    ):
-        return str(State.ABSENT)
-    if check.kind == "fact" and _RECORDED_IN[3][0].match(check.name):
-        return str(State.WORKS)
-    return ""
+    return str(kind_of(check.name).promised or "") if check.kind == "fact" else ""
 
 
 def is_as_expected(check: BisectCheck, value: str) -> bool:

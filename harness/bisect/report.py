@@ -44,7 +44,8 @@ def answer(conclusion: Conclusion) -> list[str]:
     if not conclusion.first_new:
         unjudged = [step for step in (old, new) if not step.value]
         if unjudged:
-            return [f"{step.spec} cannot be judged: {step.reason}" for step in unjudged]
+            told = [f"{step.spec} cannot be judged: {step.reason}" for step in unjudged]
+            return [*told, "with --fresh the same command tries again"]
         return [
             f"the ends do not differ: {old.spec} is {old.value}, {new.spec} is {new.value}",
             "nothing was searched",

@@ -78,7 +78,8 @@ def search(
 def described(step: Step) -> str:
     """A step's result in a few words."""
     if step.value:
-        return step.value + (f" (votes: {', '.join(step.votes)})" if step.votes else "")
+        votes = ", ".join(vote or "not judged" for vote in step.votes)
+        return step.value + (f" (votes: {votes})" if votes else "")
     return f"skipped: {step.reason}"
 
 

@@ -1,6 +1,6 @@
 """find the first kernel, or the first commit, where an observation changed
 
-A check is a test id (functional/test_hash.py::test_empty), a fact
+A check is a test id (functional/test_hash.py::test_sha256), a fact
 (zero_copy.skcipher.splice_file, page_cache_write, af_alg_restrict), seed:N (the answers to
 the call sequences of a seed of the suite differential), or --command in the guest. A test
 that fails, crashes the kernel or times out does not pass: that is bad; with --find it is told
@@ -44,7 +44,12 @@ from harness.bisect.candidates import (
     split_among,
 )
 from harness.bisect.changelog import Entry, entries_between
-from harness.bisect.check import BisectCheck, parse_check, write_command_suite
+from harness.bisect.check import (
+    BisectCheck,
+    parse_check,
+    refuse_what_is_not_there,
+    write_command_suite,
+)
 from harness.bisect.ends import Question
 from harness.bisect.git_search import GitSearchResult, search_git
 from harness.bisect.report import Conclusion, markdown, terminal_lines
@@ -127,6 +132,7 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Bisect; returns the exit code."""
     question = _question(arguments)
+    refuse_what_is_not_there(question.check)
     among = split_among(arguments.among)
     tree = _git_tree(among, question.specs[0])
     asked = Asked(
@@ -141,7 +147,7 @@ def execute(arguments: argparse.Namespace) -> int:
     console = Console(stderr=True)
     try:
         with progress_display(console, arguments.quiet) as progress:
-            tester = make_tester(arguments, question.check, out, progress)
+            tester = make_tester(arguments, question.check, out, progress, question.find)
             with stopping(tester.stop, progress):
                 announce = functools.partial(progress.finish, "bisect")
                 work = _Work(question, among, tester, state, announce, _again(arguments))
@@ -158,7 +164,11 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def make_tester(
-    arguments: argparse.Namespace, check: BisectCheck, out: Path, progress: Progress
+    arguments: argparse.Namespace,
+    check: BisectCheck,
+    out: Path,
+    progress: Progress,
+    find: str = "",
 ) -> Tester:
     """What tests one kernel, from the arguments; ``out`` holds the suite of --command."""
     suites: tuple[str, ...] = ()
@@ -177,9 +187,7 @@ def make_tester(
         append=tuple(arguments.append),
         suite_timeout=arguments.timeout,
     )
-    return Tester(
-        check, options, getattr(arguments, "repeat", 1), progress, threading.Event(), suites
-    )
+    return Tester(check, options, arguments.repeat, progress, threading.Event(), suites, find)
 
 
 def _question(arguments: argparse.Namespace) -> Question:
@@ -209,7 +217,10 @@ def _check(arguments: argparse.Namespace) -> tuple[BisectCheck, str]:
             f"--find {arguments.find}: give CHECK=VALUE, for instance"
             " zero_copy.skcipher.splice_file=absent"
         )
-    return parse_checks(arguments.check, arguments.guest_command, name), value
+    check = parse_checks(arguments.check, arguments.guest_command, name)
+    if value:
+        check.refuse_value(value)
+    return check, value
 
 
 def parse_checks(check: str | None, command: str | None, found: str = "") -> BisectCheck:

@@ -25,7 +25,7 @@ from harness.model import (
 )
 from harness.run import RunOptions
 
-TEST = "functional/test_hash.py::test_empty"
+TEST = "functional/test_hash.py::test_sha256"
 PANIC = ConsoleEvent("panic", "Kernel panic - not syncing: Fatal exception", 9.0)
 
 

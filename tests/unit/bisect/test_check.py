@@ -16,8 +16,10 @@ from harness.bisect.check import (
     Seen,
     expected_value,
     parse_check,
+    refuse_what_is_not_there,
     write_command_suite,
 )
+from harness.commands import bisect, bisect_step
 from harness.errors import InputError
 from harness.model import (
     Control,
@@ -31,6 +33,7 @@ from harness.model import (
 from harness.paths import suite_dir
 from tests.unit.bisect.simulated import PANIC, TEST, ended, kernel
 
+README = Path(__file__).parents[3] / "README.md"
 PLAYED = "differential/test_sequences.py::test_seed[3]"
 
 
@@ -200,15 +203,54 @@ def test_the_smallest_test_for_the_sysctl_exists() -> None:
     assert f"def {name.partition('[')[0]}(" in (suite_dir() / file).read_text()
 
 
-def test_facts_are_looked_for_where_they_are_recorded() -> None:
-    """Every name that the suite records is recorded in a suite that is run for it."""
-    found = 0
-    for path in suite_dir().glob("*/test_*.py"):
-        for name in re.findall(r"record_fact\(\s*f?\"([a-z_.]+)\"", path.read_text()):
-            suites = parse_check(name).suites()
-            assert suites == () or path.parent.name in {suite.partition("/")[0] for suite in suites}
-            found += 1
-    assert found > 3
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("page_cache_wriet", "page_cache_write"),
+        ("zero_copy.skcipher.splice_fil", "zero_copy.skcipher.splice_file"),
+        ("consumers.kcapi_dgst.sha1.rot", "consumers.kcapi_dgst.sha1.root"),
+    ],
+)
+def test_a_misspelt_fact_is_answered_with_what_is_near(text: str, near: str) -> None:
+    with pytest.raises(InputError, match=f"no check.*near it: {re.escape(near)}"):
+        parse_check(text)
+
+
+def test_what_the_suite_lacks_is_refused() -> None:
+    for check in (BisectCheck("test", f"{TEST}y"), BisectCheck("seed", "999")):
+        with pytest.raises(InputError):
+            refuse_what_is_not_there(check)
+    for check in (BisectCheck("seed", "3"), parse_check("aio.libaio")):
+        refuse_what_is_not_there(check)
+
+
+def test_the_tests_that_people_are_told_of_are_there() -> None:
+    texts = (README.read_text(), bisect.__doc__, bisect_step.__doc__, TEST)
+    named = {name for text in texts for name in re.findall(r"\w+/\w+\.py::\w+", str(text))}
+    for name in named:
+        refuse_what_is_not_there(parse_check(name))
+    assert TEST in named
+
+
+@pytest.mark.parametrize(
+    ("name", "possible", "impossible"),
+    [
+        (TEST, ("passed", "failed", "crashed", "timeout"), ("skipped", "bad", "present")),
+        ("page_cache_write", ("present", "absent", "unreachable"), ("unknown", "works", "presnt")),
+        ("consumers.sha512hmac.file.root", ("works", "fails", "unreachable"), ("present",)),
+        ("af_alg_restrict", ("none", "0", "2"), ("3", "present")),
+        ("seed:1", ("answers 0123", "crashed"), ()),
+    ],
+)
+def test_values_that_no_kernel_answers_with(
+    name: str, possible: tuple[str, ...], impossible: tuple[str, ...]
+) -> None:
+    check = parse_check(name)
+    for value in possible:
+        check.refuse_value(value)
+    for value in impossible:
+        with pytest.raises(InputError, match="is never"):
+            check.refuse_value(value)
 
 
 @pytest.mark.parametrize(

@@ -134,11 +134,21 @@ def test_another_question_in_the_same_place(tmp_path: Path) -> None:
         BisectState(tmp_path, Asked("page_cache_write", "", ("a", "f"), ()), fresh=False)
 
 
-def test_damaged_state(tmp_path: Path) -> None:
-    (tmp_path / "bisect.json").write_text("{")
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "{}", "null", '{"asked": {}, "steps": [1]}', '{"asked": {}, "steps": 1}']
+)
+def test_damaged_state(content: str, tmp_path: Path) -> None:
+    (tmp_path / "bisect.json").write_text(content)
     with pytest.raises(InputError, match="--fresh"):
         BisectState(tmp_path, ASKED, fresh=False)
     BisectState(tmp_path, ASKED, fresh=True).close()
+
+
+def test_a_place_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "bisect.json").mkdir()
+    for fresh in (False, True):
+        with pytest.raises(InputError, match=str(tmp_path)):
+            BisectState(tmp_path, ASKED, fresh=fresh)
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:

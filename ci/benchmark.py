@@ -18,11 +18,12 @@ from pathlib import Path
 
 import pexpect
 
-from harness.guest.vng import environment, find_vng
-from harness.kernels.job import KernelSources
+from harness.guest.vng import environment
 from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
+from harness.locations import default_cache_dir
 from harness.model import BootableKernel
-from harness.paths import default_cache_dir
+from harness.processes import find_vng
 from harness.progress import SilentProgress
 from harness.report.store import load
 

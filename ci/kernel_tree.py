@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 from debian.debfile import DebFile
 
-from harness.kernels.job import KernelSources
 from harness.kernels.resolve import fetch_package
-from harness.paths import default_cache_dir
+from harness.kernels.sources import KernelSources
+from harness.locations import default_cache_dir
 from harness.processes import run
 
 #: The files of the AF_ALG interfaces that the removal of zero-copy changed.

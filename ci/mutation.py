@@ -30,11 +30,11 @@ from harness.guest.observe import Deadlines, observe
 from harness.guest.payload import Selection, write_payload
 from harness.guest.session import GuestSettings
 from harness.guest.vng import Root
-from harness.kernels.apt import find_machine_mirror
-from harness.kernels.job import KernelSources
 from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
+from harness.locations import default_cache_dir
+from harness.mirror import find_machine_mirror
 from harness.model import BootableKernel, KernelResult, Outcome, Role, Status
-from harness.paths import default_cache_dir
 from harness.processes import run
 from harness.progress import SilentProgress
 

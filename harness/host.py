@@ -13,9 +13,8 @@ from pathlib import Path
 
 from harness.errors import HostError, InfrastructureError
 from harness.guest.accel import QEMU, qemu_version
-from harness.guest.vng import find_vng
-from harness.kernels.kbuild import find_compiler
-from harness.processes import PACKAGES, find_program
+from harness.kernels.source.kbuild import find_compiler
+from harness.processes import PACKAGES, find_program, find_vng
 
 _NEEDED_BYTES = 3 << 30  # image, two kernels with their packages, room to build
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

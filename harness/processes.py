@@ -83,6 +83,15 @@ def find_program(name: str) -> str:
     return found
 
 
+def find_vng() -> str:
+    """The vng of this installation, else the first on PATH. Raises HostError."""
+    beside = Path(sys.executable).parent / "vng"
+    found = str(beside) if beside.is_file() else shutil.which("vng")
+    if found is None:
+        raise HostError("vng is not installed; pip install 'virtme-ng>=1.42'")
+    return found
+
+
 _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 

@@ -11,15 +11,15 @@ import datetime
 import importlib.metadata
 import os
 import secrets
-import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from harness.again import again
 from harness.errors import ExitCode, InputError, Interrupted
 from harness.faults import tell
 from harness.guest.accel import Accel, choose_accel, qemu_version
@@ -31,9 +31,10 @@ from harness.guest.stacktrace import decoded
 from harness.guest.vng import Root
 from harness.judge.conclude import conclude
 from harness.judge.expectations import Expectations
-from harness.kernels.job import KernelSources
-from harness.kernels.kconfig import crypto_config
+from harness.judge.splats import deadly_report
+from harness.kernels.image.config import crypto_config
 from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
 from harness.model import (
     SCHEMA,
     BootableKernel,
@@ -51,6 +52,7 @@ from harness.scratch import scratch_directory, sweep
 
 #: Files written beside results.json at the end of every run.
 REPORT_FORMATS = ("junit", "summary")
+_KERNELS = "kernels"  # folder of a run directory
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,16 @@ def planned_roles(options: RunOptions) -> list[tuple[str, Role]]:
     return ([(baseline, Role.BASELINE)] if baseline is not None else []) + candidates
 
 
+def refuse_finished(out: Path) -> None:
+    """Raise InputError if ``out`` holds a run, finished or not: none is ever written over."""
+    try:
+        used = [name for name in (store.FILE_NAME, _KERNELS) if (out / name).exists()]
+    except OSError as error:
+        raise InputError(f"--out {out}: {error.strerror or error}") from error
+    if used:
+        raise InputError(f"--out {out}: holds a run already ({used[0]}); name another directory")
+
+
 class Run:
     """One run. ``stop`` may be set from a signal handler: guests end, results are kept."""
 
@@ -118,21 +130,38 @@ class Run:
         Raises HarnessError only for what concerns the whole run (host not fit, output
         not writable); what befalls one kernel is in its result.
         """
-        out = self._options.out
+        refuse_finished(self._options.out)
         qemu_version()  # before anything is downloaded
-        try:
-            (out / "kernels").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--out {out}: {error.strerror or error}") from error
-        self._store()
-        root = self._root()
         sweep()
         with scratch_directory() as scratch:
             payload = scratch / "payload.tar"
-            write_payload(self._options.selection, payload)
+            with self._claimed():
+                root = self._root()
+                write_payload(self._options.selection, payload)
+            self._store()
             self._run_kernels(root, payload)
         result = self._store()
         return self._render(result)
+
+    @contextlib.contextmanager
+    def _claimed(self) -> Iterator[None]:
+        """The run directory is ours; given up again if this block fails: nothing has run."""
+        out = self._options.out
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / _KERNELS).mkdir()  # of two runs at once one gets it
+        except FileExistsError:
+            refuse_finished(out)
+            raise InputError(f"--out {out}: no directory") from None
+        except OSError as error:
+            raise InputError(f"--out {out}: {error.strerror or error}") from error
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                (out / _KERNELS).rmdir()
+                out.rmdir()
+            raise
 
     def _render(self, result: RunResult) -> RunResult:
         """Write the other reports. One that cannot be made is said, and no run is lost for it."""
@@ -204,9 +233,9 @@ class Run:
                 status_reason=told.line,
                 status_exit=int(told.code),
             )
-        again = self._reproduce(exact, result.release)
+        command = again(self._options, exact, result.release)
         with self._lock:
-            self._results[spec] = replace(result, append=self._options.append, reproduce=again)
+            self._results[spec] = replace(result, append=self._options.append, reproduce=command)
         self._store()
         self._progress.finish(spec, _describe(result))
 
@@ -241,29 +270,14 @@ class Run:
             )
 
         observed = boot()
-        died = {event.kind for event in observed.console_events} & {"oops", "panic"}
-        if observed.status is Status.BOOT_FAILED and observed.identity is None and died:
-            observed = self._boot_again(boot, observed, directory)
-        if observed.console_events and kernel.symbols is not None and not self.stop.is_set():
+        if _may_be_the_emulator(observed, accel) and not self.stop.is_set():
+            self._progress.report(kernel.spec, f"booting again: {observed.status_reason}")
+            observed = boot()  # added to the files of the first: the result has both
+        if kernel.symbols is not None and not self.stop.is_set():
             self._progress.report(kernel.spec, "decoding stack traces")
             with interruptible(self.stop):
                 observed = decoded(observed, kernel)
         return replace(observed, config=config)
-
-    def _boot_again(
-        self, boot: Callable[[], KernelResult], first: KernelResult, directory: Path
-    ) -> KernelResult:
-        """Try once more where a kernel died before it could be heard, and say so.
-
-        QEMU 7.2's TCG now and then lets a CPU run a stale ``int3`` of the kernel's live
-        patching ("Oops: int3" at boot): a fault of the emulator, not of the kernel.
-        """
-        kept = "console-first-boot.log"
-        (directory / "console.log").replace(directory / kept)
-        self._progress.report(first.spec, f"booting again: {first.status_reason}")
-        second = boot()
-        note = f"the first boot failed ({first.status_reason}); its console is in {kept}"
-        return replace(second, notes=(*second.notes, note))
 
     def _kernel_directory(self, release: str) -> Path:
         """A directory of this kernel's own, even if two specs have the same release."""
@@ -273,27 +287,15 @@ class Run:
                 number += 1
                 name = f"{release}~{number}"
             self._directories.add(name)
-        directory = self._options.out / "kernels" / name
+        directory = self._options.out / _KERNELS / name
         directory.mkdir(parents=True, exist_ok=True)
         return directory
-
-    def _reproduce(self, spec: str, release: str) -> str:
-        """The command that runs this very kernel again: a suite's newest one moves on."""
-        options = self._options
-        exact = f"debian:{release}" if spec.startswith("debian:") and release else spec
-        argv = ["afalg-harness", "run", exact, *options.selection.arguments]
-        argv += [word for suite in options.selection.suites for word in ("--suite", suite)]
-        argv += [word for item in options.append for word in ("--append", item)]
-        argv += ["--root", options.root] if options.root != "image" else []
-        if exact.startswith("git:") and options.sources.kconfigs != KernelSources.kconfigs:
-            argv += [word for name in options.sources.kconfigs for word in ("--kconfig", name)]
-        return shlex.join(argv)
 
     def _store(self) -> RunResult:
         with self._lock:
             kernels = [self._results[spec] for spec, _ in self._roles]
             result = self._assemble(kernels)
-            store.save(result, self._options.out / "results.json")
+            store.save(result, self._options.out / store.FILE_NAME)
         return result
 
     def _assemble(self, kernels: Sequence[KernelResult]) -> RunResult:
@@ -311,8 +313,22 @@ class Run:
                 cpus=os.cpu_count() or 1,
             ),
             kernels=tuple(kernels),
+            expectations=self._options.expectations.entries(),
         )
         return conclude(observed, self._options.expectations, self._options.out)
+
+
+def _may_be_the_emulator(result: KernelResult, accel: Accel) -> bool:
+    """Whether to try once more: a kernel died, or under TCG stood still, before it was heard.
+
+    QEMU 7.2's TCG now and then lets a CPU run a stale ``int3`` of the kernel's live patching
+    ("Oops: int3" at boot). What each boot amounts to is for the judge to say.
+    """
+    if result.status is not Status.BOOT_FAILED or result.identity is not None:
+        return False
+    return any(map(deadly_report, result.boots)) or (
+        accel.name == "tcg" and result.status_exit is None
+    )
 
 
 def _describe(result: KernelResult) -> str:

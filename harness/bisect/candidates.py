@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from debian.debian_support import Version
 
 from harness.errors import InputError
-from harness.kernels.debian import ArchiveKernel
+from harness.kernels.archive.debian import ArchiveKernel
 from harness.kernels.spec import SUITES
 
 _RELEASE = re.compile(r"debian:([0-9].*)")

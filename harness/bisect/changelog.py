@@ -17,8 +17,8 @@ from debian.debfile import DebFile
 from debian.debian_support import Version
 
 from harness.errors import HarnessError
-from harness.kernels.job import KernelSources
 from harness.kernels.resolve import fetch_package
+from harness.kernels.sources import KernelSources
 from harness.scratch import scratch_directory
 
 CARRIER = "linux-libc-dev"

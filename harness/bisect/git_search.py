@@ -18,7 +18,7 @@ from harness.bisect.state import BisectState, Step
 from harness.bisect.strategy import Answer
 from harness.bisect.tester import Tester
 from harness.errors import InfrastructureError, InputError
-from harness.kernels.git import Commit, GitTree, git_environment
+from harness.kernels.source.git import Commit, GitTree, git_environment
 from harness.processes import finish, run
 
 

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from harness.errors import InfrastructureError, InputError
+from harness.files import write_whole
 
 _FILE = "bisect.json"
 
@@ -108,13 +108,8 @@ class BisectState:
             "steps": [asdict(step) for step in self.steps.values()],
         }
         path = self.directory / _FILE
-        unfinished = path.with_name(f".{_FILE}")
         try:
-            with unfinished.open("w") as file:
-                json.dump(content, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
+            write_whole(path, json.dumps(content, indent=1))
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             what = "no space left for" if full else f"{error.strerror or error}:"

@@ -13,7 +13,9 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import InputError
-from harness.judge.conclude import compare_all
+from harness.judge.compare import something_in_common
+from harness.judge.conclude import conclude
+from harness.judge.expectations import run_expectations
 from harness.model import Role
 from harness.output import reader_may_leave
 from harness.report.store import load
@@ -34,8 +36,15 @@ def execute(arguments: argparse.Namespace) -> int:
     for run, kernels in ((arguments.baseline, baseline), (arguments.candidate, candidates)):
         if not kernels:
             raise InputError(f"{run}: the run holds no kernel to compare")
+    for kernel in candidates:
+        if not something_in_common(baseline[0], kernel):
+            raise InputError(
+                f"{arguments.candidate}: {kernel.release} was put to no test that "
+                f"{baseline[0].release} of {arguments.baseline} was: there is nothing to compare"
+            )
     kernels = (replace(baseline[0], role=Role.BASELINE), *candidates)
-    result = compare_all(replace(later, kernels=kernels), None)
+    observed = replace(later, kernels=kernels)
+    result = conclude(observed, run_expectations(later), None, same_run=False)
     with reader_may_leave():
         print_verdict(result, Console(), None)
     return result.exit_code

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from harness.errors import ExitCode
 from harness.host import check_host
-from harness.paths import default_cache_dir
+from harness.locations import default_cache_dir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import InputError
-from harness.kernels.job import KernelSources
-from harness.paths import default_cache_dir
+from harness.kernels.sources import KernelSources
+from harness.locations import default_cache_dir
+from harness.mirror import given_mirror
 from harness.progress import LineProgress, LiveProgress, Progress, SilentProgress
 
 _LONGEST = 10.0**6  # seconds, eleven days: no poll() or timer takes much more
@@ -40,12 +41,22 @@ def positive_integer(text: str) -> int:
     return number
 
 
+def _mirror(text: str) -> str:
+    """Argparse type: the URL of a mirror."""
+    try:
+        given_mirror(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 def add_source_options(parser: argparse.ArgumentParser, *, builds: bool = True) -> None:
     """``--cache``, ``--mirror``, ``--refresh`` and, for what ``builds``, ``--kconfig``."""
     group = parser.add_argument_group("where kernels come from")
     add_cache_option(group)
     group.add_argument(
         "--mirror",
+        type=_mirror,
         metavar="URL",
         help="Debian mirror (default: $AFALG_MIRROR, else the one this machine's apt uses)",
     )
@@ -92,6 +103,8 @@ def kernel_sources(arguments: argparse.Namespace) -> KernelSources:
             f"cache directory {cache}: {error.strerror}; name another with --cache"
         ) from error
     mirror = arguments.mirror or os.environ.get("AFALG_MIRROR") or None
+    if mirror is not None:
+        given_mirror(mirror)
     kconfigs = tuple(arguments.kconfig) or KernelSources.kconfigs
     return KernelSources(cache, mirror, arguments.refresh, kconfigs)
 

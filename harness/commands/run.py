@@ -34,9 +34,7 @@ from harness.model import RunResult
 from harness.output import reader_may_leave
 from harness.progress import Progress
 from harness.report.terminal import print_tests, print_verdict
-from harness.run import Run, RunOptions, new_run_directory
-
-_DEFAULT_SEED = 20260422  # any fixed number: two runs use the same known answers
+from harness.run import Run, RunOptions, new_run_directory, refuse_finished
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME|ID|PATH",
-        help="a suite, a test id, or a pytest folder of your own (repeatable; default: all suites)",
+        help="a suite, a test id, or a folder or file of pytest tests of your own, which ids then "
+        "begin with (repeatable; default: all built-in suites)",
     )
     tests.add_argument(
         "-k", dest="keyword", metavar="EXPR", help="only tests that match (pytest -k)"
@@ -86,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds that one test may take (default: %(default)g)",
     )
     tests.add_argument(
-        "--seed", type=int, default=_DEFAULT_SEED, metavar="N", help="seed of the test data"
+        "--seed", type=int, default=Selection.seed, metavar="N", help="seed of the test data"
     )
     judging = parser.add_argument_group("what is expected")
     judging.add_argument(
@@ -105,31 +104,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run; returns the exit code of the result."""
-    selection = Selection(
-        suites=tuple(arguments.suite),
-        arguments=("-k", arguments.keyword) if arguments.keyword else (),
-        test_seconds=arguments.test_timeout,
-        seed=arguments.seed,
-    )
     if arguments.list:
-        return _list(selection)
+        return _list(_selection(arguments))
     if not arguments.specs:
         raise InputError("run: name a kernel, for instance debian:trixie-backports")
     out = arguments.out or new_run_directory()
-    options = RunOptions(
-        specs=tuple(arguments.specs),
-        baseline=arguments.baseline,
-        sources=kernel_sources(arguments),
-        out=out,
-        command=shlex.join(["afalg-harness", *sys.argv[1:]]),
-        expectations=load_expectations(arguments.expectations, arguments.expect),
-        selection=selection,
-        jobs=arguments.jobs,
-        accel=arguments.accel,
-        root=arguments.root,
-        append=tuple(arguments.append),
-        suite_timeout=arguments.timeout,
-    )
+    refuse_finished(out)
+    options = run_options(arguments, out)
     with progress_display(ProgressConsole(), arguments.quiet) as progress:
         result = _run_interruptibly(options, progress)
     console = Console()
@@ -138,6 +119,33 @@ def execute(arguments: argparse.Namespace) -> int:
             print_tests(result, console)
         print_verdict(result, console, out)
     return result.exit_code
+
+
+def run_options(arguments: argparse.Namespace, out: Path) -> RunOptions:
+    """What the arguments ask for. Raises InputError."""
+    return RunOptions(
+        specs=tuple(arguments.specs),
+        baseline=arguments.baseline,
+        expectations=load_expectations(arguments.expectations, arguments.expect),
+        sources=kernel_sources(arguments),
+        out=out,
+        command=shlex.join(["afalg-harness", *sys.argv[1:]]),
+        selection=_selection(arguments),
+        jobs=arguments.jobs,
+        accel=arguments.accel,
+        root=arguments.root,
+        append=tuple(arguments.append),
+        suite_timeout=arguments.timeout,
+    )
+
+
+def _selection(arguments: argparse.Namespace) -> Selection:
+    return Selection(
+        suites=tuple(arguments.suite),
+        arguments=("-k", arguments.keyword) if arguments.keyword else (),
+        test_seconds=arguments.test_timeout,
+        seed=arguments.seed,
+    )
 
 
 def _list(selection: Selection) -> int:

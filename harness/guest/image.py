@@ -20,9 +20,9 @@ from filelock import FileLock, Timeout
 
 from harness import inuse
 from harness.errors import InfrastructureError
+from harness.files import cache_errors_named
 from harness.guest.vng import FAST_MODPROBE, MODULES_DEVICE
-from harness.kernels.apt import find_machine_mirror, given_mirror
-from harness.kernels.store import cache_errors_named
+from harness.mirror import choose_mirror
 from harness.processes import check_interrupted, is_interrupted, run
 from harness.progress import Progress
 
@@ -97,8 +97,7 @@ def _make(target: Path, mirror: str | None, progress: Progress) -> None:
             for stale in target.parent.glob("build-*"):
                 shutil.rmtree(stale, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent) as scratch:
-                archive = given_mirror(mirror) if mirror else find_machine_mirror()
-                _build(Path(scratch), target, archive.main, progress)
+                _build(Path(scratch), target, choose_mirror(mirror).main, progress)
             progress.finish(_SUBJECT, "built")
     finally:
         lock.release()

@@ -9,17 +9,17 @@ to stderr; ``--exec`` falls back to the console without udev's port names.
 from __future__ import annotations
 
 import shlex
-import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import HostError
 from harness.guest.inside.records import PORT_NAME
-from harness.processes import search_path
+from harness.processes import find_vng, search_path
 
 PAYLOAD_SERIAL = "afalg-payload"
+#: Unix sockets in the directory in which vng is started, to which QEMU connects.
+RESULTS_SOCKET = "results"
+QMP_SOCKET = "qmp"
 #: Where the guest finds the modules disk: the first disk after the root.
 MODULES_DEVICE = "/dev/vdb"
 #: In our own image: a static modprobe for the kernel's requests. It knows no soft
@@ -70,15 +70,6 @@ class GuestShares:
 
     payload: Path
     modules: Path | None
-
-
-def find_vng() -> str:
-    """The vng of this installation, else the first on PATH. Raises HostError."""
-    beside = Path(sys.executable).parent / "vng"
-    found = str(beside) if beside.is_file() else shutil.which("vng")
-    if found is None:
-        raise HostError("vng is not installed; pip install 'virtme-ng>=1.42'")
-    return found
 
 
 def environment(scratch: Path) -> dict[str, str]:
@@ -133,7 +124,6 @@ def command(
     image: Path,
     root: Root,
     shares: GuestShares,
-    results_socket: Path,
     *,
     accel: str,
     cpus: int,
@@ -143,14 +133,15 @@ def command(
     """The argv that boots ``image`` on ``root`` and runs the agent in it.
 
     ``accel`` is "kvm" or "tcg"; ``memory`` as QEMU takes it ("1G"); ``append`` are further
-    kernel arguments. QEMU connects to the unix socket ``results_socket``. Paths must hold
-    no white space: vng builds shell commands of them.
+    kernel arguments. QEMU connects to the sockets RESULTS_SOCKET and QMP_SOCKET in the
+    working directory. Paths must hold no white space: vng builds shell commands of them.
     """
     qemu = [
         *_disk_options(root, shares),
         *("-device", "virtio-serial-pci,id=results"),
-        *("-chardev", f"socket,id=afalg,path={_quote_qemu(results_socket)}"),
+        *("-chardev", f"socket,id=afalg,path={RESULTS_SOCKET}"),
         *("-device", f"virtserialport,bus=results.0,chardev=afalg,name={PORT_NAME}"),
+        *("-chardev", f"socket,id=qmp,path={QMP_SOCKET}", "-mon", "chardev=qmp,mode=control"),
     ]
     return [
         find_vng(),

@@ -7,15 +7,20 @@ ran is said by its verdict, and its lost tests are not repeated here one by one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from harness.judge import facts
 from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.facts import Weight, kind_of
+from harness.judge.findings import first_line
 from harness.judge.known_changes import Difference, describe_option, explain, lost_option
+from harness.judge.selection import left_out
 from harness.judge.states import told_state, why_unknown
 from harness.judge.transcripts import compare_transcripts
-from harness.judge.verdict import first_line, missing_tests
+from harness.judge.verdict import missing_tests
 from harness.model import (
+    FAILURES,
+    FATAL,
     Change,
     ChangeClass,
     Comparison,
@@ -26,28 +31,41 @@ from harness.model import (
     Status,
 )
 
-_BAD = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT})
-_FATAL = frozenset({Outcome.CRASHED, Outcome.TIMEOUT})
-
 #: States of a program that uses AF_ALG.
 _OF_PROGRAMS = frozenset({State.WORKS, State.FAILS})
 
 _NOT_RECORDED = "not recorded"
 _NOT_PLANNED = "not planned"
+#: Outcomes, better ones first.
+_BADNESS = (
+    Outcome.MISSING,
+    Outcome.PASSED,
+    Outcome.SKIPPED,
+    Outcome.FAILED,
+    Outcome.ERROR,
+    Outcome.TIMEOUT,
+    Outcome.CRASHED,
+).index
 
 
-def compare(baseline: KernelResult, candidate: KernelResult) -> Comparison:
+def compare(
+    baseline: KernelResult, candidate: KernelResult, *, same_run: bool = True
+) -> Comparison:
     """What changed from ``baseline`` to ``candidate``: facts, tests, answers to sequences.
 
     Without a guest on both sides there is nothing to compare and the result has no changes.
+    Kernels of two runs (``same_run`` false) may have been put to different tests: what
+    only one was put to is named and is no change.
     """
     changes: tuple[Change, ...] = ()
+    apart = _Apart()
     if _was_observed(baseline) and _was_observed(candidate):
-        seen = [*_compare_policy(baseline, candidate), *_compare_facts(baseline, candidate)]
+        apart = _Apart() if same_run else _selected_apart(baseline, candidate)
+        seen = [*_compare_policy(baseline, candidate), *_compare_facts(baseline, candidate, apart)]
         told = _tests_behind(seen, baseline, candidate)
         tests = (
             change
-            for change in _compare_tests(baseline, candidate)
+            for change in _compare_tests(baseline, candidate, apart)
             # The fact's change says it already.
             if not (change.cls is ChangeClass.NEWLY_UNAVAILABLE and change.id in told)
         )
@@ -58,6 +76,39 @@ def compare(baseline: KernelResult, candidate: KernelResult) -> Comparison:
         changes=changes,
         baseline_spec=baseline.spec,
         candidate_spec=candidate.spec,
+        only_baseline=tuple(test for test in _outcomes(baseline) if test in apart.baseline),
+        only_candidate=tuple(test for test in _outcomes(candidate) if test in apart.candidate),
+    )
+
+
+def something_in_common(baseline: KernelResult, candidate: KernelResult) -> bool:
+    """Whether two kernels were put to any test, or show any fact or answer, that both have.
+
+    True, too, where nothing was seen of one of them: that is said otherwise.
+    """
+    if not (_was_observed(baseline) and _was_observed(candidate)):
+        return True
+    pairs = (
+        (_outcomes(baseline), _outcomes(candidate)),
+        (baseline.facts.named(), candidate.facts.named()),
+        (baseline.transcripts, candidate.transcripts),
+    )
+    return any(before.keys() & after.keys() for before, after in pairs)
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """Tests that only one of two runs had selected."""
+
+    baseline: frozenset[str] = frozenset()
+    candidate: frozenset[str] = frozenset()
+
+
+def _selected_apart(baseline: KernelResult, candidate: KernelResult) -> _Apart:
+    before, after = _outcomes(baseline), _outcomes(candidate)
+    return _Apart(
+        left_out([test for test in before if test not in after], candidate, baseline),
+        left_out([test for test in after if test not in before], baseline, candidate),
     )
 
 
@@ -106,9 +157,16 @@ def _no_af_alg(kernel: KernelResult) -> bool:
     return states == {State.UNREACHABLE}
 
 
-def _compare_facts(baseline: KernelResult, candidate: KernelResult) -> Iterator[Change]:
+def _compare_facts(
+    baseline: KernelResult, candidate: KernelResult, apart: _Apart
+) -> Iterator[Change]:
     before, after = baseline.facts.named(), candidate.facts.named()
     for name in before | after:
+        # Its test ran on one of them only.
+        if name not in before and after[name].test in apart.candidate:
+            continue
+        if name not in after and before[name].test in apart.baseline:
+            continue
         change = _compare_fact(name, before.get(name), after.get(name), baseline, candidate)
         if change is not None:
             yield change
@@ -184,10 +242,14 @@ def _config_explains(difference: Difference) -> str:
     return describe_option(option, difference.candidate.config) if option else ""
 
 
-def _compare_tests(baseline: KernelResult, candidate: KernelResult) -> Iterator[Change]:
+def _compare_tests(
+    baseline: KernelResult, candidate: KernelResult, apart: _Apart
+) -> Iterator[Change]:
     before = _outcomes(baseline)
     after = _outcomes(candidate)
     for test in dict.fromkeys([*before, *after]):
+        if test in apart.baseline or test in apart.candidate:
+            continue
         if test not in before:
             yield Change(test, ChangeClass.NEW, _NOT_PLANNED, after[test])
         elif test not in after:
@@ -201,7 +263,10 @@ def _compare_tests(baseline: KernelResult, candidate: KernelResult) -> Iterator[
 
 
 def _outcomes(kernel: KernelResult) -> dict[str, Outcome]:
-    outcomes = {test.id: test.outcome for test in kernel.tests}
+    outcomes: dict[str, Outcome] = {}
+    for test in kernel.tests:
+        # Of two of one name the worse: nothing that failed is hidden by what did not.
+        outcomes[test.id] = max(outcomes.get(test.id, test.outcome), test.outcome, key=_BADNESS)
     return outcomes | dict.fromkeys(missing_tests(kernel), Outcome.MISSING)
 
 
@@ -225,7 +290,7 @@ def _compare_test(
         if known:
             return Change(test, ChangeClass.INTENDED, was, now, known)
         why = _config_explains(difference)
-        if not why and was in _BAD:
+        if not why and was in FAILURES:
             why = f"nothing is lost, for it failed before: {_message(baseline, test)}"
         return Change(test, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
     if was is Outcome.SKIPPED:
@@ -234,8 +299,11 @@ def _compare_test(
     if now is Outcome.PASSED:
         return Change(test, ChangeClass.FIXED, was, now, f"was: {_message(baseline, test)}")
     # From one failure to another is only news if it now takes the kernel or the test along.
-    if was is Outcome.PASSED or (now in _FATAL and was not in _FATAL):
+    if was is Outcome.PASSED or (now in FATAL and was not in FATAL):
         return Change(test, ChangeClass.REGRESSED, was, now, message)
+    if was in FATAL and now not in FATAL:
+        words = f"it still fails, but ends: {message}"
+        return Change(test, ChangeClass.FIXED, was, now, words)
     return None
 
 

@@ -15,21 +15,19 @@ from harness.faults import tell
 from harness.judge.compare import compare
 from harness.judge.exit_code import exit_code
 from harness.judge.expectations import Expectations
-from harness.judge.verdict import judge
+from harness.judge.verdict import judge_among
 from harness.model import Comparison, KernelResult, Role, RunResult, Verdict
 
 
-def conclude(run: RunResult, expectations: Expectations, log: Path | None) -> RunResult:
+def conclude(
+    run: RunResult, expectations: Expectations, log: Path | None, *, same_run: bool = True
+) -> RunResult:
     """``run`` with its kernels judged, compared with the baseline, and its exit code.
 
-    ``log`` is the directory for details of a fault of ours. Raises nothing.
+    ``log`` is the directory for details of a fault of ours; ``same_run`` says whether all
+    kernels were put to the same tests. Raises nothing.
     """
-    return _Conclusion(log).of(run, expectations)
-
-
-def compare_all(run: RunResult, log: Path | None) -> RunResult:
-    """The same with the kernels' verdicts left as they are; nothing is left uncompared."""
-    return _Conclusion(log).of(run, None)
+    return _Conclusion(log).of(run, expectations, same_run=same_run)
 
 
 class _Conclusion:
@@ -39,19 +37,18 @@ class _Conclusion:
         self._log = log
         self._faults: list[str] = []
 
-    def of(self, run: RunResult, expectations: Expectations | None) -> RunResult:
-        kernels = run.kernels
-        if expectations is not None:
-            kernels = tuple(
-                replace(kernel, verdict=self._judge(kernel, expectations)) for kernel in kernels
-            )
+    def of(self, run: RunResult, expectations: Expectations, *, same_run: bool) -> RunResult:
+        kernels = tuple(
+            replace(kernel, verdict=self._judge(kernel, run.kernels, expectations))
+            for kernel in run.kernels
+        )
         baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
         comparisons = tuple(
-            self._compare(baseline, kernel)
+            self._compare(baseline, kernel, same_run)
             for kernel in kernels
             if baseline is not None
             and kernel is not baseline
-            and (expectations is None or (kernel.plan and baseline.plan))
+            and (not same_run or (kernel.plan and baseline.plan))
         )
         code = self._exit_code(kernels, comparisons)
         return replace(run, kernels=kernels, comparisons=comparisons, exit_code=int(code))
@@ -60,15 +57,19 @@ class _Conclusion:
         self._faults.append(tell(error, self._log).line)
         return self._faults[-1]
 
-    def _judge(self, kernel: KernelResult, expectations: Expectations) -> Verdict:
+    def _judge(
+        self, kernel: KernelResult, kernels: Sequence[KernelResult], expectations: Expectations
+    ) -> Verdict:
         try:
-            return judge(kernel, expectations)
+            return judge_among(kernel, kernels, expectations)
         except Exception as error:  # noqa: BLE001  (ours, whatever it is)
             return Verdict(False, (self._fault(error),), unknown=True)
 
-    def _compare(self, baseline: KernelResult, candidate: KernelResult) -> Comparison:
+    def _compare(
+        self, baseline: KernelResult, candidate: KernelResult, same_run: bool
+    ) -> Comparison:
         try:
-            return compare(baseline, candidate)
+            return compare(baseline, candidate, same_run=same_run)
         except Exception as error:  # noqa: BLE001  (ours, whatever it is)
             return Comparison(
                 baseline.release,

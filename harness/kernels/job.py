@@ -1,4 +1,4 @@
-"""One resolving of one kernel spec: where it may come from, and whom to tell."""
+"""One resolving of one kernel spec: where the kernel is kept, and whom to tell."""
 
 from __future__ import annotations
 
@@ -8,24 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.kernels.store import FORMAT, KernelStore, Manifest
+from harness.kernels.cache.kernel_store import FORMAT, KernelStore, Manifest
 from harness.model import BootableKernel
 from harness.processes import check_interrupted
 from harness.progress import Progress
 
 #: Said of every kernel that has none.
 NO_MODULES = "the kernel has no modules"
-
-
-@dataclass(frozen=True)
-class KernelSources:
-    """Where kernels may come from."""
-
-    cache: Path  # cache root directory, created when needed
-    mirror: str | None = None  # URL of a Debian mirror; None: the one this machine's apt uses
-    refresh: bool = False  # fetch the package index again even if it is recent
-    #: What git revisions are configured with: names of fragments of ours, or paths, in order.
-    kconfigs: tuple[str, ...] = ("base", "afalg")
 
 
 @dataclass(frozen=True)

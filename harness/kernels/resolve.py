@@ -11,16 +11,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.errors import FetchError, HostError, InputError
-from harness.kernels.apt import Mirror, find_machine_mirror, given_mirror
-from harness.kernels.build_tree import staleness
-from harness.kernels.debian import Archive, ArchiveKernel, ArchivePackage, newest
-from harness.kernels.host_kernel import from_host
-from harness.kernels.job import NO_MODULES, Job, KernelSources, key
-from harness.kernels.package import Package, package_file
-from harness.kernels.packages import assemble, check_complete, errors_naming, read_package
-from harness.kernels.parts import KernelParts, from_directory, from_image
-from harness.kernels.prepare import prepare
-from harness.kernels.revision import build_revision
+from harness.files import cache_errors_named
+from harness.kernels.archive.debian import Archive, ArchiveKernel, ArchivePackage, newest
+from harness.kernels.bootable.prepare import prepare
+from harness.kernels.bootable.symbols import keep_symbols
+from harness.kernels.cache.kernel_store import KernelStore, Manifest
+from harness.kernels.job import NO_MODULES, Job, key
+from harness.kernels.packages.assemble import assemble, check_complete, errors_naming
+from harness.kernels.packages.formats import read_package
+from harness.kernels.packages.package import Package, package_file
+from harness.kernels.parts.build_tree import staleness
+from harness.kernels.parts.host_kernel import from_host
+from harness.kernels.parts.kernel_parts import KernelParts, from_directory, from_image
+from harness.kernels.source.revision import build_revision
+from harness.kernels.sources import KernelSources
 from harness.kernels.spec import (
     DirectorySpec,
     GitSpec,
@@ -31,8 +35,7 @@ from harness.kernels.spec import (
     SuiteSpec,
     parse_spec,
 )
-from harness.kernels.store import KernelStore, Manifest, cache_errors_named
-from harness.kernels.symbols import keep_symbols
+from harness.mirror import choose_mirror
 from harness.model import BootableKernel, PackageFile
 from harness.progress import Progress, SilentProgress
 
@@ -86,19 +89,15 @@ def fetch_package(sources: KernelSources, name: str, version: str, place: Path) 
 def indexed(sources: KernelSources) -> tuple[ArchiveKernel, ...]:
     """The same going by the index as it was fetched last, without a network; () if it never was."""
     try:
-        archive = Archive(sources.cache.absolute(), _mirror(sources))
+        archive = Archive(sources.cache.absolute(), choose_mirror(sources.mirror))
     except HostError:
         return ()
     return archive.kernels() if archive.hold() else ()
 
 
-def _mirror(sources: KernelSources) -> Mirror:
-    return given_mirror(sources.mirror) if sources.mirror else find_machine_mirror()
-
-
 def _archive(job: Job, sources: KernelSources) -> Archive:
     """The archive with an index that is recent enough, fetched if need be."""
-    archive = Archive(sources.cache, _mirror(sources))
+    archive = Archive(sources.cache, choose_mirror(sources.mirror))
     with job.store.lock("apt", job.waiting), cache_errors_named(sources.cache):
         if sources.refresh or archive.needs_update(time.time()):
             job.report("fetching the package index")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.kernels.packages import SUFFIXES, format_of
+from harness.kernels.packages.formats import SUFFIXES, format_of
 
 #: Suites of Debian's archive that have kernels of their own, oldest first.
 SUITES = (

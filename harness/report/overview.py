@@ -12,9 +12,13 @@ from harness.errors import ExitCode
 from harness.judge import facts
 from harness.judge.exit_code import NOTHING_KNOWN, compared_candidate, losses
 from harness.judge.facts import Section
+from harness.judge.findings import listed
+from harness.judge.fingerprint import REPORTING
+from harness.judge.splats import taint_letters
 from harness.judge.states import told_state
-from harness.judge.verdict import gained_taint, missing_tests
+from harness.judge.verdict import missing_tests
 from harness.model import (
+    FAILURES,
     Change,
     ChangeClass,
     Comparison,
@@ -35,7 +39,6 @@ CONSUMERS = Section.PROGRAMS
 TESTS = "tests: pass/fail/skip"
 CONSOLE = "console reports"
 _NEVER_REPORTED = "never reported"
-_FAILURES = (Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
 
 #: What matters most stands first.
 _CLASS_ORDER = (
@@ -62,11 +65,6 @@ _EXIT_SENTENCES = {
 
 #: A function that was decoded, and the places (several where it was inlined).
 _FRAME = re.compile(r"([\w.]+) \((\S+:\d+\b[^()]*)\)")
-#: What the kernel makes reports with: lib/dump_stack.c, mm/kasan/report.c, kernel/panic.c.
-_REPORTING = re.compile(
-    r"_*(?:dump_stack(?:_lvl)?|show_\w+|print_\w+|kasan_\w+|asan_\w+|check_region_inline|panic"
-    r"|v?panic|warn\w*|report_bug|handle_bug|exc_\w+|asm_exc_\w+|die\w*|oops_\w+|ubsan_\w+)$"
-)
 _FRAMES = 3
 
 
@@ -141,11 +139,13 @@ def exit_sentence(result: RunResult) -> str:
 
 
 def verdict_cell(kernel: KernelResult, result: RunResult) -> Cell:
-    """``ok``, ``NOT OK``, or ``unknown`` if the kernel was never put to the test.
+    """``ok``, ``NOT OK``, or ``unknown`` if it was not observed, by no fault of its own.
 
     ``lost 3``: as expected in itself, but the run fails for what it lost against the baseline.
     """
-    if kernel.status in NOTHING_KNOWN or kernel.status is Status.INTERRUPTED:
+    # Runs of earlier versions, which record no boots, do not say that it is unknown.
+    unfinished = kernel.status in (*NOTHING_KNOWN, Status.INTERRUPTED) and not kernel.boots
+    if kernel.verdict.unknown or unfinished:
         return Cell("unknown", Mood.DOUBTFUL)
     if kernel.role is Role.BASELINE:
         return Cell("ok" if kernel.verdict.ok else "not ok", Mood.PLAIN)
@@ -279,7 +279,7 @@ def _ids(kernel: KernelResult) -> list[str]:
 def _counter(suite: str) -> Callable[[KernelResult], Cell]:
     def count(kernel: KernelResult) -> Cell:
         seen = Counter(test.outcome for test in kernel.tests if suite_of(test.id) == suite)
-        failed = sum(seen[outcome] for outcome in _FAILURES)
+        failed = sum(seen[outcome] for outcome in FAILURES)
         if not seen.total() or seen.total() == seen[Outcome.MISSING]:
             return Cell(NOT_KNOWN)
         mood = Mood.BAD if failed else Mood.PLAIN
@@ -297,9 +297,9 @@ def _taint(kernel: KernelResult) -> Cell:
     # What a test that killed the kernel did to it was never read.
     if kernel.taint is None or kernel.status is not Status.COMPLETED:
         return Cell(NOT_KNOWN)
-    letters = "".join(gained_taint(0, kernel.taint))
+    letters = "".join(taint_letters(kernel.taint))
     text = f"{kernel.taint} {letters}" if letters else "0"
-    gained = gained_taint(kernel.taint_before or 0, kernel.taint)
+    gained = taint_letters(kernel.taint & ~(kernel.taint_before or 0))
     if not gained:
         return Cell(text)
     return Cell(f"{kernel.taint_before} -> {text}", Mood.BAD)
@@ -336,6 +336,20 @@ def not_compared(comparison: Comparison, kernels: Sequence[KernelResult]) -> str
         f"{name_of(side)} {side.status.replace('_', ' ')}"
         for side in sides
         if side is not None and side.status in NOTHING_KNOWN
+    )
+
+
+def selected_apart(comparison: Comparison) -> tuple[str, ...]:
+    """What only one of two runs had selected, a sentence for each side."""
+    sides = (
+        (comparison.only_baseline, comparison.baseline or comparison.baseline_spec),
+        (comparison.only_candidate, comparison.candidate or comparison.candidate_spec),
+    )
+    names = ("baseline", "candidate")
+    return tuple(
+        f"not compared, selected on the {name} only ({release}): {listed(tests)}"
+        for name, (tests, release) in zip(names, sides, strict=True)
+        if tests
     )
 
 
@@ -381,7 +395,7 @@ def frames(event: ConsoleEvent) -> tuple[str, ...]:
     Those that the kernel makes its report with are left out, and guesses ("? function").
     """
     found = [_FRAME.search(line) for line in event.lines if " ? " not in line]
-    named = [f"{one[1]} ({one[2]})" for one in found if one and not _REPORTING.match(one[1])]
+    named = [f"{one[1]} ({one[2]})" for one in found if one and not REPORTING.match(one[1])]
     return tuple(dict.fromkeys(named))[:_FRAMES]
 
 

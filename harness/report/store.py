@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from harness.errors import ExitCode, InfrastructureError, InputError
 from harness.model import SCHEMA, Change, RunResult
+from harness.strict import MALFORMED, problem, strict_converter
 
 FILE_NAME = "results.json"
 
@@ -60,25 +59,12 @@ def load(run: Path) -> RunResult:
         result: RunResult = _CONVERTER.structure(data, RunResult)
         ExitCode(result.exit_code)
         return result
-    except (cattrs.BaseValidationError, TypeError, ValueError, KeyError) as error:
-        problem = cattrs.transform_error(error, path="$")[0]
-        raise InputError(f"{path}: {problem}") from error
-
-
-def _exact(value: Any, kind: type[Any]) -> Any:
-    """Accept a JSON value of just that type: no text for a number, no number for a truth."""
-    if issubclass(kind, Enum):
-        return kind(value)
-    allowed = (int, float) if kind is float else kind
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"expected {kind.__name__}, found {value!r}")
-    return kind(value)
+    except MALFORMED as error:
+        raise InputError(f"{path}: {problem(error)}") from error
 
 
 def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter()
-    for kind in (str, int, float, bool):
-        converter.register_structure_hook(kind, _exact)
+    converter = strict_converter()
     # "class" cannot be an attribute's name in Python.
     renamed = override(rename="class")
     converter.register_structure_hook(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from harness.judge import facts
 from harness.judge.exit_code import NOTHING_KNOWN, ran_in_part
-from harness.judge.verdict import listed
+from harness.judge.findings import listed
 from harness.model import (
+    FAILURES,
     Change,
     Comparison,
     KernelResult,
-    Outcome,
     Reproducer,
     Role,
     RunResult,
@@ -31,6 +31,7 @@ from harness.report.overview import (
     not_compared,
     notes,
     rows,
+    selected_apart,
     sequences_compared,
     verdict_cell,
 )
@@ -40,7 +41,6 @@ from harness.report.terminal import clean
 
 _DETAIL_LINES = 40
 _MARKS = {Mood.BAD: "**{}**"}
-_FAILURES = (Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
 
 
 def write_summary(result: RunResult, path: Path) -> None:
@@ -131,8 +131,8 @@ def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
         yield f"Not compared: {_text(obstacle)}."
         return
     compared = sequences_compared(comparison, result.kernels)
-    if compared:
-        yield f"{_text(compared).capitalize()}."
+    for line in (*selected_apart(comparison), *([compared] if compared else [])):
+        yield f"{_text(line[:1].upper() + line[1:])}."
         yield ""
     if not groups:
         yield "None in what both observed."
@@ -195,7 +195,7 @@ def _kernel(kernel: KernelResult) -> Iterator[str]:
 
 def _failures(kernel: KernelResult) -> Iterator[str]:
     for test in kernel.tests:
-        if test.outcome in _FAILURES:
+        if test.outcome in FAILURES:
             yield f"- **{test.outcome}** {_code(test.id)}: {_text(test.message)}"
             yield from _fenced(test.details.splitlines())
 

@@ -24,6 +24,7 @@ from harness.report.overview import (
     not_compared,
     notes,
     rows,
+    selected_apart,
     sequences_compared,
 )
 from harness.report.reproducer import names as kernel_names
@@ -166,8 +167,8 @@ def _print_reproducer(
 
 def _print_sequences(comparison: Comparison, result: RunResult, console: Console) -> None:
     told = sequences_compared(comparison, result.kernels)
-    if told:
-        _line(console, told, indent=2, style="dim")
+    for line in (*selected_apart(comparison), *([told] if told else [])):
+        _line(console, line, indent=2, style="dim")
 
 
 def _caveat(comparison: Comparison, result: RunResult) -> str:

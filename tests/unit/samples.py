@@ -11,7 +11,7 @@ from dataclasses import replace
 from harness.judge.compare import compare
 from harness.judge.exit_code import exit_code
 from harness.judge.expectations import Expectations
-from harness.judge.verdict import judge
+from harness.judge.verdict import judge_run
 from harness.model import (
     SCHEMA,
     ConsoleEvent,
@@ -265,7 +265,7 @@ def regressed() -> KernelResult:
 def run(*kernels: KernelResult, expectations: Expectations | None = None) -> RunResult:
     """A judged and compared run of ``kernels``; the first baseline among them is the one."""
     rules = expectations or Expectations()
-    judged = tuple(replace(one, verdict=judge(one, rules)) for one in kernels)
+    judged = judge_run(kernels, rules)
     baseline = next((one for one in judged if one.role is Role.BASELINE), None)
     comparisons = tuple(
         compare(baseline, one)
@@ -281,6 +281,7 @@ def run(*kernels: KernelResult, expectations: Expectations | None = None) -> Run
         host=HostInfo("tcg", "KVM stops with an internal error", "7.2.22", "1.42", 2),
         kernels=judged,
         comparisons=comparisons,
+        expectations=rules.entries(),
     )
 
 

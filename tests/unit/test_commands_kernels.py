@@ -16,9 +16,9 @@ import pytest
 from harness import cli
 from harness.commands.kernels import list as list_command
 from harness.errors import ExitCode
-from harness.kernels.debian import ArchiveKernel
-from harness.kernels.job import KernelSources
-from harness.kernels.store import KernelStore
+from harness.kernels.archive.debian import ArchiveKernel
+from harness.kernels.cache.kernel_store import KernelStore
+from harness.kernels.sources import KernelSources
 
 COMMAND = str(Path(sys.executable).parent / "afalg-harness")
 KERNELS = (

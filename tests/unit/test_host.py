@@ -9,8 +9,8 @@ import pytest
 
 from harness import host
 from harness.errors import HostError
-from harness.kernels import kbuild
-from harness.kernels.kbuild import Compiler
+from harness.kernels.source import kbuild
+from harness.kernels.source.kbuild import Compiler
 from harness.processes import PACKAGES
 
 SETUP = Path(__file__).parents[2] / "ci/setup.sh"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.kernels.job import KernelSources
 from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
+from harness.locations import default_cache_dir
 from harness.model import BootableKernel, KernelResult, Outcome, Status
-from harness.paths import default_cache_dir
 from harness.progress import SilentProgress
 from tests.packaging import Part, build_arch, build_deb, build_rpms
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.kernels.job import KernelSources
 from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
+from harness.locations import default_cache_dir
 from harness.model import KernelResult, Status
-from harness.paths import default_cache_dir
 from harness.progress import SilentProgress
 
 from .conftest import COMMAND, Finished, RunCommand, execute

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.kernels.job import KernelSources
 from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
+from harness.locations import default_cache_dir
 from harness.model import Outcome, Status
-from harness.paths import default_cache_dir
 from harness.progress import SilentProgress
 
 from .conftest import Finished, execute

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from harness.commands.options import add_source_options, kernel_sources, progress_display
 from harness.errors import ExitCode, HarnessError
-from harness.kernels.job import KernelSources
 from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
 from harness.model import BootableKernel
 
 VERBOSE = "name the packages, too"

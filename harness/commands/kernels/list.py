@@ -21,8 +21,8 @@ from rich.console import Console
 
 from harness.commands.options import add_source_options, kernel_sources, progress_display
 from harness.errors import ExitCode, InputError
-from harness.kernels.cache import Entry, kernels_by_release
-from harness.kernels.debian import ArchiveKernel, flavour_of
+from harness.kernels.archive.debian import ArchiveKernel, flavour_of
+from harness.kernels.cache.contents import Entry, kernels_by_release
 from harness.kernels.resolve import available, indexed
 from harness.kernels.spec import FLAVOURS, SUITES
 from harness.report.tables import Column, print_table

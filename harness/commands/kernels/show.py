@@ -20,9 +20,9 @@ from rich.text import Text
 
 from harness.commands.options import add_source_options, kernel_sources, progress_display
 from harness.errors import ExitCode
-from harness.kernels.cache import origin_of
-from harness.kernels.inspect import KernelInfo, inspect
-from harness.kernels.kconfig import crypto_config
+from harness.kernels.bootable.inspect import KernelInfo, inspect
+from harness.kernels.cache.contents import origin_of
+from harness.kernels.image.config import crypto_config
 from harness.kernels.resolve import resolve
 
 VERBOSE = "every crypto option of the config, not only those about AF_ALG"

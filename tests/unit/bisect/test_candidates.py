@@ -6,7 +6,7 @@ import pytest
 
 from harness.bisect.candidates import check_patterns, from_archive, is_listed, listed, split_among
 from harness.errors import InputError
-from harness.kernels.debian import ArchiveKernel
+from harness.kernels.archive.debian import ArchiveKernel
 
 
 def archive() -> list[ArchiveKernel]:

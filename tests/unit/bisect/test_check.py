@@ -21,6 +21,7 @@ from harness.bisect.check import (
 )
 from harness.commands import bisect, bisect_step
 from harness.errors import InputError
+from harness.locations import suite_dir
 from harness.model import (
     Control,
     Fact,
@@ -30,7 +31,6 @@ from harness.model import (
     Status,
     TestResult,
 )
-from harness.paths import suite_dir
 from tests.unit.bisect.simulated import PANIC, TEST, ended, kernel
 
 README = Path(__file__).parents[3] / "README.md"

@@ -23,7 +23,7 @@ from harness.errors import (
     Interrupted,
 )
 from harness.judge.expectations import Expectations
-from harness.kernels.job import KernelSources
+from harness.kernels.sources import KernelSources
 from harness.model import KernelResult, Outcome, Role, Status, TestResult
 from harness.progress import SilentProgress
 from harness.run import RunOptions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +40,19 @@ def test_count() -> None:
 def test_run_refuses(option: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "debian:trixie", f"{option}={text}"]) == 2
     assert f"argument {option}: {text!r}: must be a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mirror", ["foo", "", "http://", "file"])
+def test_no_mirror(mirror: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "debian:trixie", f"--mirror={mirror}"]) == 2
+    assert "argument --mirror: " in capsys.readouterr().err
+
+
+def test_no_mirror_in_the_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AFALG_MIRROR", "foo")
+    monkeypatch.setenv("AFALG_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "debian:trixie"]) == 2
+    assert "'foo' is not the URL of a mirror" in capsys.readouterr().err

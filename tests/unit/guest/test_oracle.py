@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from harness.guest import oracle, reference
 from harness.guest.published import PUBLISHED
-from harness.paths import suite_dir
+from harness.locations import suite_dir
 
 
 @pytest.fixture(scope="module")

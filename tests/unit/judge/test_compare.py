@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from harness.judge.compare import compare
+from harness.judge.compare import compare, something_in_common
+from harness.judge.exit_code import losses
 from harness.model import (
     Change,
     ChangeClass,
@@ -132,6 +133,8 @@ def test_unknown_baseline_proves_nothing() -> None:
         ("missing", "skipped", None),
         ("missing", "crashed", None),
         ("failed", "error", None),
+        ("crashed", "failed", "fixed"),
+        ("failed", "timeout", "regressed"),
         ("passed", "passed", None),
     ],
 )
@@ -463,3 +466,110 @@ def test_unprivileged_bind_restricted(level: str) -> None:
     found = changes(baseline, kernel(samples.new(), State.ABSENT, level))
     intended = level == "af_alg_restrict=1"
     assert found[name].cls is (ChangeClass.INTENDED if intended else ChangeClass.NEW)
+
+
+def put_to(kernel: KernelResult, plan: tuple[str, ...], command: str = "") -> KernelResult:
+    """The kernel of a run that planned less."""
+    facts = kernel.facts
+    paths = {name: fact for name, fact in facts.zero_copy.items() if fact.test in plan}
+    write = facts.page_cache_write if samples.COPY_FAIL_TEST in plan else None
+    return replace(
+        kernel,
+        plan=plan,
+        tests=samples.results(plan),
+        facts=replace(facts, zero_copy=paths, page_cache_write=write),
+        reproduce=f"afalg-harness run {kernel.spec} {command}" if command else "",
+    )
+
+
+HASH = tuple(test for test in samples.PLAN if test.startswith("functional/test_hash.py"))
+FILE_TESTS = tuple(test for test in samples.PLAN if test.startswith("zero_copy/"))
+
+
+@pytest.mark.parametrize("command", ["", "--suite zero_copy"])
+def test_two_runs_of_the_same_kernel_that_selected_different_tests(command: str) -> None:
+    whole = put_to(samples.new(), samples.PLAN, "--seed 1" if command else "")
+    part = put_to(samples.new(), FILE_TESTS, command)
+    rest = tuple(test for test in samples.PLAN if test not in FILE_TESTS)
+    for pair, only in (((whole, part), (rest, ())), ((part, whole), ((), rest))):
+        found = compare(as_baseline(pair[0]), pair[1], same_run=False)
+        assert found.changes == ()
+        assert (found.only_baseline, found.only_candidate) == only
+    # In one run the same is a loss.
+    lost = compare(as_baseline(whole), part)
+    assert {change.cls for change in lost.changes} == {ChangeClass.VANISHED}
+
+
+@pytest.mark.parametrize(
+    ("commands", "vanished"),
+    [
+        (("--suite functional", "--suite functional"), True),
+        (("", ""), True),  # a file whose other tests are there
+        (("--suite functional", "--suite functional --suite security"), True),
+        (("--suite functional", "--suite functional -k sha1"), False),
+        (("--suite functional", f"--suite {HASH[1]}"), False),
+        (("--suite functional", f"'--suite={HASH[1]}'"), False),
+    ],
+)
+def test_what_vanished_and_what_was_not_selected(commands: tuple[str, str], vanished: bool) -> None:
+    before = put_to(as_baseline(samples.new()), HASH, commands[0])
+    after = put_to(samples.new(), HASH[1:], commands[1])
+    found = compare(before, after, same_run=False)
+    assert [change.cls for change in found.changes] == [ChangeClass.VANISHED] * vanished
+    assert found.only_baseline == (() if vanished else HASH[:1])
+
+
+def test_a_whole_module_that_vanished_from_the_same_selection() -> None:
+    before = put_to(as_baseline(samples.new()), samples.PLAN, "--seed 1")
+    after = put_to(samples.new(), FILE_TESTS, "--seed 2")
+    found = compare(before, after, same_run=False)
+    assert {change.cls for change in found.changes} == {ChangeClass.VANISHED}
+
+
+def test_nothing_in_common() -> None:
+    one, other = (put_to(samples.new(), plan) for plan in (HASH, FILE_TESTS))
+    one, other = (replace(kernel, transcripts={}) for kernel in (one, other))
+    assert not something_in_common(one, other)
+    assert something_in_common(one, samples.new())
+    assert something_in_common(one, samples.boot_failed())
+
+
+@pytest.mark.parametrize("name", ["my.own", "zero_copy.hash.sendmsg", "aio.libaio"])
+@pytest.mark.parametrize("now", [State.UNKNOWN, State.UNREACHABLE, State.FAILS, State.ABSENT])
+def test_no_state_of_a_fact_that_is_only_reported_is_a_loss(name: str, now: State) -> None:
+    def run(state: State) -> KernelResult:
+        fact = {name: Fact(state, Control.FIRED, test=samples.SHA256_TEST)}
+        return replace(samples.new(), facts=replace(samples.new().facts, other=fact))
+
+    result = samples.run(as_baseline(run(State.PRESENT)), run(now))
+    assert [change.id for change in result.comparisons[0].changes] == [name]
+    assert losses(result.comparisons[0], result.kernels) == ()
+    # The test that cannot run any more speaks for itself.
+    skipped = samples.with_test(run(now), samples.skipped(samples.SHA256_TEST, "why"))
+    lost = samples.run(as_baseline(run(State.PRESENT)), skipped)
+    assert [change.id for change in losses(lost.comparisons[0], lost.kernels)] == [
+        samples.SHA256_TEST
+    ]
+
+
+@pytest.mark.parametrize("now", [State.PRESENT, State.ABSENT, State.WORKS, State.FAILS])
+def test_what_becomes_reachable_is_no_loss_unless_a_verdict_rests_on_it(now: State) -> None:
+    def change(name: str) -> ChangeClass:
+        def kernel(state: State) -> KernelResult:
+            fact = {name: Fact(state, Control.FIRED)}
+            return replace(samples.new(), facts=Facts(af_alg_restrict=1, other=fact))
+
+        return changes(kernel(State.UNREACHABLE), kernel(now))[name].cls
+
+    assert change("consumers.x.root") is ChangeClass.NEW
+    assert change("skcipher.short_read_refused") is ChangeClass.NEW
+    expected = ChangeClass.NEW if now is State.ABSENT else ChangeClass.REGRESSED
+    assert change("zero_copy.skcipher.tee") is expected
+
+
+def test_of_two_outcomes_of_one_name_the_worse_counts() -> None:
+    good = samples.new()
+    bad = samples.failed(samples.SHA256_TEST, "no")
+    for tests in ((bad, *good.tests), (*good.tests, bad)):
+        found = changes(as_baseline(good), replace(good, tests=tests))
+        assert found[samples.SHA256_TEST].cls is ChangeClass.REGRESSED

@@ -8,7 +8,7 @@ import pytest
 
 from harness.judge.exit_code import compared_candidate, exit_code, losses
 from harness.judge.expectations import load_expectations
-from harness.model import Facts, KernelResult, Role, Status
+from harness.model import ConsoleWatch, Facts, KernelResult, Role, Status
 from tests.unit import samples
 
 
@@ -62,6 +62,31 @@ def test_baseline_that_could_not_be_run() -> None:
 )
 def test_baseline_that_ran_in_part(baseline: KernelResult) -> None:
     assert code(replace(baseline, role=Role.BASELINE), samples.new()) == 1
+
+
+def killed(kernel: KernelResult) -> KernelResult:
+    """QEMU was killed under it from outside."""
+    return replace(
+        kernel, status=Status.INTERRUPTED, status_exit=3, tests=kernel.tests[:3], records_lost=1
+    )
+
+
+def silenced(kernel: KernelResult) -> KernelResult:
+    """Booted with ``quiet``."""
+    return replace(kernel, console_watch=ConsoleWatch(20, 0, kernel_log=True))
+
+
+def test_no_fault_of_ours_is_a_kernels() -> None:
+    assert code(samples.old(), killed(samples.new())) == 3
+    assert code(killed(samples.old()), samples.new()) == 3
+    assert code(samples.old(), silenced(samples.new())) == 3
+    assert code(silenced(samples.old()), samples.new()) == 0
+    # What speaks against a kernel does so all the same.
+    assert code(samples.old(), killed(samples.regressed())) == 1
+    assert code(samples.old(), silenced(samples.regressed())) == 1
+    assert code(samples.old(), silenced(samples.new()), samples.regressed()) == 1
+    # A user who stops the run stops all of it.
+    assert code(samples.old(), killed(samples.new()), interrupted()) == 130
 
 
 def test_selection_that_matches_nothing() -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from harness.errors import FetchError, HostError, InputError
 from harness.kernels import resolve as module
-from harness.kernels.debian import Archive, ArchiveKernel, ArchivePackage
-from harness.kernels.job import KernelSources
+from harness.kernels.archive.debian import Archive, ArchiveKernel, ArchivePackage
 from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
 from harness.model import PackageFile
 from harness.processes import find_program
 from tests.packaging import Part, build_rpms

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import HostError
-from harness.kernels.cache import Kind, entries
-from harness.kernels.job import KernelSources
+from harness.kernels.cache.contents import Kind, entries
 from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
 from harness.processes import find_program
 from harness.progress import SilentProgress
 
@@ -235,7 +235,7 @@ def test_pruning_takes_nothing_from_one_that_prepares(place: Place) -> None:
 _USER = """
 import sys
 from pathlib import Path
-from harness.kernels.job import KernelSources
+from harness.kernels.sources import KernelSources
 from harness.kernels.resolve import resolve
 from harness.progress import SilentProgress
 resolve(sys.argv[1], KernelSources(Path(sys.argv[2])), SilentProgress())

@@ -19,7 +19,7 @@ from rich.console import Console
 from harness.commands.options import add_cache_option, cache_directory
 from harness.errors import ExitCode
 from harness.guest.image import image_key
-from harness.kernels.cache import Entry, Kind, entries
+from harness.kernels.cache.contents import Entry, Kind, entries
 from harness.report.tables import Column, age_in_words, bytes_in_words, print_table
 
 VERBOSE = "whole keys, and where each thing lies"

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from harness.commands.options import add_cache_option, cache_directory
 from harness.errors import ExitCode, InfrastructureError, InputError
-from harness.kernels.cache import Entry, entries, prune
+from harness.kernels.cache.contents import Entry, entries, prune
 from harness.report.tables import bytes_in_words
 
 VERBOSE = "where each thing lay, too"

@@ -1,0 +1,1 @@
+"""Debian's archive: what it lists, and how it is fetched."""

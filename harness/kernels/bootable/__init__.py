@@ -1,0 +1,1 @@
+"""The directory that a kernel boots from: how it is made, and what can be told from it."""

@@ -1,0 +1,1 @@
+"""The kernels that were made before, and whatever else the cache holds."""

@@ -1,0 +1,1 @@
+"""What a kernel's image and its config say."""

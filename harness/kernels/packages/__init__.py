@@ -1,0 +1,1 @@
+"""Packages of each distribution's format, and the kernel that some of them make up."""

@@ -1,0 +1,1 @@
+"""The image, modules and config of a kernel, in the places where they lie."""

@@ -1,0 +1,1 @@
+"""A revision of a git tree: checked out, configured by fragments, compiled."""

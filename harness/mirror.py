@@ -1,0 +1,73 @@
+"""Where Debian is to be had from: the mirror that a person names, or that of this machine."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from dataclasses import dataclass
+
+from harness.errors import HostError, InputError
+from harness.processes import find_program, finish
+
+#: Releases under which a machine's own sources may list Debian.
+_DEBIAN_DIST = re.compile(
+    r"(?:old)*stable|testing|unstable|sid|experimental|bullseye|bookworm|trixie|forky|duke"
+)
+_MIRROR = re.compile(r"(?:https?|ftp|file|copy):/\S*[^/\s]")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Base URLs of the main archive and of its security archive."""
+
+    main: str
+    security: str
+
+
+def choose_mirror(url: str | None) -> Mirror:
+    """The mirror at ``url``; without one, that of this machine's apt.
+
+    Raises InputError if ``url`` is no URL, HostError if apt uses no mirror of Debian's.
+    """
+    return given_mirror(url) if url else find_machine_mirror()
+
+
+def given_mirror(url: str) -> Mirror:
+    """The mirror at ``url`` (of the main archive). Raises InputError if it is no URL."""
+    base = url.rstrip("/")
+    if not _MIRROR.fullmatch(base) or "[" in base:
+        raise InputError(f"{url!r} is not the URL of a mirror (such as http://HOST/debian)")
+    return Mirror(base, f"{base}-security")
+
+
+@functools.cache
+def find_machine_mirror() -> Mirror:
+    """The mirror this machine's apt uses. Raises HostError if it uses none of Debian's."""
+    find_program("apt-get")
+    argv = ["apt-get", "indextargets", "--format", "$(RELEASE)|$(COMPONENT)|$(REPO_URI)"]
+    argv.append("Created-By: Packages")
+    return machine_mirror(finish(argv, environment=dict(os.environ) | {"LC_ALL": "C"}).stdout)
+
+
+def machine_mirror(targets: str) -> Mirror:
+    """The mirror among a machine's index targets, lines of ``RELEASE|COMPONENT|URI``.
+
+    Raises HostError if none of them is Debian's.
+    """
+    main = security = None
+    for line in targets.splitlines():
+        release, component, uri = line.split("|", 2)
+        dist, _, pocket = release.partition("-")
+        if component != "main" or not _DEBIAN_DIST.fullmatch(dist.partition("/")[0]):
+            continue
+        base = uri.rstrip("/")
+        if pocket == "security" or dist.endswith("/updates"):
+            security = security or base
+        else:
+            main = main or base
+    if main is None:
+        raise HostError(
+            "apt on this machine has no mirror of Debian; name one with --mirror or AFALG_MIRROR"
+        )
+    return Mirror(main, security or f"{main}-security")

@@ -135,20 +135,19 @@ class BisectCheck:
 
 
 def _unless_it_died(kernel: KernelResult, seen: Seen) -> Seen:
-    """``seen``, which a test that passed saw, unless more or less is known of what it did.
+    """``seen``, which a test that passed saw, unless more is known of what it did, or less.
 
     A kernel that panics once the test asked for, the only one that ran, had passed was
     damaged by it; one that is silent from then on, or of whose records some were lost, may
     have been.
     """
+    if kernel.status is Status.COMPLETED:
+        lost = f"{kernel.records_lost} records of the guest were lost"
+        return Seen("", lost) if kernel.records_lost else seen
     panic = next((event for event in kernel.console_events if event.kind == "panic"), None)
-    if panic is not None:
+    if kernel.status is Status.CRASHED and panic is not None:
         return Seen(str(Outcome.CRASHED), f"after it had passed: {panic.title}", seen.test)
-    if kernel.status is not Status.COMPLETED:
-        return Seen("", f"it passed, then the guest {kernel.status}: {kernel.status_reason}")
-    if kernel.records_lost:
-        return Seen("", f"{kernel.records_lost} records of the guest were lost")
-    return seen
+    return Seen("", f"it passed, then the guest {kernel.status}: {kernel.status_reason}")
 
 
 def _why_not(kernel: KernelResult, otherwise: str) -> str:

@@ -11,12 +11,12 @@ from harness.bisect.check import BisectCheck, Seen
 from harness.bisect.state import BisectState, Step
 from harness.errors import (
     BuildError,
-    ExitCode,
     HarnessError,
     InfrastructureError,
     InputError,
     Interrupted,
 )
+from harness.judge.exit_code import killed_from_outside
 from harness.kernels.resolve import resolve
 from harness.model import KernelResult, Outcome, Status
 from harness.processes import interruptible
@@ -100,11 +100,10 @@ class Tester:
         run = Run(replace(self.options, specs=(spec,), out=out, selection=selection), self.progress)
         run.stop = self.stop
         result = run.execute().kernels[0]
-        killed = result.status_exit == ExitCode.INFRASTRUCTURE  # QEMU, from outside
-        interrupted = result.status is Status.INTERRUPTED
-        if self.stop.is_set() or (interrupted and not killed):
+        killed = killed_from_outside(result)
+        if self.stop.is_set() or (result.status is Status.INTERRUPTED and not killed):
             raise Interrupted("interrupted; the same command goes on with this kernel")
-        if interrupted or result.status is Status.UNAVAILABLE:
+        if killed or result.status is Status.UNAVAILABLE:
             raise InfrastructureError(f"{spec}: {result.status_reason}")
         return result, str(out.relative_to(state.directory))
 

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from harness.again import again
@@ -25,16 +25,14 @@ from harness.faults import tell
 from harness.guest.accel import Accel, choose_accel, qemu_version
 from harness.guest.image import guest_image
 from harness.guest.observe import Deadlines, observe
-from harness.guest.payload import Selection, write_payload
+from harness.guest.payload import write_payload
 from harness.guest.session import GuestSettings
 from harness.guest.stacktrace import decoded
 from harness.guest.vng import Root
 from harness.judge.conclude import conclude
-from harness.judge.expectations import Expectations
 from harness.judge.splats import deadly_report
 from harness.kernels.image.config import crypto_config
 from harness.kernels.resolve import resolve
-from harness.kernels.sources import KernelSources
 from harness.model import (
     SCHEMA,
     BootableKernel,
@@ -48,29 +46,12 @@ from harness.processes import interruptible
 from harness.progress import Progress
 from harness.report import store
 from harness.report.render import render
+from harness.run_options import RunOptions
 from harness.scratch import scratch_directory, sweep
 
 #: Files written beside results.json at the end of every run.
 REPORT_FORMATS = ("junit", "summary")
 _KERNELS = "kernels"  # folder of a run directory
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What ``afalg-harness run`` was asked to do."""
-
-    specs: tuple[str, ...]
-    baseline: str | None  # spec; None: the first of several specs
-    sources: KernelSources
-    out: Path
-    command: str
-    expectations: Expectations
-    selection: Selection = field(default_factory=Selection)
-    jobs: int = 1
-    accel: str = "auto"
-    root: str = "image"  # "image", "host", or a path
-    append: tuple[str, ...] = ()
-    suite_timeout: float | None = None  # seconds
 
 
 def new_run_directory() -> Path:

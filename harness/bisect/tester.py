@@ -21,7 +21,8 @@ from harness.kernels.resolve import resolve
 from harness.model import KernelResult, Outcome, Status
 from harness.processes import interruptible
 from harness.progress import Progress, SilentProgress
-from harness.run import Run, RunOptions
+from harness.run import Run
+from harness.run_options import RunOptions
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ from harness.judge.expectations import Expectations
 from harness.kernels.resolve import available
 from harness.kernels.spec import GitSpec, parse_spec
 from harness.progress import Progress
-from harness.run import RunOptions
+from harness.run_options import RunOptions
 
 _DEFAULT_SEED = 20260422  # the one of ``run``
 

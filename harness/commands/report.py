@@ -17,9 +17,9 @@ from harness.judge.conclude import conclude, judged_anew
 from harness.judge.expectations import run_expectations
 from harness.model import RunResult
 from harness.output import complain, reader_may_leave
+from harness.replayed import replay_run
 from harness.report import store
 from harness.report.render import FORMATS, render
-from harness.report.replayed import replay_run
 from harness.report.terminal import print_tests, print_verdict
 
 

@@ -29,7 +29,8 @@ from harness.model import (
 )
 from harness.progress import SilentProgress
 from harness.report import render, store
-from harness.run import Run, RunOptions, planned_roles
+from harness.run import Run, planned_roles
+from harness.run_options import RunOptions
 
 _IDENTITY = GuestIdentity("r", "v", "x86_64", "", "n")
 _PANIC = ConsoleEvent("panic", "Kernel panic - not syncing: x", 1.0)

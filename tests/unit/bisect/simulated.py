@@ -23,7 +23,7 @@ from harness.model import (
     Status,
     TestResult,
 )
-from harness.run import RunOptions
+from harness.run_options import RunOptions
 
 TEST = "functional/test_hash.py::test_sha256"
 PANIC = ConsoleEvent("panic", "Kernel panic - not syncing: Fatal exception", 9.0)

@@ -26,7 +26,7 @@ from harness.judge.expectations import Expectations
 from harness.kernels.sources import KernelSources
 from harness.model import KernelResult, Outcome, Role, Status, TestResult
 from harness.progress import SilentProgress
-from harness.run import RunOptions
+from harness.run_options import RunOptions
 
 TEST = "functional/test_hash.py::test_sha256"
 OUTCOMES = {

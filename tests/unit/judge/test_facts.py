@@ -135,7 +135,7 @@ def test_absence_without_a_control_proves_nothing(name: str) -> None:
 
 
 _NAMED = re.compile(r'f?"((?:zero_copy|consumers|policy|functional|aio|skcipher)\.[\w.{}]+)"')
-_RECORDED = re.compile(r'record_fact\(\s*f?"([\w.{}]+)"')
+_RECORDED = re.compile(r'(?:record_fact|Probe)\(\s*f?"([\w.{}]+)"')
 _OBSERVED = re.compile(r'observe\(\s*f?"([\w.{}()]+)"')
 
 

@@ -13,12 +13,12 @@ from harness.errors import InputError
 from harness.judge.conclude import conclude
 from harness.judge.expectations import load_expectations
 from harness.model import KernelResult, Role, RunResult, Status
+from harness.replayed import replay_run
 from harness.report import store
-from harness.report.replayed import replay_run
 from tests.unit.guest import boots
 from tests.unit.guest.boots import NONCE, PLAN, console, marker
 
-_WHOLE = [
+_WHOLE: list[boots.Said] = [
     boots.hello(),
     *boots.passing(),
     marker(8.0, f"hello {NONCE}"),

@@ -167,9 +167,13 @@ class Run:
             # The interpreter that runs us has pytest beside it.
             return Root("directory", Path("/"), python=sys.executable)
         path = Path(wanted).resolve()
-        if not path.exists():
+        try:
+            exists, is_directory = path.exists(), path.is_dir()
+        except OSError as error:
+            raise InputError(f"--root {wanted}: {error.strerror or error}") from error
+        if not exists:
             raise InputError(f"--root {wanted}: neither 'image', 'host' nor a path that exists")
-        return Root("directory" if path.is_dir() else "disk", path)
+        return Root("directory" if is_directory else "disk", path)
 
     def _run_kernels(self, root: Root, payload: Path) -> None:
         options = self._options

@@ -46,6 +46,7 @@ class _Replayed:
     """One boot: what was started, what was heard, how it ended."""
 
     boot: BootRecord
+    guessed: bool  # no record of the host's says what was started
     heard: Heard
     closed: ClosedRecord | None
     events: tuple[ConsoleEvent, ...]
@@ -67,6 +68,8 @@ class _Replayed:
 
     @property
     def console_watch(self) -> ConsoleWatch | None:
+        if self.guessed:  # by a version that wrote other lines into the kernel log
+            return None
         orderly = self.conclusion.status is Status.COMPLETED
         end = self.wall_seconds if self.wall_seconds is not None else self.heard.last_seconds
         return self.heard.console_watch(None if orderly else end)
@@ -81,7 +84,14 @@ def _replay_boot(journal: BootJournal, directory: Path) -> _Replayed:
         heard.record(seconds, said)
     heard.finish()
     events = heard.console_events()
-    return _Replayed(boot, heard, journal.closed, events, conclude(heard, events, journal.closed))
+    return _Replayed(
+        boot=boot,
+        guessed=journal.boot is None,
+        heard=heard,
+        closed=journal.closed,
+        events=events,
+        conclusion=conclude(heard, events, journal.closed),
+    )
 
 
 def _guess_boot(journal: BootJournal, directory: Path) -> BootRecord:

@@ -76,6 +76,8 @@ def compare(
         changes=changes,
         baseline_spec=baseline.spec,
         candidate_spec=candidate.spec,
+        baseline_append=baseline.append,
+        candidate_append=candidate.append,
         only_baseline=tuple(test for test in _outcomes(baseline) if test in apart.baseline),
         only_candidate=tuple(test for test in _outcomes(candidate) if test in apart.candidate),
     )

@@ -172,9 +172,7 @@ def test_nothing_matches(cache: Path, capsys: pytest.CaptureFixture[str], json_t
     ],
 )
 def test_wrong_use(cache: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        _run(*arguments)
-    assert ended.value.code == ExitCode.USAGE
+    assert _run(*arguments) == ExitCode.USAGE
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -193,9 +191,7 @@ COMMANDS += [["cache", "list"], ["cache", "prune"]]
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        _run(*command, "--help")
-    assert ended.value.code == 0
+    assert _run(*command, "--help") == ExitCode.OK
     assert " ".join(["  afalg-harness kernels", *command]) in capsys.readouterr().out
 
 

@@ -314,6 +314,7 @@ def test_files_of_the_version_before(tmp_path: Path) -> None:
     assert _outcomes(seen) == ["passed", "passed"]
     assert seen.records_lost == 0
     assert seen.notes == ()
+    assert seen.console_watch is None, "those versions wrote other lines into the kernel log"
 
 
 @pytest.mark.parametrize("source", ["console", "vng"])

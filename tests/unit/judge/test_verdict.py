@@ -371,6 +371,9 @@ def test_a_crash_is_charged_to_the_test_that_was_running() -> None:
         found = verdict(one)
         assert found.reasons[0] == f"crashed in {samples.PLAN[1]}: {PANIC.title}"
         assert f"{samples.PLAN[0]} timed out: slow" in found.reasons
+    # What the guest said last counts, whatever the console was charged with.
+    elsewhere = replace(kernel, fatal_test=samples.PLAN[2])
+    assert verdict(elsewhere).reasons[0].startswith(f"crashed in {samples.PLAN[2]}: ")
     # Boots are recorded, and no test was running.
     outside = replace(kernel, boots=(Boot(Status.CRASHED),), console_events=(BOOT_WARNING, PANIC))
     assert verdict(outside).reasons[0] == f"crashed: {PANIC.title}"

@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from harness.guest.console import ConsoleScanner, find_marker
 from harness.guest.inside import records
-from harness.guest.journal import BootRecord, Refused, Sent
+from harness.guest.journal import BootRecord
 from harness.guest.messages import ConsoleLine
+from harness.guest.parsing import Refused, Sent
 from harness.model import ConsoleEvent, ConsoleWatch, Fact, GuestIdentity, Outcome, TestResult
 
 _UNKNOWN_ARGUMENTS = re.compile(r'Unknown kernel command line parameters "([^"]*)')

@@ -19,16 +19,22 @@ from types import TracebackType
 from typing import IO, Self
 
 from harness.errors import InputError
-from harness.guest.inside import records
 from harness.guest.messages import ConsoleLine, RecordLine
+from harness.guest.parsing import (
+    CONVERTER,
+    Refused,
+    Sent,
+    load_object,
+    parse_line,
+    parse_object,
+)
 from harness.model import PackageFile, Role
-from harness.strict import MALFORMED, problem, strict_converter
+from harness.strict import MALFORMED, problem
 
 CONSOLE = "console.log"
 EVENTS = "events.jsonl"
 _TIMED = re.compile(r"\[ *(\d+\.\d+)\] (.*)", re.DOTALL)
 _SEPARATOR = re.compile(r"=== boot (\d{1,3})")
-_LARGEST = 1 << 63  # of the numbers in a record
 
 
 class Ending(StrEnum):
@@ -66,23 +72,6 @@ class ClosedRecord:
     reason: str = ""  # what expired, or what killed QEMU, in words
     shutdown: str = ""  # QEMU's own word for why it ended
     vng_status: int | None = None  # exit status; negative: the signal that killed vng
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A record of the guest, as it was numbered there."""
-
-    seq: int
-    uptime: float
-    record: records.Record
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A line that is no record. Its number is None if that, too, cannot be read."""
-
-    problem: str
-    seq: int | None = None
 
 
 @dataclass
@@ -192,7 +181,7 @@ def _read_events(text: str, path: Path) -> list[BootJournal]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        data = _load(line)
+        data = load_object(line)
         if data is None:
             boots[-1].records.append((0.0, Refused(f"line {number} of {EVENTS} was cut short")))
         elif data.get("by") == "host":
@@ -207,9 +196,9 @@ def _read_host_record(data: dict[str, object], boots: list[BootJournal], where: 
         if data.get("type") == "boot":
             if boots[-1] != BootJournal():
                 boots.append(BootJournal())
-            boots[-1].boot = _CONVERTER.structure(data, BootRecord)
+            boots[-1].boot = CONVERTER.structure(data, BootRecord)
         elif data.get("type") == "closed":
-            boots[-1].closed = _CONVERTER.structure(data, ClosedRecord)
+            boots[-1].closed = CONVERTER.structure(data, ClosedRecord)
     except MALFORMED as error:
         raise InputError(f"{where}: {problem(error)}") from error
 
@@ -219,7 +208,7 @@ def _read_guest_record(data: dict[str, object]) -> tuple[float, Sent | Refused]:
     data.pop("by", None)
     raw = data.get("raw")
     kept_as_it_was = isinstance(raw, str) and len(data) == 1
-    return seconds, parse_line(str(raw))[1] if kept_as_it_was else _parse(data)
+    return seconds, parse_line(str(raw))[1] if kept_as_it_was else parse_object(data)
 
 
 def _read_console(text: str) -> dict[int, list[ConsoleLine]]:
@@ -239,74 +228,7 @@ def _read_console(text: str) -> dict[int, list[ConsoleLine]]:
     return sections
 
 
-def parse_line(text: str) -> tuple[dict[str, object] | None, Sent | Refused]:
-    """What a line of the guest's says, and as which data to keep it (None: as it is)."""
-    data = _load(text)
-    if data is None:
-        return None, Refused(f"a record was cut short: {text[:80]!r}")
-    said = _parse(data)
-    return (data if isinstance(said, Sent) else None), said
-
-
-def _load(text: str) -> dict[str, object] | None:
-    """A JSON object; None for anything else, however deep or odd."""
-    try:
-        data = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
-
-
-def _refuse_constant(word: str) -> object:
-    raise ValueError(f"{word} is not JSON")
-
-
-def _parse(data: dict[str, object]) -> Sent | Refused:
-    try:
-        return _structure_or_refuse(data)
-    except RecursionError:
-        return Refused("a record is nested too deeply")
-
-
-def _structure_or_refuse(data: dict[str, object]) -> Sent | Refused:
-    try:
-        return _structure(data)
-    except MALFORMED as error:
-        seq, kind = data.get("seq"), data.get("type")
-        number = seq if isinstance(seq, int) and 0 <= seq < _LARGEST else None
-        name = kind[:40] if isinstance(kind, str) else "nameless"
-        return Refused(f"malformed {name} record: {problem(error):.200}", number)
-
-
-def _structure(data: dict[str, object]) -> Sent:
-    seq, kind = _CONVERTER.structure(data["seq"], int), data["type"]
-    if seq < 0:
-        raise ValueError(f"{seq} is no number of a record")
-    if not isinstance(kind, str) or kind not in records.TYPES:
-        raise ValueError("no such type")
-    uptime = _CONVERTER.structure(data.get("uptime", 0.0), float)
-    return Sent(seq, uptime, _CONVERTER.structure(data, records.TYPES[kind]))
-
-
 def _finite(value: object) -> float:
     """A number of seconds; 0 for what is none."""
     number = float(value) if isinstance(value, (int, float)) else 0.0
     return number if math.isfinite(number) else 0.0
-
-
-def _clean_text(value: object, kind: type[str]) -> str:
-    """A text, or one of the words that are texts, of which every character can be written."""
-    if not isinstance(value, str):
-        raise ValueError(f"expected a text, found {value!r:.40}")
-    return kind(value.encode("utf-8", "backslashreplace").decode())
-
-
-def _small_integer(value: object, _: type[int]) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _LARGEST:
-        raise ValueError(f"expected a whole number, found {value!r:.40}")
-    return value
-
-
-_CONVERTER = strict_converter()
-_CONVERTER.register_structure_hook(str, _clean_text)
-_CONVERTER.register_structure_hook(int, _small_integer)

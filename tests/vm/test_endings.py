@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.model import Outcome, Status
+from harness.replayed import replay_run
 from harness.report import store
 from harness.scratch import leftovers, sweep
 
@@ -44,6 +46,24 @@ def test_cannot_be_interrupted():
 def test_after(): pass
 """
 
+_REPORTS = """
+def _log(text):
+    with open("/dev/kmsg", "w") as log: log.write(text)
+def test_lockdep(): _log("<4>WARNING: possible circular locking dependency detected")
+def test_ubsan(): _log("<3>UBSAN: array-index-out-of-bounds in crypto/algif_hash.c:101:12")
+"""
+#: A process that outlives the suite stops the guest's first one for good.
+_NO_POWER_OFF = """
+import ctypes, os, signal
+PTRACE_ATTACH = 16
+def test_before(): pass
+def test_holds_init():
+    if os.fork() == 0:
+        os.setsid()
+        ctypes.CDLL(None).ptrace(PTRACE_ATTACH, 1, 0, 0)
+        while True: signal.pause()
+"""
+
 
 def _suite(tmp_path: Path, text: str) -> str:
     folder = tmp_path / "endings"
@@ -59,6 +79,16 @@ def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
     yield
     assert guest_processes(tmp_path / "run") == []
     assert leftovers() == []
+
+
+@pytest.fixture(autouse=True)
+def _files_say_what_the_run_said(tmp_path: Path) -> Iterator[None]:
+    """However it ended: console and records alone give the same result once more."""
+    yield
+    stored, replayed = store.load(tmp_path / "run"), replay_run(tmp_path / "run")
+    for live, again in zip(stored.kernels, replayed.kernels, strict=True):
+        if live.directory:  # else the run died before it stored what it had seen
+            assert replace(again, verdict=live.verdict, notes=live.notes) == live
 
 
 def test_a_panic(run_command: RunCommand, tmp_path: Path) -> None:
@@ -119,25 +149,51 @@ def test_an_interrupted_run(tmp_path: Path, number: signal.Signals) -> None:
     assert not any(kernel.verdict.ok for kernel in result.kernels)
 
 
-def test_a_killed_qemu(tmp_path: Path) -> None:
-    """QEMU dies by SIGKILL amid the suite: what had finished is kept."""
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_qemu(tmp_path: Path, number: signal.Signals) -> None:
+    """QEMU dies amid the suite: no crash of the kernel, and what had finished is kept."""
 
     def kill_qemu(out: Path) -> bool:
         if not recorded(out, "outcome"):
             return False
         for process in guest_processes(out):
             if b"qemu-system" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[0]:
-                os.kill(process, signal.SIGKILL)
+                os.kill(process, number)
         return True
 
     # Signal 0 only asks whether the process exists: the run itself is left alone.
     suite = _suite(tmp_path, _STUCK)
     finished = execute_until(tmp_path / "run", kill_qemu, 0, _KERNEL, "--suite", suite)
     kernel = finished.kernel(_KERNEL)
-    assert finished.code == 1
-    assert kernel.status is Status.CRASHED
+    assert finished.code == 3
+    assert kernel.status is Status.INTERRUPTED
+    assert f"QEMU was killed from outside ({number.name}" in kernel.status_reason
     assert kernel.tests[0].outcome is Outcome.PASSED
     assert kernel.tests[-1].outcome is Outcome.MISSING
+
+
+def test_a_silent_console(run_command: RunCommand, tmp_path: Path) -> None:
+    """What the kernel reports is found in its log, and the console is not trusted."""
+    silent = ("--append", "quiet", "--append", "loglevel=0", "--append", "no_such=1")
+    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _REPORTS), *silent)
+    kernel = finished.kernel(_KERNEL)
+    assert finished.code == 1
+    assert [(event.kind, event.test) for event in kernel.console_events] == [
+        ("lockdep", "endings/test_it.py::test_lockdep"),
+        ("ubsan", "endings/test_it.py::test_ubsan"),
+    ]
+    assert kernel.console_watch is not None
+    assert kernel.console_watch.seen == 0 < kernel.console_watch.written
+    assert kernel.ignored_arguments == ("no_such=1",)
+
+
+def test_a_guest_that_does_not_power_off(run_command: RunCommand, tmp_path: Path) -> None:
+    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _NO_POWER_OFF))
+    kernel = finished.kernel(_KERNEL)
+    assert finished.code == 1
+    assert kernel.status is Status.HUNG
+    assert "did not power off" in kernel.status_reason
+    assert [test.outcome for test in kernel.tests] == [Outcome.PASSED] * 2
 
 
 def test_a_killed_run_leaves_no_guest(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.guest.console import scan
+from harness.guest.console import find_marker, scan
 from harness.model import ConsoleEvent
 
 _LOGS = Path(__file__).parent / "console_logs"
@@ -107,3 +109,43 @@ def test_a_report_cut_off_by_the_end_is_kept() -> None:
         [(1.0, "[  9.1] kernel BUG at crypto/af_alg.c:1!"), (1.0, "[  9.1] RIP: 0010:x")]
     )
     assert event.lines[-1].endswith("RIP: 0010:x")
+
+
+@pytest.mark.parametrize(
+    ("line", "marker"),
+    [
+        (
+            "[    5.956225] afalg-harness: start a.py::test[x y]",
+            "afalg-harness: start a.py::test[x y]",
+        ),
+        ("[    5.956225][  T101] afalg-harness: end", "afalg-harness: end"),
+        ("afalg-harness: hello 00ff ", "afalg-harness: hello 00ff"),
+        # A program was printing when the kernel spoke.
+        ("half a li[    5.956225] afalg-harness: start a", "afalg-harness: start a"),
+        # The kernel speaks of something that is called so.
+        ("[    5.956225] process 'afalg-harness: start a' launched", ""),
+        ("[    5.956225] note: afalg-harness: start a", ""),
+        ("[    5.956225] afalg-harness: ending", ""),
+        ("[    5.956225] afalg-harness: no virtio-serial port", ""),
+    ],
+)
+def test_markers_are_the_kernels_own_lines(line: str, marker: str) -> None:
+    assert find_marker(line) == marker
+
+
+_FRAGMENTS = st.sampled_from(
+    [header for _, header in _HEADERS]
+    + ["[    5.956225] ", "<4>[   12.1] ", "afalg-harness: start a.py::test_x", "Call Trace:"]
+    + ["afalg-harness: end", "---[ end trace 0000000000000000 ]---", "=" * 30]
+)
+_LINES = st.lists(_FRAGMENTS | st.text(max_size=20), max_size=4).map("".join)
+
+
+@given(st.lists(_LINES, max_size=20))
+def test_no_console_raises_and_no_line_is_in_two_reports(lines: list[str]) -> None:
+    events = scan((float(number), line) for number, line in enumerate(lines))
+    reported = [line for event in events for line in event.lines]
+    assert len(reported) <= len(lines)
+    assert [event.seconds for event in events] == sorted(event.seconds for event in events)
+    begun = {find_marker(line).removeprefix("afalg-harness: start ") for line in lines}
+    assert {event.test for event in events} <= begun | {""}

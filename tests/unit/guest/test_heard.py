@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from harness.guest.heard import Heard
 from harness.guest.inside import records
-from harness.guest.journal import Journal, Refused, read_journal
+from harness.guest.journal import Journal, read_journal
 from harness.guest.messages import RecordLine
+from harness.guest.parsing import Refused
 from harness.model import Control, Outcome, State, Status, Witness
 from tests.unit.guest.boots import (
     BOOT,

@@ -50,7 +50,7 @@ class Deadlines:
             whole = 600 if suite is None else suite
             return cls(boot=60, plan=30, test=test + 10, suite=whole, shutdown=60)
         whole = 1800 if suite is None else suite
-        return cls(boot=180, plan=90, test=test + 20, suite=whole, shutdown=120)
+        return cls(boot=180, plan=240, test=test + 20, suite=whole, shutdown=120)
 
 
 @dataclass

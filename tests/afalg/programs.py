@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from conftest import RecordFact
 
+#: Share of its time in which a program computes that is slow and does not sleep.
+_BUSY = 0.5
 _SECONDS = 13.0  # for all programs of one job; two jobs stay below the time limit of a test
 
 
@@ -227,21 +230,39 @@ class Runner:
                 stdin, timeout=max(0.1, self._deadline - time.monotonic())
             )
         except subprocess.TimeoutExpired:
-            raise Unfinished(
-                f"{process.args!r}: no end within {_SECONDS:g} s", Reason(Cause.OTHER)
-            ) from None
+            raise self._unfinished(process) from None
         finally:
-            if process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
+            _end(process)
         return Finished(process.returncode, output, errors.decode(errors="replace"))
+
+    def _unfinished(self, process: subprocess.Popen[bytes]) -> Unfinished:
+        """Whether it was slow, which is the machine's fault, or slept, which is the kernel's."""
+        before = _seconds_of_children()
+        _end(process)
+        spent = _seconds_of_children() - before
+        slow = spent > _SECONDS * _BUSY
+        words = f"no end within {_SECONDS:g} s, of which it computed for {spent:.1f} s"
+        return Unfinished(f"{process.args!r}: {words}", Reason(Cause.HOST if slow else Cause.OTHER))
 
     def run(
         self, argv: Sequence[str | Path], stdin: bytes = b"", keep: tuple[int, ...] = ()
     ) -> Finished:
         """Start a program and wait for it."""
         return self.finish(self.start(argv, keep), stdin)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program that still runs, with all that it started."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def _seconds_of_children() -> float:
+    """CPU time of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 #: Runs programs; returns why they did not do their job, "" if they did. Raises Missing,

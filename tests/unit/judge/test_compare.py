@@ -108,6 +108,18 @@ def test_cannot_be_told_any_more(control: Control) -> None:
     assert "cannot be told any more" in found[FACT].explanation
 
 
+def test_not_told_for_want_of_a_host_is_no_loss() -> None:
+    works = Fact(State.WORKS, Control.FIRED)
+    slow = Fact(State.UNKNOWN, Control.NOT_RUN, reason=Reason(Cause.HOST))
+    hangs = replace(slow, reason=Reason(Cause.OTHER))
+    before, after, stuck = (
+        replace(samples.new(), facts=Facts(other={"consumers.luks_open.root": fact}))
+        for fact in (works, slow, hangs)
+    )
+    assert changes(before, after)["consumers.luks_open.root"].cls is ChangeClass.NEW
+    assert changes(before, stuck)["consumers.luks_open.root"].cls is ChangeClass.REGRESSED
+
+
 def test_planned_probe_that_recorded_nothing() -> None:
     found = changes(samples.old(), samples.with_path(samples.new(), FILE, None))
     assert found[FACT].cls is ChangeClass.REGRESSED

@@ -179,4 +179,4 @@ def test_the_results_made_are_good_and_bad() -> None:
         seen[judge(kernel, Expectations()).ok] += 1
 
     collect()
-    assert min(seen[True], seen[False]) > 8
+    assert min(seen[True], seen[False]) > 4

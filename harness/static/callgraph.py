@@ -66,7 +66,8 @@ def chain_to_pages(
 
 def _taker(function: Function, body: Body, counting: bool) -> str:
     """What in ``body`` itself takes pages; "" if nothing does."""
-    names = [each if isinstance(each, str) else each.name for each in body.references]
+    named = (each if isinstance(each, str) else each.name for each in body.references)
+    names = [name for name in named if name != function.name]  # most branches stay within
     for name in names:
         if _TAKERS.fullmatch(name) or (counting and name in _COUNTERS):
             return name

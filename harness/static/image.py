@@ -91,7 +91,7 @@ class ImageCode:
         counts_page = False
         for step in self._steps(function):
             counts_page |= step.counts_page
-            if step.target is not None and not function.start <= step.target < function.end:
+            if step.target is not None:
                 references += self._at(step.target)
         return Body(tuple(dict.fromkeys(references)), counts_page)
 

@@ -26,7 +26,6 @@ _EVERY = 256  # names between two marks
 #: What each part begins at a multiple of: since 7.x, before.
 _ALIGNMENTS = (4, 8)
 _PAGE = 4096
-_KERNEL_HALF = 1 << 63  # of the address space
 _NAMES_AT_MOST = 16 << 20  # bytes; Debian's largest take 4 MB
 _FEWEST, _MOST = 500, 1 << 21  # symbols; Debian's largest have 210,000
 
@@ -158,26 +157,26 @@ def _addresses(
     count = len(names.packed)
     after = [_aligned(tokens.end, alignment) for alignment in _ALIGNMENTS]
     before = names.start - 16 - _aligned(4 * count, 8)
-    for start in (*after, before):
-        end = _aligned(start + 4 * count, 8)
-        if start >= 0 and end + 8 <= len(content):
-            offsets = struct.unpack_from(f"<{count}i", content, start)
-            (base,) = struct.unpack_from("<Q", content, end)
-            for addresses in (_from_base(offsets, base), _from_place(offsets, address_of(start))):
-                if _in_order(addresses):
-                    return addresses
+    based = [_from_base(content, start, count) for start in (*after, before)]
+    placed = [_from_place(content, start, count, address_of(start)) for start in after]
+    for addresses in (*based, *placed):
+        if _in_order(addresses):
+            return addresses
     raise Unreadable("the addresses of the kernel's symbols were not found")
 
 
 def _in_order(addresses: list[int]) -> bool:
-    """Whether these are addresses of symbols: ascending, but for absolute numbers."""
-    proper = [address for address in addresses if address >= _KERNEL_HALF]
-    ascending = all(one <= other for one, other in itertools.pairwise(proper))
-    return ascending and len(proper) > len(addresses) // 2
+    """Whether these can be addresses of symbols, which ascend."""
+    return bool(addresses) and all(one <= other for one, other in itertools.pairwise(addresses))
 
 
-def _from_base(offsets: tuple[int, ...], base: int) -> list[int]:
-    """Up to 6.19 or so: offsets from one base, the beginning of the kernel."""
+def _from_base(content: bytes, start: int, count: int) -> list[int]:
+    """Up to 6.19 or so: ``count`` offsets from one base, which lies behind them."""
+    end = _aligned(start + 4 * count, 8)
+    if start < 0 or end + 8 > len(content):
+        return []
+    offsets = struct.unpack_from(f"<{count}i", content, start)
+    (base,) = struct.unpack_from("<Q", content, end)
     if base >> 47 != 0x1FFFF or base % _PAGE:
         return []
     # Up to 6.14 x86-64 has per-CPU symbols at small addresses, given as they are, and all
@@ -187,8 +186,9 @@ def _from_base(offsets: tuple[int, ...], base: int) -> list[int]:
     return [base + offset for offset in offsets]
 
 
-def _from_place(offsets: tuple[int, ...], address: int | None) -> list[int]:
-    """Since 7.x: each from where it lies itself. ``address`` is that of the first."""
-    if address is None:
+def _from_place(content: bytes, start: int, count: int, address: int | None) -> list[int]:
+    """Since 7.0 or so: each from where it lies itself. ``address`` is that of the first."""
+    if address is None or start + 4 * count > len(content):
         return []
+    offsets = struct.unpack_from(f"<{count}i", content, start)
     return [address + 4 * number + offset for number, offset in enumerate(offsets)]

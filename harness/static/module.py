@@ -22,8 +22,6 @@ from elftools.elf.sections import Symbol, SymbolTableSection
 from harness.static.code import Body, Function, Unreadable
 from harness.static.disassembly import Step, steps
 
-#: Landing pads that the compiler puts before functions, each with a symbol of its own.
-_PADS = ("__pfx_", "__cfi_")
 #: Relocations of x86-64 that hold the distance from the end of a 4-byte field, so that the
 #: addend is 4 less than the offset that is meant: R_X86_64_PC32, R_X86_64_PLT32.
 _FROM_FIELD_END = (2, 4)
@@ -53,7 +51,7 @@ class ModuleCode:
         found: dict[int, list[Function]] = defaultdict(list)
         for symbol in self._symbols:
             section, start = symbol["st_shndx"], symbol["st_value"]
-            if _is_function(symbol) and not symbol.name.startswith(_PADS):
+            if _is_function(symbol):
                 end = start + symbol["st_size"]
                 found[section].append(Function(symbol.name, section, start, end))
         for functions in found.values():
@@ -107,11 +105,10 @@ class ModuleCode:
             raise Unreadable(f"{function.name} in {self.name}.ko: {error}") from error
 
     def _branch(self, function: Function, step: Step) -> Function | None:
-        """The other function of the same section that ``step`` branches to by itself."""
+        """The function of the same section that ``step`` branches to by itself."""
         if step.target is None or self._relocations(function.section, step.start, step.end):
             return None
-        target = self._function_at(function.section, step.target)
-        return target if target != function else None
+        return self._function_at(function.section, step.target)
 
     def _named(self, section: int, span: range) -> dict[int, Function | str]:
         """What the relocations in a part of a section refer to, by offset."""

@@ -53,7 +53,8 @@ class Assembler:
 def _function(name: str, instructions: Sequence[str]) -> str:
     section = ".text.unlikely" if name.endswith(".cold") else ".text"
     scope = f".globl {name}\n" if name.startswith("af_alg_") and "." not in name else ""
-    body = "".join(f"\t{instruction}\n" for instruction in (*instructions, "ret"))
+    end = () if instructions and instructions[-1].startswith("jmp") else ("ret",)
+    body = "".join(f"\t{instruction}\n" for instruction in (*instructions, *end))
     return (
         f'.section {section}, "ax"\n{scope}.type {name}, @function\n'
         f"{name}:\n{body}.size {name}, .-{name}\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from harness.static.code import Unreadable
@@ -23,13 +25,27 @@ def test_layouts(layout: str, shift: int) -> None:
     shift = shift if layout == "7.3" else 0
     before = BEFORE + b"\0" * shift
     content = before + kallsyms(symbols, layout=layout, address=START + len(before))
-    found = read_kallsyms(content + b"more", lambda place: START + place)
+    found = read_kallsyms(content + b"more" * 5000, lambda place: START + place)
     assert [(symbol.address, symbol.kind + symbol.name) for symbol in found] == symbols
+
+
+def test_what_only_looks_like_names() -> None:
+    names = b"".join(bytes([len(text)]) + text.encode() for _, text in SYMBOLS[:256])
+    decoy = struct.pack("<Q", 600) + names * 3
+    before = BEFORE + decoy + b"\0" * (-len(decoy) % 8)
+    content = before + kallsyms(SYMBOLS, layout="6.12", address=0)
+    assert len(read_kallsyms(content, lambda _place: None)) == len(SYMBOLS)
 
 
 def test_none() -> None:
     with pytest.raises(Unreadable, match="no symbols found"):
         read_kallsyms(BEFORE * 10, lambda _place: None)
+
+
+def test_addresses_that_do_not_ascend() -> None:
+    content = BEFORE + kallsyms(SYMBOLS[::-1], layout="6.12", address=0)
+    with pytest.raises(Unreadable, match="addresses"):
+        read_kallsyms(content, lambda place: START + place)
 
 
 def test_names_without_addresses() -> None:

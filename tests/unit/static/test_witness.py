@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.static.callgraph import HANDED
 from harness.static.finding import Finding, Word
 from harness.static.witness import WAYS, ask
 from tests.unit.static.assembler import Assembler, Functions, kallsyms
@@ -138,6 +139,16 @@ def test_only_without_a_key(kernel: Kernel) -> None:
     )
 
 
+def test_what_merely_lies_behind_it(kernel: Kernel) -> None:
+    """Until it is linked, a call leads nowhere: to the instruction behind it."""
+    kernel.skcipher = {
+        "skcipher_sendmsg": ["jmp af_alg_sendmsg"],
+        "unrelated": ["call pin_user_pages"],
+        **kernel.skcipher,
+    }
+    assert kernel.ask().word is Word.CANNOT
+
+
 def test_a_pointer_handed_on(kernel: Kernel) -> None:
     kernel.common["take"] = ["call extract_iter_to_sg"]
     kernel.common["af_alg_sendmsg"] += ["movq $take, %rdi", "call for_each_page"]
@@ -177,7 +188,7 @@ class TestSendpage:
     @pytest.mark.parametrize(
         ("function", "evidence"),
         [
-            (["call sg_set_page"], ("af_alg_sendpage", "the page that it is handed")),
+            (["call sg_set_page", "jne 1f", "1:"], ("af_alg_sendpage", HANDED)),
             (["call iov_iter_bvec", "call sock_sendmsg"], ()),  # 6.1.154 and later
         ],
     )
@@ -330,6 +341,16 @@ class TestBuiltIn:
         assert _of(findings, "aead.input").reason == (
             "neither a module algif_aead nor aead_recvmsg() in the kernel"
         )
+
+    def test_handed_a_page(self, assembler: Assembler, tmp_path: Path) -> None:
+        image, system_map = tmp_path / "vmlinux", tmp_path / "System.map"
+        sendpage = ["jne 1f", "1: call lock_sock_nested"]
+        content, text = _built(assembler, {**BUILT_IN, "af_alg_sendpage": sendpage, "_copy": []})
+        image.write_bytes(content)
+        system_map.write_text(text)
+        findings = ask(None, image, system_map)
+        assert _of(findings, "skcipher.input").evidence == ("af_alg_sendpage", HANDED)
+        assert _of(findings, "rng.input").word is Word.CANNOT, "it does not share that"
 
     def test_by_the_kernels_own_symbols(self, assembler: Assembler, tmp_path: Path) -> None:
         content, text = _built(assembler, _with("af_alg_sendmsg", "call extract_iter_to_sg"))

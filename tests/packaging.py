@@ -138,7 +138,7 @@ package() {{ cp -r "$startdir/tree/." "$pkgdir/"; }}
 """
 
 
-def build_arch(
+def build_pacman(
     place: Path,
     part: Part,
     *,

@@ -16,14 +16,15 @@ import tempfile
 from pathlib import Path
 
 import virtme.guest
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from harness import inuse
 from harness.errors import InfrastructureError
 from harness.files import cache_errors_named
 from harness.guest.vng import FAST_MODPROBE, MODULES_DEVICE
+from harness.locks import wait_for
 from harness.mirror import choose_mirror
-from harness.processes import check_interrupted, is_interrupted, run
+from harness.processes import run
 from harness.progress import Progress
 
 _FORMAT = 3  # raise when the recipe changes in a way that the key does not show
@@ -87,11 +88,7 @@ def _make(target: Path, mirror: str | None, progress: Progress) -> None:
     if not inuse.hold(target.parent):
         return
     lock = FileLock(target.parent / "lock")
-    try:
-        lock.acquire(cancel_check=is_interrupted)
-    except Timeout:
-        check_interrupted()
-        raise
+    wait_for(lock)
     try:
         if not target.is_file():
             for stale in target.parent.glob("build-*"):

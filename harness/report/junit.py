@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
@@ -24,9 +23,9 @@ from harness.model import (
     TestResult,
 )
 from harness.report.overview import name_of
+from harness.text import xml_text
 
 T = TypeVar("T")
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ERRORS = (Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.MISSING)
 
 
@@ -48,7 +47,7 @@ def _legal(value: T) -> T:
     """
     legal: Any = value
     if isinstance(value, str) and not isinstance(value, Enum):
-        legal = _ILLEGAL.sub("?", value)
+        legal = xml_text(value)
     elif isinstance(value, tuple):
         legal = tuple(map(_legal, value))
     elif isinstance(value, dict):

@@ -36,7 +36,7 @@ from harness.report.overview import (
 )
 from harness.report.reproducer import LEGEND, program, steps
 from harness.report.reproducer import names as kernel_names
-from harness.report.terminal import clean
+from harness.text import clean
 
 _DETAIL_LINES = 40
 _MARKS = {Mood.BAD: "**{}**"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,9 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-#: C0 and C1 controls: no name of a file may drive the terminal.
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
+from harness.text import clean
 
 _WRAPPED = 16  # characters that a column which wraps needs at least
 
@@ -34,13 +31,13 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], consol
     On a terminal cells wrap to its width; elsewhere, and on one that is too narrow for
     columns, each row is one line, whatever its length, its cells two spaces or more apart.
     """
-    clean = [[_CONTROLS.sub("�", cell) for cell in row] for row in rows]
+    cells = [[clean(cell).replace("\t", " ") for cell in row] for row in rows]
     if console.is_terminal:
         shown = [n for n, column in enumerate(columns) if console.width >= column.dropped_below]
         columns = [columns[number] for number in shown]
-        clean = [[row[number] for number in shown] for row in clean]
-    if not console.is_terminal or not _fits(columns, clean, console.width):
-        for line in _lines(columns, clean):
+        cells = [[row[number] for number in shown] for row in cells]
+    if not console.is_terminal or not _fits(columns, cells, console.width):
+        for line in _lines(columns, cells):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -53,7 +50,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], consol
             no_wrap=not column.wrap,
             overflow="fold",
         )
-    for row in clean:
+    for row in cells:
         table.add_row(*map(Text, row))
     console.print(table)
 

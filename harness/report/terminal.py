@@ -28,6 +28,7 @@ from harness.report.overview import (
 )
 from harness.report.reproducer import names as kernel_names
 from harness.report.reproducer import told_steps
+from harness.text import clean
 
 _STYLES = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.BAD: "bold red", Mood.DOUBTFUL: "yellow"}
 _IDS_SHOWN = 5  # of a group of changes that is no loss
@@ -36,9 +37,6 @@ _TRACES_SHOWN = 3
 _BASELINE_REASONS = 1
 _ELSEWHERE = "(summary.md has all)"
 _COLUMN = 12  # characters of a kernel's column if there are four
-
-#: C0 and C1 controls: a test's message must not drive the terminal.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def print_verdict(result: RunResult, console: Console, run_dir: Path | None) -> None:
@@ -66,11 +64,6 @@ def _host(result: RunResult) -> str:
     host = result.host
     reason = f" ({host.accel_reason})" if host.accel_reason else ""
     return f"accelerator: {host.accel or 'none'}{reason}; QEMU {host.qemu}, vng {host.vng}"
-
-
-def clean(text: str) -> str:
-    """``text`` without control characters, in one line."""
-    return _CONTROLS.sub("?", " ".join(text.splitlines()))
 
 
 def _line(console: Console, text: str, indent: int = 0, style: str = "") -> None:

@@ -7,64 +7,16 @@ test then looks at one kernel's stored result.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 import pytest
 
-from harness.model import Control, KernelResult, Outcome, Role, State, Status
+from harness.model import Control, KernelResult, Outcome, Role, Status
+from tests.known_truth import TRUTH, Truth, input_paths, unexplained_failures
 
 from .conftest import Finished, execute
 
-_PRESENT, _ABSENT = State.PRESENT, State.ABSENT
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What is known of one kernel."""
-
-    release: str
-    zero_copy: State  # of skcipher and aead input
-    page_cache_write: State  # CVE-2026-31431
-    holes: frozenset[str] = frozenset()  # CVEs whose fixes it lacks and that a probe sees
-    restrict: int | None = None  # af_alg_restrict as booted
-    whole: bool = False  # run all suites, and not only those that tell what is known here
-
-    @property
-    def spec(self) -> str:
-        return f"debian:{self.release}"
-
-
-_WRITERS, _SHORT_READ, _ASSOCLEN, _SHORT_DIGEST = (
-    "CVE-2025-39964",
-    "CVE-2026-31677",
-    "CVE-2026-52972",
-    "CVE-2026-46033",
-)
-_TRUTH = [
-    Truth(
-        "6.12.43+deb12-amd64",
-        _PRESENT,
-        _PRESENT,
-        frozenset({_WRITERS, _SHORT_READ, _ASSOCLEN, _SHORT_DIGEST}),
-        whole=True,
-    ),
-    Truth("6.1.0-50-amd64", _ABSENT, _ABSENT, frozenset({_SHORT_READ}), whole=True),
-    Truth("6.12.95+deb13-amd64", _PRESENT, _ABSENT),
-    Truth("6.12.96+deb13-amd64", _ABSENT, _ABSENT),
-    Truth(
-        "6.18.15+deb13-amd64",
-        _PRESENT,
-        _PRESENT,
-        frozenset({_SHORT_READ, _ASSOCLEN, _SHORT_DIGEST}),
-    ),
-    Truth("7.0.13+deb13-amd64", _PRESENT, _ABSENT),
-    Truth("7.1.3+deb13-amd64", _PRESENT, _ABSENT, frozenset({_ASSOCLEN})),
-    Truth("7.1.13+deb13-amd64", _ABSENT, _ABSENT),
-    Truth("7.2.12+deb13-amd64", _ABSENT, _ABSENT, whole=True),
-    Truth("7.3.4+deb13-amd64", _ABSENT, _ABSENT, restrict=1, whole=True),
-]
-_WHOLE = [truth for truth in _TRUTH if truth.whole]
-_BASELINE = _TRUTH[0]
+_WHOLE = [truth for truth in TRUTH if truth.whole]
+_BASELINE = TRUTH[0]
 #: Least numbers of tests that pass; a kernel without af_alg_restrict has few of policies.
 _LEAST = {"zero_copy": 40, "security": 30}
 _LEAST_OF_ALL = _LEAST | {"functional": 300, "policy": 5, "differential": 20, "consumers": 20}
@@ -81,12 +33,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def brief(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """One run of what known truth is about."""
     out = tmp_path_factory.mktemp("brief") / "run"
-    specs = [truth.spec for truth in _TRUTH if not truth.whole]
+    specs = [truth.spec for truth in TRUTH if not truth.whole and not truth.rare]
     suites = [word for suite in _LEAST for word in ("--suite", suite)]
     return execute(out, *specs, *suites, "--jobs", "2")
 
 
-@pytest.fixture(params=_TRUTH, ids=lambda truth: truth.release)
+@pytest.fixture(
+    params=[truth for truth in TRUTH if not truth.rare], ids=lambda truth: truth.release
+)
 def truth(request: pytest.FixtureRequest) -> Truth:
     """Each known kernel."""
     assert isinstance(request.param, Truth)
@@ -112,20 +66,10 @@ def test_it_ran_the_kernel_asked_for(kernel: KernelResult, truth: Truth) -> None
 def test_every_planned_test_has_an_outcome(kernel: KernelResult, truth: Truth) -> None:
     assert len(kernel.plan) > (900 if truth.whole else 100)
     assert [test.id for test in kernel.tests] == list(kernel.plan)
-    failed = {
-        test.id: f"{test.outcome}: {test.message}"
-        for test in kernel.tests
-        if test.outcome not in {Outcome.PASSED, Outcome.SKIPPED}
-    }
-    holes = {
-        hole
-        for test, message in failed.items()
-        for hole in truth.holes
-        if test.startswith("security/") and message.startswith("failed") and hole in message
-    }
-    explained = [test for test, said in failed.items() if any(hole in said for hole in holes)]
-    assert {test: said for test, said in failed.items() if test not in explained} == {}
-    assert holes == truth.holes
+    assert unexplained_failures(kernel, truth) == {}
+    messages = [test.message for test in kernel.tests if test.outcome is Outcome.FAILED]
+    seen = {hole for hole in truth.holes for message in messages if hole in message}
+    assert seen == truth.holes
     suites = Counter(
         test.id.partition("/")[0] for test in kernel.tests if test.outcome is Outcome.PASSED
     )
@@ -138,16 +82,10 @@ def test_every_planned_test_has_an_outcome(kernel: KernelResult, truth: Truth) -
 
 
 def test_zero_copy_of_input(kernel: KernelResult, truth: Truth) -> None:
-    paths = {
-        path: fact
-        for path, fact in kernel.facts.zero_copy.items()
-        if path.startswith(("skcipher.", "aead")) and not path.endswith(".recv")
-    }
+    paths = input_paths(kernel)
     assert {"skcipher.splice_file", "aead.splice_file"} <= set(paths)
-    assert {fact.control for fact in paths.values()} == {Control.FIRED}
-    assert {path: fact.state for path, fact in paths.items()} == dict.fromkeys(
-        paths, truth.zero_copy
-    )
+    assert {kernel.facts.zero_copy[path].control for path in paths} == {Control.FIRED}
+    assert paths == dict.fromkeys(paths, truth.zero_copy)
 
 
 def test_page_cache_write(kernel: KernelResult, truth: Truth) -> None:
@@ -161,9 +99,7 @@ def test_policy_as_booted(kernel: KernelResult, truth: Truth) -> None:
 
 
 def test_verdicts_follow_from_the_states(kernel: KernelResult, truth: Truth) -> None:
-    closed = truth.zero_copy is _ABSENT and truth.page_cache_write is _ABSENT
-    expected = closed and not truth.holes
-    assert kernel.verdict.ok is expected, kernel.verdict.reasons
+    assert kernel.verdict.ok is truth.is_closed, kernel.verdict.reasons
 
 
 def test_the_run_as_a_whole(finished: Finished) -> None:
@@ -172,7 +108,7 @@ def test_the_run_as_a_whole(finished: Finished) -> None:
     roles = [kernel.role for kernel in result.kernels]
     assert roles == [Role.BASELINE] + [Role.CANDIDATE] * (len(_WHOLE) - 1)
     assert {item.baseline for item in result.comparisons} == {_BASELINE.release}
-    newest = next(item for item in result.comparisons if item.candidate == _TRUTH[-1].release)
+    newest = next(item for item in result.comparisons if item.candidate == TRUTH[-1].release)
     classes = {change.id: change.cls for change in newest.changes}
     assert classes["zero_copy.skcipher.splice_file"] == "fixed"
     assert classes["page_cache_write"] == "fixed"

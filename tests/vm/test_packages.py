@@ -17,7 +17,7 @@ from harness.kernels.sources import KernelSources
 from harness.locations import default_cache_dir
 from harness.model import BootableKernel, KernelResult, Outcome, Status
 from harness.progress import SilentProgress
-from tests.packaging import Part, build_arch, build_deb, build_rpms
+from tests.packaging import Part, build_deb, build_pacman, build_rpms
 
 from .conftest import Finished, execute
 
@@ -67,7 +67,7 @@ def _fedora(place: Path, kernel: BootableKernel) -> list[Path]:
 
 def _arch(place: Path, kernel: BootableKernel) -> list[Path]:
     files = {f"{_TREE}/vmlinuz": kernel.image, **_modules(kernel, ".zst", _zst)}
-    return [build_arch(place, Part("linux", files), version="7.3.4.arch1")]
+    return [build_pacman(place, Part("linux", files), version="7.3.4.arch1")]
 
 
 def _ubuntu(place: Path, kernel: BootableKernel) -> list[Path]:

@@ -16,6 +16,7 @@ from debian.debian_support import Version
 
 from harness import inuse
 from harness.errors import FetchError, InputError
+from harness.files import write_whole
 from harness.kernels.archive.apt import (
     APT_HELPER,
     PrivateApt,
@@ -174,7 +175,7 @@ class Archive:
                 f"the package index of {self.mirror.main} could not be fetched:"
                 f" {last_line(result.stderr)}"
             )
-        self._stamp.write_text(json.dumps({"time": time.time(), "failed": sorted(failed)}))
+        write_whole(self._stamp, json.dumps({"time": time.time(), "failed": sorted(failed)}))
 
     def hold(self) -> bool:
         """Mark the index as used by this process; False if there is none."""

@@ -17,11 +17,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from harness import inuse
 from harness.files import cache_errors_named
 from harness.kernels.cache.kernel_store import FORMAT, KernelStore
+from harness.locks import held_if_free
 
 _PACKAGE = re.compile(r"\.?linux-(?:image|binary|modules|base)-([0-9][^_]*?)(?:_.*\.deb|\.part)")
 _UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}")
@@ -157,16 +156,8 @@ def _try_file_lock(path: Path) -> Iterator[bool]:
     if not path.exists():
         yield True  # nobody is at it, and who comes now marks the directory first
         return
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+    with held_if_free(path) as free:
+        yield free
 
 
 def _forget(cache: Path, store: KernelStore) -> None:

@@ -17,8 +17,8 @@ from harness import inuse
 from harness.errors import InfrastructureError
 from harness.files import cache_errors_named, write_whole
 from harness.kernels.spec import origin
+from harness.locks import held_if_free, wait_for
 from harness.model import BootableKernel, PackageFile
-from harness.processes import check_interrupted, is_interrupted
 
 #: Part of every key: directories of another layout are never taken for ours.
 FORMAT = 1
@@ -111,19 +111,11 @@ class KernelStore:
                 lock.acquire(timeout=0)
             except Timeout:
                 waiting()
-                self._wait_for(lock)
+                wait_for(lock)
         try:
             yield
         finally:
             lock.release()
-
-    @staticmethod
-    def _wait_for(lock: FileLock) -> None:
-        try:
-            lock.acquire(cancel_check=is_interrupted)
-        except Timeout:
-            check_interrupted()
-            raise
 
     @contextlib.contextmanager
     def try_lock(self, name: str) -> Iterator[bool]:
@@ -134,17 +126,12 @@ class KernelStore:
         """
         path = self._lock_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            path.unlink(missing_ok=True)
-            lock.release()
+        with held_if_free(path) as free:
+            try:
+                yield free
+            finally:
+                if free:
+                    path.unlink(missing_ok=True)
 
     def lock_names(self) -> tuple[str, ...]:
         """The names of all locks that have a file."""

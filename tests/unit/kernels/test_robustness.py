@@ -90,7 +90,9 @@ class Place:
         """A fetch that is held up in the program ``point``."""
         (self.programs / f"hold-{point}").touch()
         process = self.start("fetch", self.tree)
-        assert _until((self.programs / "held").exists)
+        held = self.programs / "held"
+        # It is there before the shell has written to it.
+        assert _until(lambda: held.exists() and held.read_text().endswith("\n"))
         return process
 
     def let_go(self, point: str) -> None:

@@ -15,7 +15,7 @@ from harness.kernels.packages.assemble import assemble, check_complete
 from harness.kernels.packages.formats import read_package
 from harness.kernels.packages.package import unpack_payload
 from harness.kernels.parts.kernel_parts import KernelParts
-from tests.packaging import Part, build_arch, build_deb, build_rpms
+from tests.packaging import Part, build_deb, build_pacman, build_rpms
 
 if TYPE_CHECKING:
     from tests.unit.kernels.conftest import Builder
@@ -90,7 +90,7 @@ def test_no_modules_at_all(tmp_path: Path, build: Builder) -> None:
     (core,) = build_rpms(tmp_path / "core", Part("kernel-core", files))
     with pytest.raises(InputError, match="kernel-modules-core is needed as well"):
         _parts(tmp_path / "rpm", core)
-    linux = build_arch(tmp_path / "linux", Part("linux", files))
+    linux = build_pacman(tmp_path / "linux", Part("linux", files))
     with pytest.raises(InputError, match=rf"the modules of {RELEASE} are missing in it"):
         _parts(tmp_path / "arch", linux)
 

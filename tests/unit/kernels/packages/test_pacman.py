@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.kernels.packages.formats import read_package, unpack
-from tests.packaging import Part, build_arch
+from tests.packaging import Part, build_pacman
 
 if TYPE_CHECKING:
     from tests.unit.kernels.conftest import Builder
@@ -29,7 +29,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"usr/lib/modules/{RELEASE}/pkgbase": b"linux\n",
         f"usr/lib/modules/{RELEASE}/kernel/drivers/net/e1000.ko.zst": b"not for a guest",
     }
-    return build_arch(tmp_path_factory.mktemp("arch") / "a b", Part("linux", files))
+    return build_pacman(tmp_path_factory.mktemp("arch") / "a b", Part("linux", files))
 
 
 def test_info(package: Path) -> None:
@@ -44,7 +44,7 @@ def test_unpack(tmp_path: Path, package: Path) -> None:
 
 
 def test_other_architecture_and_compression(tmp_path: Path) -> None:
-    path = build_arch(
+    path = build_pacman(
         tmp_path / "build", Part("linux"), architecture="aarch64", suffix=".pkg.tar.xz"
     )
     with pytest.raises(InputError, match=r"\.xz is for aarch64; this machine is x86_64"):

@@ -1,0 +1,20 @@
+"""Text that others wrote (a test's message, a file's name), made fit to be shown."""
+
+from __future__ import annotations
+
+import re
+
+#: C0 and C1 controls but for the tab.
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+#: All but the characters of XML 1.0; lone surrogates, from undecodable bytes, are among them.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def clean(text: str) -> str:
+    """``text`` in one line, without control characters: it must not drive the terminal."""
+    return _CONTROLS.sub("?", " ".join(text.splitlines()))
+
+
+def xml_text(text: str) -> str:
+    """``text`` with every character replaced that XML 1.0 cannot hold."""
+    return _NOT_XML.sub("?", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,8 +70,15 @@ class KernelCode:
             self._modules[name] = ModuleCode(name, content)
         return self._modules[name]
 
-    @cached_property
+    @property
     def _image(self) -> ImageCode:
+        """What is built in. Raises Unreadable, of which the reason is kept as well."""
+        if isinstance(self._image_read, str):
+            raise Unreadable(self._image_read)
+        return self._image_read
+
+    @cached_property
+    def _image_read(self) -> ImageCode | str:
         try:
             content = self._image_file.read_bytes()
             if not content.startswith(b"\x7fELF"):
@@ -80,8 +88,10 @@ class KernelCode:
                 return ImageCode(vmlinux, vmlinux.symbols())
             text = self._system_map.read_text(errors="replace")
             return ImageCode(vmlinux, read_system_map(text))
-        except (HarnessError, OSError) as error:
-            raise Unreadable(str(error)) from error
+        except (struct.error, IndexError):
+            return f"{self._image_file} is no bzImage"
+        except (Unreadable, HarnessError, OSError) as error:
+            return str(error)
 
 
 def _by_name(image: ImageCode, kind: str, names: re.Pattern[str]) -> tuple[Operation, ...]:

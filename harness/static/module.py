@@ -8,6 +8,7 @@ section have none; those are decoded.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import io
 import re
 from collections import defaultdict
@@ -25,6 +26,8 @@ from harness.static.disassembly import Step, steps
 #: Relocations of x86-64 that hold the distance from the end of a 4-byte field, so that the
 #: addend is 4 less than the offset that is meant: R_X86_64_PC32, R_X86_64_PLT32.
 _FROM_FIELD_END = (2, 4)
+#: What pyelftools raises for damaged files, beside its own errors.
+_DAMAGE = (LookupError, ValueError, ArithmeticError, AttributeError, TypeError, AssertionError)
 
 
 class ModuleCode:
@@ -33,18 +36,24 @@ class ModuleCode:
     def __init__(self, name: str, content: bytes) -> None:
         """``content`` is the uncompressed module ``name``. Raises Unreadable."""
         self.name = name
-        try:
+        with self._damage_named():
             self._elf = ELFFile(io.BytesIO(content))
             table = self._elf.get_section_by_name(".symtab")
             if not isinstance(table, SymbolTableSection):
                 raise Unreadable(f"{name}.ko has no symbols")
             self._symbols: list[Symbol] = list(table.iter_symbols())
             self._functions = self._find_functions()
-        except (ELFError, ValueError, OverflowError) as error:
-            raise Unreadable(f"{name}.ko is damaged: {error}") from error
         self._machine: str = self._elf["e_machine"]
         self._decoded: dict[int, list[tuple[int, Relocation]]] = {}
         self._bodies: dict[Function, Body] = {}
+
+    @contextlib.contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        """Turn whatever pyelftools raises about a damaged file into Unreadable."""
+        try:
+            yield
+        except (*_DAMAGE, ELFError) as error:
+            raise Unreadable(f"{self.name}.ko is damaged: {error}") from error
 
     def _find_functions(self) -> dict[int, list[Function]]:
         """The functions of each section, by number, in the order of their code."""
@@ -72,18 +81,25 @@ class ModuleCode:
         """The function ``name``, if other modules can call it."""
         return self._exported.get(name)
 
-    def tables(self, names: re.Pattern[str]) -> Iterator[Function | str]:
-        """What the structs of these ``names`` point to: functions, and names from elsewhere."""
+    def tables(self, names: re.Pattern[str]) -> tuple[Function | str, ...]:
+        """What the structs of these ``names`` point to: functions, and names from elsewhere.
+
+        Raises Unreadable.
+        """
+        found: list[Function | str] = []
         for symbol in self._symbols:
             if symbol["st_info"]["type"] == "STT_OBJECT" and names.fullmatch(symbol.name):
                 start = symbol["st_value"]
                 span = range(start, start + symbol["st_size"])
-                yield from self._named(symbol["st_shndx"], span).values()
+                with self._damage_named():
+                    found += self._named(symbol["st_shndx"], span).values()
+        return tuple(found)
 
     def body(self, function: Function) -> Body:
         """What ``function`` refers to, by relocation or by a branch. Raises Unreadable."""
         if function not in self._bodies:
-            self._bodies[function] = self._read_body(function)
+            with self._damage_named():
+                self._bodies[function] = self._read_body(function)
         return self._bodies[function]
 
     def _read_body(self, function: Function) -> Body:

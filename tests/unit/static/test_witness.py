@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import InputError
 from harness.static.callgraph import HANDED
 from harness.static.finding import Finding, Word
 from harness.static.witness import WAYS, ask
@@ -235,11 +236,43 @@ class TestSilent:
             assert finding.word is Word.SILENT
             assert str(NO_IMAGE) in finding.reason
 
+    @pytest.mark.parametrize("content", [b"", b"MZ and no more", b"\x7fELF and no more"])
+    def test_no_kernel(self, tmp_path: Path, content: bytes) -> None:
+        image = tmp_path / "vmlinuz"
+        image.write_bytes(content)
+        assert {finding.word for finding in ask(None, image)} == {Word.SILENT}
+
+    def test_image_is_read_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        image = tmp_path / "vmlinuz"
+        image.write_bytes(b"packed")
+        unpacked: list[bytes] = []
+
+        def unpack(content: bytes) -> bytes:
+            unpacked.append(content)
+            raise InputError("the kernel in the image is damaged")
+
+        monkeypatch.setattr("harness.static.kernel.unpack_kernel", unpack)
+        assert {finding.reason for finding in ask(None, image)} == {
+            "the kernel in the image is damaged"
+        }
+        assert unpacked == [b"packed"]
+
     def test_damaged(self, kernel: Kernel) -> None:
         kernel.write()
         kernel.put("algif_skcipher", b"\x7fELF and no more")
         finding = _of(ask(kernel.modules, NO_IMAGE), "skcipher.input")
         assert finding.in_words().startswith("silent: algif_skcipher.ko is damaged")
+
+    def test_damaged_anywhere(self, kernel: Kernel) -> None:
+        """Cut short it is silent; garbled it may be, but never is there another exception."""
+        kernel.write()
+        whole = (kernel.modules / "kernel/crypto/algif_skcipher.ko").read_bytes()
+        for length in range(0, len(whole), 97):
+            kernel.put("algif_skcipher", whole[:length])
+            assert _of(ask(kernel.modules, NO_IMAGE), "skcipher.input").word is Word.SILENT
+        for place in range(0, len(whole), 14):
+            kernel.put("algif_skcipher", whole[:place] + b"\xff" * 7 + whole[place + 7 :])
+            ask(kernel.modules, NO_IMAGE)
 
     def test_damaged_compression(self, kernel: Kernel) -> None:
         kernel.write()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib.metadata
 import signal
 import sys
@@ -11,8 +10,9 @@ from collections.abc import Sequence
 
 from harness.commands import bisect, bisect_step, compare, doctor, kernels, report, run
 from harness.commands.parsers import add_command
-from harness.errors import ExitCode, HarnessError
-from harness.output import reader_may_leave
+from harness.errors import ExitCode
+from harness.faults import tell
+from harness.output import complain, drop_unwritten, reader_may_leave
 
 _DESCRIPTION = """\
 Boot Linux kernels in lightweight VMs, run an AF_ALG functional and security suite in
@@ -23,11 +23,20 @@ exit codes:
   0    every candidate is as expected, and everything planned ran
   1    a regression, an unmet expectation, a crash caused by the suite, or missing tests
   2    the command was used wrongly, or an input is bad
-  3    infrastructure: host not fit, download, build or boot failed
+  3    infrastructure: host not fit, download, build or boot failed, or a fault of the harness
   130  interrupted; what had finished is stored
 
 example:
   afalg-harness run debian:6.12.43+deb12-amd64 debian:trixie-backports"""
+
+#: To ``git bisect run`` an exit code below 125 means that the kernel is bad.
+_IN_GITS_WORDS = {
+    int(ExitCode.USAGE): bisect_step.USAGE,
+    int(ExitCode.INFRASTRUCTURE): bisect_step.INFRASTRUCTURE,
+}
+
+#: Exit codes of a SystemExit: argparse's, and that of a second signal.
+_SAID = (None, *map(int, (ExitCode.OK, ExitCode.USAGE, ExitCode.INTERRUPTED)))
 
 _COMMANDS = (run, compare, report, bisect, bisect_step, kernels, doctor)
 
@@ -49,30 +58,34 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code documented in ``--help``."""
+    """Run the command; returns the exit code documented in ``--help``.
+
+    Whatever goes wrong is one line on stderr, and never an exit with 1: that says regression.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        code = _run(words)
+    except BaseException as error:  # noqa: BLE001  (the last to hear of it)
+        code = _told(error)
+    drop_unwritten()
+    return _IN_GITS_WORDS.get(code, code) if words[:1] == ["bisect-step"] else code
+
+
+def _run(words: Sequence[str]) -> int:
+    """Parse and execute; output that nobody reads any more is no error."""
+    code = int(ExitCode.OK)
+    with reader_may_leave():
         arguments = build_parser().parse_args(words)
-    except SystemExit as error:
-        # To git bisect run 2 would mean a bad kernel.
-        if error.code == ExitCode.USAGE and words[:1] == ["bisect-step"]:
-            return bisect_step.USAGE
-        raise
-    # As after Ctrl-C, everything under way is ended and tidied up.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        code = int(ExitCode.OK)
-        with reader_may_leave():
-            code = int(arguments.execute(arguments))
-        return code
-    except HarnessError as error:
-        print(f"afalg-harness: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("afalg-harness: interrupted", file=sys.stderr)
-        return ExitCode.INTERRUPTED
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        print(f"afalg-harness: no space left: {error.filename or error}", file=sys.stderr)
-        return ExitCode.INFRASTRUCTURE
+        # As after Ctrl-C, everything under way is ended and tidied up.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        code = int(arguments.execute(arguments))
+    return code
+
+
+def _told(error: BaseException) -> int:
+    """Say what went wrong, unless argparse or a signal's handler has; returns the exit code."""
+    if isinstance(error, SystemExit) and error.code in _SAID:
+        return int(error.code or 0)
+    told = tell(error)
+    complain(told.line)
+    return told.code

@@ -19,6 +19,11 @@ __all__ = ["Cause", "Control", "Outcome", "Reason", "State", "Witness"]  # of wo
 
 SCHEMA = 1
 
+#: Outcomes of a test that did not do what it is for.
+FAILURES = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT})
+#: Those of them that may have taken the kernel along.
+FATAL = frozenset({Outcome.CRASHED, Outcome.TIMEOUT})
+
 
 class Role(StrEnum):
     """What a kernel is in a run."""
@@ -194,7 +199,9 @@ class Boot:
 class ExpectationCheck:
     """One expectation, held against what was observed."""
 
-    id: str  # full name of a fact, test id, or "status", "console.KIND", "taint.LETTER", "plan"
+    #: Full name of a fact, test id, "differential/" and what differs, or "status", "plan",
+    #: "console.KIND.FINGERPRINT", "taint.LETTER".
+    id: str
     expected: str
     seen: str
     met: bool
@@ -301,6 +308,12 @@ class Comparison:
     changes: tuple[Change, ...] = ()
     baseline_spec: str = ""  # two kernels may have the same release
     candidate_spec: str = ""
+    baseline_append: tuple[str, ...] = ()  # and the same spec
+    candidate_append: tuple[str, ...] = ()
+    fault: str = ""  # of ours: why there are no changes, though there may be some
+    #: Tests that only one of them had selected: nothing was lost or gained by them.
+    only_baseline: tuple[str, ...] = ()
+    only_candidate: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
-from harness.output import reader_may_leave
+from harness.output import nobody_need_listen
 
 
 class Progress(Protocol):
@@ -67,7 +67,7 @@ class LineProgress:
             self._print(subject, outcome)
 
     def _print(self, subject: str, text: str) -> None:
-        with reader_may_leave():
+        with nobody_need_listen():
             self._console.print(f"{subject}: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -106,7 +106,8 @@ class LiveProgress:
         """Remove the subject's line and leave its outcome above the display."""
         with self._lock:
             self._active.pop(subject, None)
-        self._console.print(f"{subject}: {outcome}", markup=False, highlight=False)
+        with nobody_need_listen():
+            self._console.print(f"{subject}: {outcome}", markup=False, highlight=False)
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 1))

@@ -11,16 +11,17 @@ import datetime
 import importlib.metadata
 import os
 import secrets
-import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.errors import ExitCode, HarnessError, InputError
+from harness.again import again
+from harness.errors import ExitCode, InputError, Interrupted
+from harness.faults import tell
 from harness.guest.accel import Accel, choose_accel, qemu_version
 from harness.guest.image import guest_image
 from harness.guest.observe import Deadlines, observe
@@ -28,10 +29,9 @@ from harness.guest.payload import Selection, write_payload
 from harness.guest.session import GuestSettings
 from harness.guest.stacktrace import decoded
 from harness.guest.vng import Root
-from harness.judge.compare import compare
-from harness.judge.exit_code import exit_code
+from harness.judge.conclude import conclude
 from harness.judge.expectations import Expectations
-from harness.judge.verdict import judge
+from harness.judge.splats import deadly_report
 from harness.kernels.image.config import crypto_config
 from harness.kernels.resolve import resolve
 from harness.kernels.sources import KernelSources
@@ -52,6 +52,7 @@ from harness.scratch import scratch_directory, sweep
 
 #: Files written beside results.json at the end of every run.
 REPORT_FORMATS = ("junit", "summary")
+_KERNELS = "kernels"  # folder of a run directory
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,16 @@ def planned_roles(options: RunOptions) -> list[tuple[str, Role]]:
     return ([(baseline, Role.BASELINE)] if baseline is not None else []) + candidates
 
 
+def refuse_finished(out: Path) -> None:
+    """Raise InputError if ``out`` holds a run, finished or not: none is ever written over."""
+    try:
+        used = [name for name in (store.FILE_NAME, _KERNELS) if (out / name).exists()]
+    except OSError as error:
+        raise InputError(f"--out {out}: {error.strerror or error}") from error
+    if used:
+        raise InputError(f"--out {out}: holds a run already ({used[0]}); name another directory")
+
+
 class Run:
     """One run. ``stop`` may be set from a signal handler: guests end, results are kept."""
 
@@ -119,22 +130,50 @@ class Run:
         Raises HarnessError only for what concerns the whole run (host not fit, output
         not writable); what befalls one kernel is in its result.
         """
-        out = self._options.out
+        refuse_finished(self._options.out)
         qemu_version()  # before anything is downloaded
-        try:
-            (out / "kernels").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--out {out}: {error.strerror or error}") from error
-        self._store()
-        root = self._root()
         sweep()
         with scratch_directory() as scratch:
             payload = scratch / "payload.tar"
-            write_payload(self._options.selection, payload)
+            with self._claimed():
+                root = self._root()
+                write_payload(self._options.selection, payload)
+            self._store()
             self._run_kernels(root, payload)
         result = self._store()
-        render(result, out, REPORT_FORMATS)
-        return result
+        return self._render(result)
+
+    @contextlib.contextmanager
+    def _claimed(self) -> Iterator[None]:
+        """The run directory is ours; given up again if this block fails: nothing has run."""
+        out = self._options.out
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / _KERNELS).mkdir()  # of two runs at once one gets it
+        except FileExistsError:
+            refuse_finished(out)
+            raise InputError(f"--out {out}: no directory") from None
+        except OSError as error:
+            raise InputError(f"--out {out}: {error.strerror or error}") from error
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                (out / _KERNELS).rmdir()
+                out.rmdir()
+            raise
+
+    def _render(self, result: RunResult) -> RunResult:
+        """Write the other reports. One that cannot be made is said, and no run is lost for it."""
+        code = result.exit_code
+        for name in REPORT_FORMATS:
+            try:
+                render(result, self._options.out, [name])
+            except Exception as error:  # noqa: BLE001  (results.json is there)
+                told = tell(error, self._options.out)
+                self._progress.finish("afalg-harness", f"no {name} report: {told.line}")
+                code = code or int(told.code)
+        return replace(result, exit_code=code)
 
     def _root(self) -> Root:
         wanted = self._options.root
@@ -170,14 +209,13 @@ class Run:
 
     def _resolve(self, spec: str) -> BootableKernel:
         if self.stop.is_set():
-            raise InputError("stopped before it was fetched")
+            raise Interrupted("stopped before it was fetched")
         with interruptible(self.stop):
             return resolve(spec, self._options.sources, self._progress)
 
     def _run_one(
         self, spec: str, role: Role, resolving: Future[BootableKernel], root: Root, payload: Path
     ) -> None:
-        blank = self._results[spec]
         exact = spec
         try:
             kernel = resolving.result()
@@ -185,24 +223,19 @@ class Run:
             if self.stop.is_set():
                 return
             result = self._observe(kernel, role, root, payload)
-        except (HarnessError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  (the other kernels go on, whatever it is)
             if self.stop.is_set():
                 return
-            code = getattr(error, "exit_code", ExitCode.INFRASTRUCTURE)
+            told = tell(error, self._options.out)
             result = replace(
-                blank,
+                self._results[spec],
                 status=Status.UNAVAILABLE,
-                status_reason=str(error),
-                status_exit=int(code),
+                status_reason=told.line,
+                status_exit=int(told.code),
             )
-        result = replace(
-            result,
-            append=self._options.append,
-            reproduce=self._reproduce(exact, result.release),
-            verdict=judge(result, self._options.expectations),
-        )
+        command = again(self._options, exact, result.release)
         with self._lock:
-            self._results[spec] = result
+            self._results[spec] = replace(result, append=self._options.append, reproduce=command)
         self._store()
         self._progress.finish(spec, _describe(result))
 
@@ -237,29 +270,14 @@ class Run:
             )
 
         observed = boot()
-        died = {event.kind for event in observed.console_events} & {"oops", "panic"}
-        if observed.status is Status.BOOT_FAILED and observed.identity is None and died:
-            observed = self._boot_again(boot, observed, directory)
-        if observed.console_events and kernel.symbols is not None and not self.stop.is_set():
+        if _may_be_the_emulator(observed, accel) and not self.stop.is_set():
+            self._progress.report(kernel.spec, f"booting again: {observed.status_reason}")
+            observed = boot()  # added to the files of the first: the result has both
+        if kernel.symbols is not None and not self.stop.is_set():
             self._progress.report(kernel.spec, "decoding stack traces")
             with interruptible(self.stop):
                 observed = decoded(observed, kernel)
         return replace(observed, config=config)
-
-    def _boot_again(
-        self, boot: Callable[[], KernelResult], first: KernelResult, directory: Path
-    ) -> KernelResult:
-        """Try once more where a kernel died before it could be heard, and say so.
-
-        QEMU 7.2's TCG now and then lets a CPU run a stale ``int3`` of the kernel's live
-        patching ("Oops: int3" at boot): a fault of the emulator, not of the kernel.
-        """
-        kept = "console-first-boot.log"
-        (directory / "console.log").replace(directory / kept)
-        self._progress.report(first.spec, f"booting again: {first.status_reason}")
-        second = boot()
-        note = f"the first boot failed ({first.status_reason}); its console is in {kept}"
-        return replace(second, notes=(*second.notes, note))
 
     def _kernel_directory(self, release: str) -> Path:
         """A directory of this kernel's own, even if two specs have the same release."""
@@ -269,39 +287,21 @@ class Run:
                 number += 1
                 name = f"{release}~{number}"
             self._directories.add(name)
-        directory = self._options.out / "kernels" / name
+        directory = self._options.out / _KERNELS / name
         directory.mkdir(parents=True, exist_ok=True)
         return directory
-
-    def _reproduce(self, spec: str, release: str) -> str:
-        """The command that runs this very kernel again: a suite's newest one moves on."""
-        options = self._options
-        exact = f"debian:{release}" if spec.startswith("debian:") and release else spec
-        argv = ["afalg-harness", "run", exact, *options.selection.arguments]
-        argv += [word for suite in options.selection.suites for word in ("--suite", suite)]
-        argv += [word for item in options.append for word in ("--append", item)]
-        argv += ["--root", options.root] if options.root != "image" else []
-        if exact.startswith("git:") and options.sources.kconfigs != KernelSources.kconfigs:
-            argv += [word for name in options.sources.kconfigs for word in ("--kconfig", name)]
-        return shlex.join(argv)
 
     def _store(self) -> RunResult:
         with self._lock:
             kernels = [self._results[spec] for spec, _ in self._roles]
             result = self._assemble(kernels)
-            store.save(result, self._options.out / "results.json")
+            store.save(result, self._options.out / store.FILE_NAME)
         return result
 
     def _assemble(self, kernels: Sequence[KernelResult]) -> RunResult:
-        baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
-        comparisons = tuple(
-            compare(baseline, kernel)
-            for kernel in kernels
-            if baseline is not None and kernel is not baseline and kernel.plan and baseline.plan
-        )
-        return RunResult(
+        observed = RunResult(
             schema=SCHEMA,
-            exit_code=int(exit_code(kernels, comparisons)),
+            exit_code=int(ExitCode.INFRASTRUCTURE),
             started=self._started,
             command=self._options.command,
             seed=self._options.selection.seed,
@@ -313,8 +313,22 @@ class Run:
                 cpus=os.cpu_count() or 1,
             ),
             kernels=tuple(kernels),
-            comparisons=comparisons,
+            expectations=self._options.expectations.entries(),
         )
+        return conclude(observed, self._options.expectations, self._options.out)
+
+
+def _may_be_the_emulator(result: KernelResult, accel: Accel) -> bool:
+    """Whether to try once more: a kernel died, or under TCG stood still, before it was heard.
+
+    QEMU 7.2's TCG now and then lets a CPU run a stale ``int3`` of the kernel's live patching
+    ("Oops: int3" at boot). What each boot amounts to is for the judge to say.
+    """
+    if result.status is not Status.BOOT_FAILED or result.identity is not None:
+        return False
+    return any(map(deadly_report, result.boots)) or (
+        accel.name == "tcg" and result.status_exit is None
+    )
 
 
 def _describe(result: KernelResult) -> str:
@@ -325,4 +339,4 @@ def _describe(result: KernelResult) -> str:
     for test in result.tests:
         counts[test.outcome] = counts.get(test.outcome, 0) + 1
     tests = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-    return f"{result.release}: {tests} ({result.wall_seconds:.1f} s)"
+    return f"{result.release}: {tests} ({result.wall_seconds or 0:.1f} s)"

@@ -13,9 +13,10 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import InputError
-from harness.judge.compare import compare
-from harness.judge.exit_code import exit_code
-from harness.model import KernelResult, Role, RunResult
+from harness.judge.compare import something_in_common
+from harness.judge.conclude import conclude
+from harness.judge.expectations import run_expectations
+from harness.model import Role
 from harness.output import reader_may_leave
 from harness.report.store import load
 from harness.report.terminal import print_verdict
@@ -35,18 +36,15 @@ def execute(arguments: argparse.Namespace) -> int:
     for run, kernels in ((arguments.baseline, baseline), (arguments.candidate, candidates)):
         if not kernels:
             raise InputError(f"{run}: the run holds no kernel to compare")
-    result = _compared(later, replace(baseline[0], role=Role.BASELINE), candidates)
+    for kernel in candidates:
+        if not something_in_common(baseline[0], kernel):
+            raise InputError(
+                f"{arguments.candidate}: {kernel.release} was put to no test that "
+                f"{baseline[0].release} of {arguments.baseline} was: there is nothing to compare"
+            )
+    kernels = (replace(baseline[0], role=Role.BASELINE), *candidates)
+    observed = replace(later, kernels=kernels)
+    result = conclude(observed, run_expectations(later), None, same_run=False)
     with reader_may_leave():
         print_verdict(result, Console(), None)
     return result.exit_code
-
-
-def _compared(run: RunResult, first: KernelResult, candidates: list[KernelResult]) -> RunResult:
-    comparisons = tuple(compare(first, kernel) for kernel in candidates)
-    kernels = (first, *candidates)
-    return replace(
-        run,
-        kernels=kernels,
-        comparisons=comparisons,
-        exit_code=int(exit_code(kernels, comparisons)),
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,40 @@ from rich.console import Console
 from harness.errors import InputError
 from harness.kernels.sources import KernelSources
 from harness.locations import default_cache_dir
+from harness.mirror import given_mirror
 from harness.progress import LineProgress, LiveProgress, Progress, SilentProgress
+
+_LONGEST = 10.0**6  # seconds, eleven days: no poll() or timer takes much more
+
+
+def positive_seconds(text: str) -> float:
+    """Argparse type: a finite duration above 0, in seconds. What else ends with exit code 2."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= _LONGEST:  # nan is neither
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: must be a number of seconds above 0, and {_LONGEST:.0f} at most"
+        )
+    return seconds
+
+
+def positive_integer(text: str) -> int:
+    """Argparse type: a count of 1 or more."""
+    number = int(text) if text.strip().isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, 1 or more")
+    return number
+
+
+def _mirror(text: str) -> str:
+    """Argparse type: the URL of a mirror."""
+    try:
+        given_mirror(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def add_source_options(parser: argparse.ArgumentParser, *, builds: bool = True) -> None:
@@ -22,6 +56,7 @@ def add_source_options(parser: argparse.ArgumentParser, *, builds: bool = True) 
     add_cache_option(group)
     group.add_argument(
         "--mirror",
+        type=_mirror,
         metavar="URL",
         help="Debian mirror (default: $AFALG_MIRROR, else the one this machine's apt uses)",
     )
@@ -68,6 +103,8 @@ def kernel_sources(arguments: argparse.Namespace) -> KernelSources:
             f"cache directory {cache}: {error.strerror}; name another with --cache"
         ) from error
     mirror = arguments.mirror or os.environ.get("AFALG_MIRROR") or None
+    if mirror is not None:
+        given_mirror(mirror)
     kconfigs = tuple(arguments.kconfig) or KernelSources.kconfigs
     return KernelSources(cache, mirror, arguments.refresh, kconfigs)
 
@@ -95,6 +132,17 @@ def add_guest_options(parser: argparse.ArgumentParser) -> None:
         metavar="ARG",
         help="add ARG to the kernel command line (repeatable)",
     )
+
+
+class ProgressConsole(Console):
+    """stderr. Nobody need read it, and whoever reads the results on stdout goes on doing so."""
+
+    def __init__(self) -> None:
+        super().__init__(stderr=True)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to those who print: rich would silence stdout and end the program with 1."""
+        raise BrokenPipeError
 
 
 @contextlib.contextmanager

@@ -17,9 +17,12 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.commands.options import (
+    ProgressConsole,
     add_guest_options,
     add_source_options,
     kernel_sources,
+    positive_integer,
+    positive_seconds,
     progress_display,
 )
 from harness.commands.signals import stopping
@@ -31,9 +34,7 @@ from harness.model import RunResult
 from harness.output import reader_may_leave
 from harness.progress import Progress
 from harness.report.terminal import print_tests, print_verdict
-from harness.run import Run, RunOptions, new_run_directory
-
-_DEFAULT_SEED = 20260422  # any fixed number: two runs use the same known answers
+from harness.run import Run, RunOptions, new_run_directory, refuse_finished
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,14 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="run directory (default: runs/<UTC time>-<id>)"
     )
-    parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="guests at once")
+    parser.add_argument(
+        "--jobs", type=positive_integer, default=1, metavar="N", help="guests at once"
+    )
     tests = parser.add_argument_group("what runs")
     tests.add_argument(
         "--suite",
         action="append",
         default=[],
         metavar="NAME|ID|PATH",
-        help="a suite, a test id, or a pytest folder of your own (repeatable; default: all suites)",
+        help="a suite, a test id, or a folder or file of pytest tests of your own, which ids then "
+        "begin with (repeatable; default: all built-in suites)",
     )
     tests.add_argument(
         "-k", dest="keyword", metavar="EXPR", help="only tests that match (pytest -k)"
@@ -68,17 +72,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print each test with its purpose and tags, and boot nothing (needs no SPEC)",
     )
     tests.add_argument(
-        "--timeout", type=float, metavar="S", help="seconds that one kernel's suite may take"
+        "--timeout",
+        type=positive_seconds,
+        metavar="S",
+        help="seconds that one kernel's suite may take",
     )
     tests.add_argument(
         "--test-timeout",
-        type=float,
+        type=positive_seconds,
         default=Selection.test_seconds,
         metavar="S",
         help="seconds that one test may take (default: %(default)g)",
     )
     tests.add_argument(
-        "--seed", type=int, default=_DEFAULT_SEED, metavar="N", help="seed of the test data"
+        "--seed", type=int, default=Selection.seed, metavar="N", help="seed of the test data"
     )
     judging = parser.add_argument_group("what is expected")
     judging.add_argument(
@@ -95,48 +102,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_options(parser)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
 def execute(arguments: argparse.Namespace) -> int:
     """Run; returns the exit code of the result."""
-    selection = Selection(
-        suites=tuple(arguments.suite),
-        arguments=("-k", arguments.keyword) if arguments.keyword else (),
-        test_seconds=arguments.test_timeout,
-        seed=arguments.seed,
-    )
     if arguments.list:
-        return _list(selection)
+        return _list(_selection(arguments))
     if not arguments.specs:
         raise InputError("run: name a kernel, for instance debian:trixie-backports")
     out = arguments.out or new_run_directory()
-    options = RunOptions(
+    refuse_finished(out)
+    options = run_options(arguments, out)
+    with progress_display(ProgressConsole(), arguments.quiet) as progress:
+        result = _run_interruptibly(options, progress)
+    console = Console()
+    with reader_may_leave():
+        if arguments.verbose:
+            print_tests(result, console)
+        print_verdict(result, console, out)
+    return result.exit_code
+
+
+def run_options(arguments: argparse.Namespace, out: Path) -> RunOptions:
+    """What the arguments ask for. Raises InputError."""
+    return RunOptions(
         specs=tuple(arguments.specs),
         baseline=arguments.baseline,
+        expectations=load_expectations(arguments.expectations, arguments.expect),
         sources=kernel_sources(arguments),
         out=out,
         command=shlex.join(["afalg-harness", *sys.argv[1:]]),
-        expectations=load_expectations(arguments.expectations, arguments.expect),
-        selection=selection,
+        selection=_selection(arguments),
         jobs=arguments.jobs,
         accel=arguments.accel,
         root=arguments.root,
         append=tuple(arguments.append),
         suite_timeout=arguments.timeout,
     )
-    console = Console()
-    with progress_display(console, arguments.quiet) as progress:
-        result = _run_interruptibly(options, progress)
-    with reader_may_leave():
-        if arguments.verbose:
-            print_tests(result, console)
-        print_verdict(result, console, out)
-    return result.exit_code
+
+
+def _selection(arguments: argparse.Namespace) -> Selection:
+    return Selection(
+        suites=tuple(arguments.suite),
+        arguments=("-k", arguments.keyword) if arguments.keyword else (),
+        test_seconds=arguments.test_timeout,
+        seed=arguments.seed,
+    )
 
 
 def _list(selection: Selection) -> int:

@@ -12,10 +12,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from harness.guest.inside import records
 from harness.model import ConsoleEvent
 
-#: What ``records.log_to_console`` writes when a test starts.
-TEST_MARKER = re.compile(r"afalg-harness: start (\S.*)$")
+#: What ``records.log_to_console`` writes. Programs in the guest print on the console as
+#: well, so a line may begin with what is not the kernel's; a time stamp then stands between.
+_MARKER = re.compile(r"(?:^|\] )(afalg-harness: (?:hello|start|end)\b.*)$")
+_START = records.start_marker("")
 
 #: Printk's prefix: time stamp, and the caller with CONFIG_PRINTK_CALLER.
 PREFIX = re.compile(r"^(?:<\d>)?\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
@@ -69,8 +72,17 @@ class _Report:
         return ConsoleEvent(self.kind, self.title, self.seconds, self.test, tuple(self.lines))
 
 
+def find_marker(line: str) -> str:
+    """The line of ours that a line of the console holds, "" if it holds none."""
+    match = _MARKER.search(PREFIX.sub("", line))
+    return match.group(1).rstrip() if match else ""
+
+
 class ConsoleScanner:
-    """Turns console lines into events, charging each to the test that was running."""
+    """Turns console lines into events, charging each to the test that was running.
+
+    Reports from before the first test and from after the suite are charged to "".
+    """
 
     def __init__(self) -> None:
         self._open: _Report | None = None
@@ -78,12 +90,12 @@ class ConsoleScanner:
 
     def feed(self, seconds: float, line: str) -> Iterator[ConsoleEvent]:
         """Take one line, ``seconds`` after the guest's start; yields events that it ends."""
-        text = PREFIX.sub("", line)
-        marker = TEST_MARKER.search(text)
+        marker = find_marker(line)
         if marker:
             yield from self.finish()
-            self._test = marker.group(1)
+            self._test = marker.removeprefix(_START) if marker.startswith(_START) else ""
             return
+        text = PREFIX.sub("", line)
         kind = self._classify(text)
         # An oops prints several headers ("BUG: …", "Oops: …"): they are one report.
         if kind is not None and not self._continues(kind):

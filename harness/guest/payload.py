@@ -9,34 +9,43 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import re
+import sys
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import harness.guest
 from harness.errors import InputError
 from harness.guest import inside
+from harness.guest.inside import own_suites
 from harness.guest.oracle import known_answers
 from harness.locations import suite_dir
 
 _BYTECODE = "__pycache__"
+#: Folder of the built-in suite's helper modules; pytest looks for no tests in it.
+_HELPERS = ".helpers"
+#: What is imported in the guest beside Python's own modules.
+_PYTEST_PARTS = frozenset(
+    ("harness", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "attr", "py", "pygments")
+)
 
 
 @dataclass(frozen=True)
 class Selection:
     """Which tests to run.
 
-    ``suites`` are names of the suite's own folders or paths to suites of the user's (a
-    folder or one file); empty means all of the suite. ``arguments`` go to pytest
+    ``suites`` are names of the built-in suites, ids of their tests, or paths to suites of the
+    user's (a folder or one file); empty means all built-in suites. ``arguments`` go to pytest
     (``-k EXPRESSION``); ``test_seconds`` is each test's time limit.
     """
 
     suites: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     test_seconds: float = 30.0
-    seed: int = 0
+    seed: int = 20260422  # any fixed number: two runs use the same known answers
 
 
 #: In this order, so that what a verdict rests on is known first. Others follow.
@@ -58,22 +67,22 @@ def lay_out_suites(selection: Selection, target: Path) -> list[str]:
 
     Returns pytest's arguments that select its tests. Raises InputError as write_payload does.
     """
-    names, extra = _resolve_suites(selection.suites)
-    for name, path in [*_files(suite_dir(), "suite"), *extra]:
-        copy = target / Path(name).relative_to("suite")
+    chosen = _choose(selection.suites)
+    for name, path in _suite_files(chosen.own):
+        copy = target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
-    return [*selection.arguments, *names]
+        copy.write_bytes(_content(path))
+    return _pytest_arguments(selection, chosen)
 
 
 def write_payload(selection: Selection, target: Path) -> None:
     """Write the archive for ``selection`` to ``target``.
 
-    Raises InputError for a suite that is neither a known name nor a path.
+    Raises InputError for a suite that is neither a known name nor a path, or is unreadable.
     """
-    names, extra = _resolve_suites(selection.suites)
+    chosen = _choose(selection.suites)
     settings = {
-        "arguments": [*selection.arguments, *names],
+        "arguments": _pytest_arguments(selection, chosen),
         "test_seconds": selection.test_seconds,
     }
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
@@ -85,8 +94,8 @@ def write_payload(selection: Selection, target: Path) -> None:
         answers = known_answers(selection.seed)
         _add(archive, "known_answers.json", json.dumps(answers).encode())
         _add(archive, "modules", "\n".join(module_aliases(answers)).encode())
-        for name, path in [*_files(suite_dir(), "suite"), *extra]:
-            _add(archive, name, path.read_bytes())
+        for name, path in _suite_files(chosen.own):
+            _add(archive, f"suite/{name}", _content(path))
 
 
 def module_aliases(answers: dict[str, object]) -> list[str]:
@@ -104,40 +113,124 @@ def module_aliases(answers: dict[str, object]) -> list[str]:
     return [*interfaces, *(f"crypto-{part}" for part in parts)]
 
 
-def _resolve_suites(suites: Sequence[str]) -> tuple[list[str], list[tuple[str, Path]]]:
-    """Pytest's arguments, and the files of the user's own suites."""
+@dataclass(frozen=True)
+class _Own:
+    """A suite of the user's, and its name in the guest: what the ids of its tests begin with."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What was selected: names that pytest understands, some of them of the user's suites."""
+
+    names: tuple[str, ...]
+    own: tuple[_Own, ...] = ()
+
+
+def _choose(suites: Sequence[str]) -> _Chosen:
     known = suite_names()
     if not suites:
-        return known, []
-    names: list[str] = []
-    extra: list[tuple[str, Path]] = []
+        return _Chosen(tuple(known))
+    names: dict[str, None] = {}
+    own: dict[Path, _Own] = {}
     for suite in suites:
-        path = Path(suite)
         if suite in known:
-            names.append(suite)
+            names[suite] = None
         elif _is_test_id(suite):
             _check_test_id(suite)
-            names.append(suite)
-        elif path.exists():
-            own = path.resolve()
-            if own.name in known:
-                raise InputError(
-                    f"--suite {suite}: the name {own.name} is taken by a built-in suite"
-                )
-            names.append(own.name)
-            extra += (
-                _files(own, f"suite/{own.name}") if own.is_dir() else [(f"suite/{own.name}", own)]
-            )
+            names[suite] = None
         else:
-            raise InputError(
-                f"--suite {suite}: neither a suite ({', '.join(known)}) nor a path that exists"
-            )
-    return names, extra
+            path = _checked(suite, known)
+            taken = {*_names_of_ours(), *(other.name for other in own.values())}
+            found = own.setdefault(path.resolve(), _Own(_name_in_guest(path, taken), path))
+            names[found.name] = None
+    return _Chosen(tuple(names), tuple(own.values()))
+
+
+def _checked(suite: str, known: Sequence[str]) -> Path:
+    """The path of a suite of the user's, by the name that was given. Raises InputError."""
+    path = Path(os.path.abspath(suite))  # noqa: PTH100  (of a link, its own name)
+    try:
+        is_folder = path.is_dir()
+        exists = path.exists()
+    except OSError as error:
+        raise InputError(f"--suite {suite}: {error.strerror}") from error
+    if not exists:
+        raise InputError(
+            f"--suite {suite}: neither a suite ({', '.join(known)}) nor a path that exists"
+        )
+    if path.name in known:
+        raise InputError(f"--suite {suite}: the name {path.name} is taken by a built-in suite")
+    if not is_folder and (path.suffix != ".py" or path.name == "conftest.py"):
+        raise InputError(f"--suite {suite}: neither a folder nor a file of tests (.py)")
+    if is_folder and not path.name:
+        raise InputError(f"--suite {suite}: name a folder of tests")
+    return path
+
+
+def _name_in_guest(path: Path, taken: Collection[str]) -> str:
+    """A name for ``path`` that is not yet taken: ``tests``, ``tests~2``.
+
+    What pytest would take for something else than a part of a name becomes ``_``.
+    """
+    plain = re.sub(r"^[-.@]|[^\w.+~@ -]", "_", path.name)
+    stem, dot, suffix = plain.rpartition(".") if path.is_file() else (plain, "", "")
+    name, number = plain, 1
+    while name.removesuffix(".py") in taken or name in taken:
+        number += 1
+        name = f"{stem}~{number}{dot}{suffix}"
+    return name
+
+
+def _names_of_ours() -> set[str]:
+    """Names that a folder of the user's cannot have: pytest imports its files as NAME.FILE."""
+    helpers = {path.stem for path in suite_dir().glob("*.py")}
+    return helpers | sys.stdlib_module_names | _PYTEST_PARTS
+
+
+def _pytest_arguments(selection: Selection, chosen: _Chosen) -> list[str]:
+    folders = [own.name for own in chosen.own if own.path.is_dir()]
+    plugin = ["-p", own_suites.__name__] if folders else []
+    return [
+        # Said, since pytest prefers a pytest.ini beside the tests, of a suite of the user's.
+        *("-c", "pytest.ini", f"--override-ini=pythonpath={_HELPERS}"),
+        *plugin,
+        *(f"--own-suite={name}" for name in folders),
+        *selection.arguments,
+        *chosen.names,
+    ]
+
+
+def _suite_files(own: Sequence[_Own]) -> Iterator[tuple[str, Path]]:
+    """Where each file of the suites lies in the guest, below pytest's root, and here.
+
+    The helper modules of the built-in suite have a folder to themselves: the root, with the
+    user's suites, is not on Python's path.
+    """
+    for name, path in _files(suite_dir(), ""):
+        is_helper = "/" not in name and path.suffix == ".py" and name != "conftest.py"
+        yield (f"{_HELPERS}/{name}" if is_helper else name), path
+    for suite in own:
+        if suite.path.is_dir():
+            yield from _files(suite.path, suite.name)
+        else:
+            yield suite.name, suite.path
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
 
 
 def _is_test_id(text: str) -> bool:
     # An absolute path joined to ours would be itself: a file of the user's.
-    return "::" in text or (not Path(text).is_absolute() and (suite_dir() / text).is_file())
+    path = Path(text)
+    is_ours = path.name.startswith("test_") and not path.is_absolute()
+    return ("::" in text and not path.exists()) or (is_ours and (suite_dir() / text).is_file())
 
 
 def _check_test_id(test: str) -> None:
@@ -159,7 +252,7 @@ def _check_test_id(test: str) -> None:
 def _files(top: Path, prefix: str) -> Iterator[tuple[str, Path]]:
     for path in sorted(top.rglob("*")):
         if path.is_file() and _BYTECODE not in path.parts:
-            yield f"{prefix}/{path.relative_to(top)}", path
+            yield str(Path(prefix, path.relative_to(top))), path
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -1,21 +1,22 @@
 """Runs one guest: starts vng on a pty, hears its console and its records, ends it.
 
-Two threads listen (one reads the console through pexpect, one the results channel) and
-put what they hear on one queue; whoever consumes ``Session.messages`` sees a single
-stream in which every wait has a deadline. However the ``with`` block is left, the whole
-process group is gone and its scratch directory removed.
+Threads listen (one reads the console through pexpect, one the results channel, one what
+QEMU says of its own end) and put what they hear on one queue; whoever calls
+``Session.next`` sees a single stream in which every wait has a deadline. However the
+``with`` block is left, the whole process group is gone and its scratch directory removed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,45 +25,17 @@ from typing import Self
 import pexpect
 
 from harness.guest import vng
+from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine
 from harness.model import BootableKernel
 from harness.processes import end_group, heed_hangup
 from harness.scratch import scratch_directory
 
 _TERMINAL = (50, 4096)  # rows, columns: the terminal wraps no console line
-
-
-@dataclass(frozen=True)
-class ConsoleLine:
-    """One line of the guest's console (or of vng), without its line end."""
-
-    seconds: float  # since the start of vng
-    text: str
-
-
-@dataclass(frozen=True)
-class Record:
-    """One record from the guest; ``data`` is None if the line was not whole JSON."""
-
-    seconds: float
-    data: dict[str, object] | None
-    raw: str
-
-
-@dataclass(frozen=True)
-class Ended:
-    """Both channels are closed: QEMU is gone."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Expired:
-    """The deadline passed before anything else was heard."""
-
-    seconds: float
-
-
-Message = ConsoleLine | Record | Ended | Expired
+#: Messages that may wait to be taken; a guest that says more is held up by its terminal.
+_BACKLOG = 10_000
+_RECORD_LIMIT = 16 << 20  # characters of one line on the results port
+#: Asks QEMU to tell its events (docs/interop/qmp-spec).
+_QMP_START = b'{"execute": "qmp_capabilities"}\n'
 
 
 @dataclass(frozen=True)
@@ -76,6 +49,18 @@ class GuestSettings:
     append: tuple[str, ...] = ()  # kernel arguments
 
 
+@dataclass(frozen=True)
+class Exit:
+    """How a guest's processes ended."""
+
+    #: QEMU ran the guest; False if it, or vng, failed before that.
+    ran: bool
+    #: QEMU's reason for its end ("guest-shutdown", "guest-reset", "host-signal"), in its own
+    #: words (RunState, ShutdownCause); "" if it gave none: it was killed, or failed.
+    shutdown: str
+    vng_status: int | None  # vng's exit status; negative: the signal that killed it
+
+
 class Session:
     """One running guest. Use as a context manager."""
 
@@ -83,15 +68,18 @@ class Session:
         self._kernel = kernel
         self._settings = settings
         self._payload = payload
-        self._queue: queue.Queue[Message] = queue.Queue()
+        self._queue: queue.Queue[Message] = queue.Queue(_BACKLOG)
         self._threads: list[threading.Thread] = []
-        self._open_channels = 2
+        self._open_channels = 0
         self._scratch = Path()
         self._child: pexpect.spawn | None = None
-        self._listener: socket.socket | None = None
+        self._listeners: list[socket.socket] = []
         self._started = 0.0
         self.argv: list[str] = []
-        self._wake = threading.Event()
+        self._over = threading.Event()  # the console is closed: nobody connects any more
+        self._unheard = threading.Event()  # nobody takes messages any more
+        self._ran = False
+        self._shutdown = ""
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -115,15 +103,11 @@ class Session:
         return time.monotonic() - self._started
 
     def _start(self) -> None:
-        socket_path = self._scratch / "results"
-        listener = self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(socket_path))
-        listener.listen(1)
+        results, events = self._listener(vng.RESULTS_SOCKET), self._listener(vng.QMP_SOCKET)
         self.argv = vng.command(
             self._kernel_link(),
             self._settings.root,
             self._shares(),
-            socket_path,
             accel=self._settings.accel,
             cpus=self._settings.cpus,
             memory=self._settings.memory,
@@ -142,10 +126,48 @@ class Session:
             echo=False,
             preexec_fn=heed_hangup,
         )
-        for listen in (self._read_console, self._read_records):
-            thread = threading.Thread(target=listen, name=listen.__name__, daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        self._listen(self._read_console)
+        self._listen(lambda: self._read_records(results))
+        self._listen(lambda: self._read_qemu(events))
+
+    def _listener(self, name: str) -> socket.socket:
+        """A socket ``name`` in the scratch directory, whatever that directory is called.
+
+        The address of a unix socket has room for 107 bytes. QEMU connects by the bare name,
+        for it runs in that directory.
+        """
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listeners.append(listener)
+        directory = os.open(self._scratch, os.O_PATH | os.O_DIRECTORY)
+        try:
+            listener.bind(f"/proc/self/fd/{directory}/{name}")
+        finally:
+            os.close(directory)
+        listener.listen(1)
+        listener.settimeout(0.2)
+        return listener
+
+    def _listen(self, read: Callable[[], None]) -> None:
+        """Let a thread of its own ``read`` a channel to its end."""
+
+        def listen() -> None:
+            try:
+                read()
+            except (OSError, ValueError):
+                pass  # cut off by the death of QEMU: what it had sent has been read
+            finally:
+                self._put(Ended(self.elapsed()))
+
+        self._open_channels += 1
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _put(self, message: Message) -> None:
+        while not self._unheard.is_set():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(message, timeout=0.2)
+                return
 
     def _link(self, name: str, target: Path) -> Path:
         # vng splices paths into shell commands: give it names of ours, free of white space.
@@ -185,35 +207,43 @@ class Session:
         assert self._child is not None
         try:
             while self._child.expect_exact(["\n", pexpect.EOF]) == 0:
-                self._queue.put(ConsoleLine(self.elapsed(), self._child.before.rstrip("\r")))
+                self._put(ConsoleLine(self.elapsed(), self._child.before.rstrip("\r")))
             if self._child.before:
-                self._queue.put(ConsoleLine(self.elapsed(), self._child.before))
+                self._put(ConsoleLine(self.elapsed(), self._child.before))
         finally:
-            self._queue.put(Ended(self.elapsed()))
-            self._wake.set()
+            self._over.set()
 
-    def _read_records(self) -> None:
-        try:
-            connection = self._accept()
-            if connection is None:
-                return
-            with connection, connection.makefile(encoding="utf-8", errors="replace") as lines:
-                for line in lines:
-                    self._queue.put(Record(self.elapsed(), _parse(line), line.rstrip("\n")))
-        except OSError:
-            pass  # reset by a killed QEMU: what it had sent has been read
-        finally:
-            self._queue.put(Ended(self.elapsed()))
+    def _read_records(self, listener: socket.socket) -> None:
+        connection = self._accept(listener)
+        if connection is None:
+            return
+        with (
+            connection,
+            connection.makefile(encoding="utf-8", errors="replace", newline="\n") as lines,
+        ):
+            while line := lines.readline(_RECORD_LIMIT):
+                self._put(RecordLine(self.elapsed(), line.rstrip("\n")))
 
-    def _accept(self) -> socket.socket | None:
+    def _read_qemu(self, listener: socket.socket) -> None:
+        """Hear from QEMU itself whether it runs the guest, and why it ends."""
+        connection = self._accept(listener)
+        if connection is None:
+            return
+        with connection, connection.makefile(encoding="utf-8", errors="replace") as lines:
+            connection.sendall(_QMP_START)
+            for line in lines:
+                said = json.loads(line)
+                self._ran = self._ran or "return" in said
+                if said.get("event") == "SHUTDOWN":
+                    self._shutdown = str(said["data"]["reason"])
+
+    def _accept(self, listener: socket.socket) -> socket.socket | None:
         """QEMU's connection; None if vng ended without having started QEMU."""
-        assert self._listener is not None
-        self._listener.settimeout(0.2)
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = listener.accept()
             except TimeoutError:
-                if self._wake.is_set():
+                if self._over.is_set():
                     return None
             else:
                 connection.settimeout(None)
@@ -222,7 +252,7 @@ class Session:
     def next(self, deadline: float) -> Message:
         """The next message; Expired if none comes before ``deadline`` (seconds since start).
 
-        ``Ended`` is delivered once, when both channels are closed.
+        ``Ended`` is delivered once, when all channels are closed.
         """
         while True:
             try:
@@ -244,11 +274,20 @@ class Session:
                 return
             yield message
 
+    def exit(self) -> Exit:
+        """How the guest's processes ended; to be asked when all was drained."""
+        assert self._child is not None
+        self._child.close(force=True)
+        killed = self._child.signalstatus
+        status = self._child.exitstatus if killed is None else -killed
+        return Exit(self._ran, self._shutdown, status)
+
     def _end_processes(self) -> None:
         if self._child is not None:
             end_group(self._child.pid)
 
     def _close(self) -> None:
+        self._unheard.set()
         try:
             self._end_processes()
             for thread in self._threads:
@@ -256,16 +295,5 @@ class Session:
             if self._child is not None:
                 self._child.close(force=True)
         finally:
-            if self._listener is not None:
-                self._listener.close()
-
-
-def _parse(line: str) -> dict[str, object] | None:
-    """A record, or None for a line cut short or not ours."""
-    if not line.endswith("\n"):
-        return None
-    try:
-        data = json.loads(line)
-    except ValueError:
-        return None
-    return data if isinstance(data, dict) else None
+            for listener in self._listeners:
+                listener.close()

@@ -17,6 +17,9 @@ from harness.guest.inside.records import PORT_NAME
 from harness.processes import find_vng, search_path
 
 PAYLOAD_SERIAL = "afalg-payload"
+#: Unix sockets in the directory in which vng is started, to which QEMU connects.
+RESULTS_SOCKET = "results"
+QMP_SOCKET = "qmp"
 #: Where the guest finds the modules disk: the first disk after the root.
 MODULES_DEVICE = "/dev/vdb"
 #: In our own image: a static modprobe for the kernel's requests. It knows no soft
@@ -121,7 +124,6 @@ def command(
     image: Path,
     root: Root,
     shares: GuestShares,
-    results_socket: Path,
     *,
     accel: str,
     cpus: int,
@@ -131,14 +133,15 @@ def command(
     """The argv that boots ``image`` on ``root`` and runs the agent in it.
 
     ``accel`` is "kvm" or "tcg"; ``memory`` as QEMU takes it ("1G"); ``append`` are further
-    kernel arguments. QEMU connects to the unix socket ``results_socket``. Paths must hold
-    no white space: vng builds shell commands of them.
+    kernel arguments. QEMU connects to the sockets RESULTS_SOCKET and QMP_SOCKET in the
+    working directory. Paths must hold no white space: vng builds shell commands of them.
     """
     qemu = [
         *_disk_options(root, shares),
         *("-device", "virtio-serial-pci,id=results"),
-        *("-chardev", f"socket,id=afalg,path={_quote_qemu(results_socket)}"),
+        *("-chardev", f"socket,id=afalg,path={RESULTS_SOCKET}"),
         *("-device", f"virtserialport,bus=results.0,chardev=afalg,name={PORT_NAME}"),
+        *("-chardev", f"socket,id=qmp,path={QMP_SOCKET}", "-mon", "chardev=qmp,mode=control"),
     ]
     return [
         find_vng(),

@@ -7,14 +7,20 @@ ran is said by its verdict, and its lost tests are not repeated here one by one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from harness.judge import paths
+from harness.judge import facts
 from harness.judge.exit_code import NOTHING_KNOWN
+from harness.judge.facts import Weight, kind_of
+from harness.judge.findings import first_line
 from harness.judge.known_changes import Difference, describe_option, explain, lost_option
+from harness.judge.selection import left_out
 from harness.judge.states import told_state, why_unknown
 from harness.judge.transcripts import compare_transcripts
-from harness.judge.verdict import first_line, missing_tests
+from harness.judge.verdict import missing_tests
 from harness.model import (
+    FAILURES,
+    FATAL,
     Change,
     ChangeClass,
     Comparison,
@@ -25,52 +31,86 @@ from harness.model import (
     Status,
 )
 
-_BAD = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT})
-_FATAL = frozenset({Outcome.CRASHED, Outcome.TIMEOUT})
-
 #: States of a program that uses AF_ALG.
 _OF_PROGRAMS = frozenset({State.WORKS, State.FAILS})
 
-_ZERO_COPY = "zero_copy."
 _NOT_RECORDED = "not recorded"
 _NOT_PLANNED = "not planned"
-
-#: Facts that no verdict rests on, though one of their states is known to be right.
-_RIGHT = {
-    "skcipher.hole_in_rounded_read": (
-        State.ABSENT,
-        "a read that is rounded down to whole blocks leaves a hole before 2f90facc7b94 (7.3)",
-    ),
-    "skcipher.short_read_refused": (
-        State.PRESENT,
-        "a read below a block is refused since 8eceab19eba9 (7.0), CVE-2026-31677",
-    ),
-}
-_COPY_FAIL = "Copy Fail, CVE-2026-31431, closed by a664bf3d603d (7.0) and its backports"
+#: Outcomes, better ones first.
+_BADNESS = (
+    Outcome.MISSING,
+    Outcome.PASSED,
+    Outcome.SKIPPED,
+    Outcome.FAILED,
+    Outcome.ERROR,
+    Outcome.TIMEOUT,
+    Outcome.CRASHED,
+).index
 
 
-def compare(baseline: KernelResult, candidate: KernelResult) -> Comparison:
+def compare(
+    baseline: KernelResult, candidate: KernelResult, *, same_run: bool = True
+) -> Comparison:
     """What changed from ``baseline`` to ``candidate``: facts, tests, answers to sequences.
 
     Without a guest on both sides there is nothing to compare and the result has no changes.
+    Kernels of two runs (``same_run`` false) may have been put to different tests: what
+    only one was put to is named and is no change.
     """
     changes: tuple[Change, ...] = ()
+    apart = _Apart()
     if _was_observed(baseline) and _was_observed(candidate):
-        facts = [*_compare_policy(baseline, candidate), *_compare_facts(baseline, candidate)]
-        told = _tests_behind(facts, baseline, candidate)
+        apart = _Apart() if same_run else _selected_apart(baseline, candidate)
+        seen = [*_compare_policy(baseline, candidate), *_compare_facts(baseline, candidate, apart)]
+        told = _tests_behind(seen, baseline, candidate)
         tests = (
             change
-            for change in _compare_tests(baseline, candidate)
+            for change in _compare_tests(baseline, candidate, apart)
             # The fact's change says it already.
             if not (change.cls is ChangeClass.NEWLY_UNAVAILABLE and change.id in told)
         )
-        changes = (*facts, *tests, *compare_transcripts(baseline, candidate))
+        changes = (*seen, *tests, *compare_transcripts(baseline, candidate))
     return Comparison(
         baseline=baseline.release,
         candidate=candidate.release,
         changes=changes,
         baseline_spec=baseline.spec,
         candidate_spec=candidate.spec,
+        baseline_append=baseline.append,
+        candidate_append=candidate.append,
+        only_baseline=tuple(test for test in _outcomes(baseline) if test in apart.baseline),
+        only_candidate=tuple(test for test in _outcomes(candidate) if test in apart.candidate),
+    )
+
+
+def something_in_common(baseline: KernelResult, candidate: KernelResult) -> bool:
+    """Whether two kernels were put to any test, or show any fact or answer, that both have.
+
+    True, too, where nothing was seen of one of them: that is said otherwise.
+    """
+    if not (_was_observed(baseline) and _was_observed(candidate)):
+        return True
+    pairs = (
+        (_outcomes(baseline), _outcomes(candidate)),
+        (baseline.facts.named(), candidate.facts.named()),
+        (baseline.transcripts, candidate.transcripts),
+    )
+    return any(before.keys() & after.keys() for before, after in pairs)
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """Tests that only one of two runs had selected."""
+
+    baseline: frozenset[str] = frozenset()
+    candidate: frozenset[str] = frozenset()
+
+
+def _selected_apart(baseline: KernelResult, candidate: KernelResult) -> _Apart:
+    before, after = _outcomes(baseline), _outcomes(candidate)
+    return _Apart(
+        left_out([test for test in before if test not in after], candidate, baseline),
+        left_out([test for test in after if test not in before], baseline, candidate),
     )
 
 
@@ -82,8 +122,8 @@ def _was_observed(kernel: KernelResult) -> bool:
 def _tests_behind(
     changes: list[Change], baseline: KernelResult, candidate: KernelResult
 ) -> set[str]:
-    """Tests that recorded a fact which changed."""
-    changed = {change.id for change in changes}
+    """Tests that recorded a fact whose change says what the test's own would say."""
+    changed = {change.id for change in changes if kind_of(change.id).weight is not Weight.REPORTED}
     return {
         fact.test
         for kernel in (baseline, candidate)
@@ -119,9 +159,16 @@ def _no_af_alg(kernel: KernelResult) -> bool:
     return states == {State.UNREACHABLE}
 
 
-def _compare_facts(baseline: KernelResult, candidate: KernelResult) -> Iterator[Change]:
+def _compare_facts(
+    baseline: KernelResult, candidate: KernelResult, apart: _Apart
+) -> Iterator[Change]:
     before, after = baseline.facts.named(), candidate.facts.named()
     for name in before | after:
+        # Its test ran on one of them only.
+        if name not in before and after[name].test in apart.candidate:
+            continue
+        if name not in after and before[name].test in apart.baseline:
+            continue
         change = _compare_fact(name, before.get(name), after.get(name), baseline, candidate)
         if change is not None:
             yield change
@@ -149,19 +196,18 @@ def _compare_fact(
     if now is State.UNKNOWN:
         explanation = f"cannot be told any more: {why_unknown(after)}"
         seen_now = now if after is not None else _NOT_RECORDED
-        cls = ChangeClass.NEW if _is_only_reported(name) else ChangeClass.REGRESSED
-        return Change(name, cls, was, seen_now, explanation)
+        return Change(name, _worse(name), was, seen_now, explanation)
+    why = _config_explains(difference)
     if now is State.UNREACHABLE:
-        why = _config_explains(difference)
+        if kind_of(name).weight is Weight.REPORTED:
+            why = why or "only reported; a test that cannot run any more is a change of its own"
         return Change(name, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
-    if now is State.FAILS:
-        why = _config_explains(difference)
-        if why:
-            return Change(name, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
-    cls, seen_was, seen_now, explanation = _classify_states(name, was, now)
+    if now is State.FAILS and why:
+        return Change(name, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
+    cls, explanation = _classify_states(name, was, now)
     if now is State.FAILS and after is not None:
         explanation = explanation or first_line(after.evidence)
-    return Change(name, cls, seen_was, seen_now, explanation)
+    return Change(name, cls, was, now, explanation)
 
 
 def _should_have_recorded(before: Fact | None, candidate: KernelResult) -> bool:
@@ -174,31 +220,23 @@ def _should_have_recorded(before: Fact | None, candidate: KernelResult) -> bool:
     return not before.test or before.test in candidate.plan
 
 
-def _classify_states(name: str, was: State, now: State) -> tuple[ChangeClass, str, str, str]:
-    """Class, both states and explanation of a change between two states that are told."""
-    judged = name.startswith(_ZERO_COPY) or name == "page_cache_write"
-    if was is State.UNREACHABLE and now in {State.ABSENT, State.WORKS}:
-        return ChangeClass.NEW, was, now, "can be used now"
-    if {was, now} == _OF_PROGRAMS:
-        cls = ChangeClass.REGRESSED if now is State.FAILS else ChangeClass.FIXED
-        return cls, was, now, ""
-    if name in _RIGHT and was in {State.PRESENT, State.ABSENT}:
-        right, why = _RIGHT[name]
-        cls = ChangeClass.FIXED if now is right else ChangeClass.REGRESSED
-        return cls, was, now, why
-    if not judged:
+def _classify_states(name: str, was: State, now: State) -> tuple[ChangeClass, str]:
+    """Class and explanation of a change between two states that are told."""
+    kind = kind_of(name)
+    if was is State.UNREACHABLE and (now is kind.right or kind.weight is not Weight.JUDGED):
+        return ChangeClass.NEW, "" if now is State.FAILS else "can be used now"
+    if kind.right is None:
         # Whether such a property is good or bad is for an expectation to say.
-        return ChangeClass.NEW, was, now, "differs; no direction is known to be right"
-    explanation = _COPY_FAIL if name == "page_cache_write" else paths.explain(name, now)
-    if now is State.PRESENT:
-        cls = ChangeClass.NEW if _is_only_reported(name) else ChangeClass.REGRESSED
-        return cls, was, now, explanation
-    return ChangeClass.FIXED, was, now, explanation
+        return ChangeClass.NEW, "differs; no direction is known to be right"
+    if now is kind.right:
+        return ChangeClass.FIXED, facts.explain(name, now)
+    return _worse(name), facts.explain(name, now)
 
 
-def _is_only_reported(name: str) -> bool:
-    """Whether no state of a fact makes a run fail: a zero-copy path that is not judged."""
-    return name.startswith(_ZERO_COPY) and not paths.is_judged(name)
+def _worse(name: str) -> ChangeClass:
+    """The class of a change for the worse."""
+    reported = kind_of(name).weight is Weight.REPORTED
+    return ChangeClass.NEW if reported else ChangeClass.REGRESSED
 
 
 def _config_explains(difference: Difference) -> str:
@@ -206,10 +244,14 @@ def _config_explains(difference: Difference) -> str:
     return describe_option(option, difference.candidate.config) if option else ""
 
 
-def _compare_tests(baseline: KernelResult, candidate: KernelResult) -> Iterator[Change]:
+def _compare_tests(
+    baseline: KernelResult, candidate: KernelResult, apart: _Apart
+) -> Iterator[Change]:
     before = _outcomes(baseline)
     after = _outcomes(candidate)
     for test in dict.fromkeys([*before, *after]):
+        if test in apart.baseline or test in apart.candidate:
+            continue
         if test not in before:
             yield Change(test, ChangeClass.NEW, _NOT_PLANNED, after[test])
         elif test not in after:
@@ -223,7 +265,10 @@ def _compare_tests(baseline: KernelResult, candidate: KernelResult) -> Iterator[
 
 
 def _outcomes(kernel: KernelResult) -> dict[str, Outcome]:
-    outcomes = {test.id: test.outcome for test in kernel.tests}
+    outcomes: dict[str, Outcome] = {}
+    for test in kernel.tests:
+        # Of two of one name the worse: nothing that failed is hidden by what did not.
+        outcomes[test.id] = max(outcomes.get(test.id, test.outcome), test.outcome, key=_BADNESS)
     return outcomes | dict.fromkeys(missing_tests(kernel), Outcome.MISSING)
 
 
@@ -247,7 +292,7 @@ def _compare_test(
         if known:
             return Change(test, ChangeClass.INTENDED, was, now, known)
         why = _config_explains(difference)
-        if not why and was in _BAD:
+        if not why and was in FAILURES:
             why = f"nothing is lost, for it failed before: {_message(baseline, test)}"
         return Change(test, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
     if was is Outcome.SKIPPED:
@@ -256,8 +301,11 @@ def _compare_test(
     if now is Outcome.PASSED:
         return Change(test, ChangeClass.FIXED, was, now, f"was: {_message(baseline, test)}")
     # From one failure to another is only news if it now takes the kernel or the test along.
-    if was is Outcome.PASSED or (now in _FATAL and was not in _FATAL):
+    if was is Outcome.PASSED or (now in FATAL and was not in FATAL):
         return Change(test, ChangeClass.REGRESSED, was, now, message)
+    if was in FATAL and now not in FATAL:
+        words = f"it still fails, but ends: {message}"
+        return Change(test, ChangeClass.FIXED, was, now, words)
     return None
 
 

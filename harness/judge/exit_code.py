@@ -24,23 +24,25 @@ def exit_code(kernels: Sequence[KernelResult], comparisons: Sequence[Comparison]
 
     1. INTERRUPTED: a kernel was not finished because somebody stopped the run.
     2. USAGE: nothing was planned on any kernel that completed, so the selection was wrong.
-    3. REGRESSION: a candidate of which something is known is not as expected, or lost
-       something that the baseline had. This is certain, whatever else went wrong. Or
-       not everything planned ran on the baseline, so that the comparison is a partial one.
+    3. REGRESSION: something speaks against a candidate, or it lost something that the
+       baseline had. This is certain, whatever else went wrong. Or not everything planned
+       ran on the baseline, so that the comparison is a partial one.
     4. USAGE: a kernel, baseline or candidate, could not be had because an input is bad.
        Before INFRASTRUCTURE, because trying again would not help.
-    5. INFRASTRUCTURE: a kernel could not be had or did not boot; or no candidate ran.
-    6. OK.
+    5. INFRASTRUCTURE: a kernel could not be had, did not boot or was killed from outside;
+       a candidate could not be observed; or no candidate ran.
+    6. OK: every candidate is as expected.
 
     Whether a baseline is as expected does not count.
     """
     candidates = [kernel for kernel in kernels if kernel.role is Role.CANDIDATE]
-    if any(kernel.status is Status.INTERRUPTED for kernel in kernels):
+    stopped = [kernel for kernel in kernels if kernel.status is Status.INTERRUPTED]
+    if not all(map(killed_from_outside, stopped)):
         return ExitCode.INTERRUPTED
     completed = [kernel for kernel in kernels if kernel.status is Status.COMPLETED]
     if completed and not any(kernel.plan or kernel.collection_errors for kernel in completed):
         return ExitCode.USAGE
-    if any(not kernel.verdict.ok and kernel.status not in NOTHING_KNOWN for kernel in candidates):
+    if any(not kernel.verdict.ok and not kernel.verdict.unknown for kernel in candidates):
         return ExitCode.REGRESSION
     if any(ran_in_part(kernel) for kernel in kernels if kernel.role is Role.BASELINE):
         return ExitCode.REGRESSION
@@ -49,14 +51,22 @@ def exit_code(kernels: Sequence[KernelResult], comparisons: Sequence[Comparison]
     lost = [kernel for kernel in kernels if kernel.status in NOTHING_KNOWN]
     if any(kernel.status_exit == ExitCode.USAGE for kernel in lost):
         return ExitCode.USAGE
-    if lost or not candidates:
+    if lost or stopped or not candidates:
+        return ExitCode.INFRASTRUCTURE
+    if not all(kernel.verdict.ok for kernel in candidates):
         return ExitCode.INFRASTRUCTURE
     return ExitCode.OK
 
 
+def killed_from_outside(kernel: KernelResult) -> bool:
+    """Whether QEMU was killed under it, and by nobody who stopped the run."""
+    stopped = kernel.status is Status.INTERRUPTED
+    return stopped and kernel.status_exit == ExitCode.INFRASTRUCTURE
+
+
 def ran_in_part(kernel: KernelResult) -> bool:
     """Whether something planned on a kernel that booted did not run to its end there."""
-    if kernel.status in NOTHING_KNOWN:
+    if kernel.status in NOTHING_KNOWN or killed_from_outside(kernel):
         return False
     reported = {test.id for test in kernel.tests if test.outcome is not Outcome.MISSING}
     return (
@@ -91,15 +101,16 @@ def compared_candidate(
     comparison: Comparison, kernels: Sequence[KernelResult]
 ) -> KernelResult | None:
     """The candidate that a comparison is about."""
-    for kernel in kernels:
-        same = kernel.release == comparison.candidate
-        if kernel.role is Role.CANDIDATE and same and kernel.spec == comparison.candidate_spec:
-            return kernel
-    return next(
-        (
-            kernel
-            for kernel in kernels
-            if kernel.role is Role.CANDIDATE and kernel.release == comparison.candidate
-        ),
-        None,
-    )
+    alike = [
+        kernel
+        for kernel in kernels
+        if kernel.role is Role.CANDIDATE and kernel.release == comparison.candidate
+    ]
+
+    def likeness(kernel: KernelResult) -> tuple[bool, bool]:
+        return (
+            kernel.spec == comparison.candidate_spec,
+            kernel.append == comparison.candidate_append,
+        )
+
+    return max(alike, key=likeness, default=None)

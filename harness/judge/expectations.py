@@ -8,19 +8,25 @@ file, and the file over the defaults::
     value = "present"               # a state, a test outcome, or "any"
     reason = "removal not backported to this branch"
     kernels = ">=6.12,<6.12.96"     # optional: upstream versions it is meant for
+
+A name may also be a report of the kernel, of a kind (``console.lockdep``) or a single one
+(``console.lockdep.1a2b3c4d``, or ``console.*.1a2b3c4d``: the verdict names it), a taint
+(``taint.W``), or a difference of the answers to sequences of calls
+(``differential/skcipher.wait.returns-waits``): "any" tolerates it.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.model import Outcome, State
+from harness.judge.facts import kind_of
+from harness.model import ExpectationEntry, Outcome, RunResult, State
 
 ANY = "any"
 #: "unknown" is never what anybody wants to hear, and a crash ends the run of the other tests.
@@ -73,6 +79,13 @@ class KernelRange:
             clauses.append((match.group(1), tuple(map(int, match.group(2).split(".")))))
         return cls(tuple(clauses))
 
+    @property
+    def text(self) -> str:
+        """As it is parsed."""
+        return ",".join(
+            operator + ".".join(map(str, version)) for operator, version in self.clauses
+        )
+
     def __contains__(self, release: str) -> bool:
         version = upstream_version(release)
         return bool(version) and all(
@@ -88,7 +101,6 @@ class Expectation:
     value: str  # a State, an Outcome, or "any"
     reason: str = ""
     kernels: KernelRange | None = None
-    excluding: tuple[str, ...] = ()
     source: str = "default"  # "default", "--expect", or the file's name
 
     @property
@@ -100,9 +112,7 @@ class Expectation:
         """Whether it is about ``name`` on the kernel ``release``."""
         if self.kernels is not None and release not in self.kernels:
             return False
-        return _glob(name, self.pattern) and not any(
-            _glob(name, pattern) for pattern in self.excluding
-        )
+        return _glob(name, self.pattern)
 
 
 def _glob(name: str, pattern: str) -> bool:
@@ -110,13 +120,8 @@ def _glob(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
-#: Where data comes out is still written without a copy (7.3), and nothing is promised of it.
-_OUTPUT_PATHS = ("zero_copy.*.recv*", "zero_copy.*.output*")
-
+#: What is expected of everything but facts; of these the registry says it.
 DEFAULTS = (
-    Expectation("zero_copy.skcipher.*", State.ABSENT, excluding=_OUTPUT_PATHS),
-    Expectation("zero_copy.aead*.*", State.ABSENT, excluding=_OUTPUT_PATHS),
-    Expectation("page_cache_write", State.ABSENT),
     Expectation("console.*", State.ABSENT),
     Expectation("taint.*", State.ABSENT),
 )
@@ -130,17 +135,63 @@ class Expectations:
 
     def of_fact(self, name: str, release: str) -> Expectation | None:
         """What is expected of a fact, of ``console.KIND`` or of ``taint.LETTER``, if anything."""
-        return self._last(name, release, (*_STATES, ANY))
+        rule = self._last(release, (*_STATES, ANY), name)
+        expected = kind_of(name).expected
+        return Expectation(name, expected) if rule is None and expected is not None else rule
+
+    def of_report(self, kind: str, mark: str, release: str) -> Expectation | None:
+        """What is expected of a report on the console, ``console.KIND[.FINGERPRINT]``."""
+        names = (f"console.{kind}", f"console.{kind}.{mark}")
+        return self._last(release, (*_STATES, ANY), *names)
+
+    def of_change(self, change: str, release: str) -> Expectation | None:
+        """What was explicitly said of a change: ``any`` allows it."""
+        return self._last(release, (ANY,), change)
 
     def of_test(self, test: str, release: str) -> Expectation | None:
         """What was explicitly expected of a test; None: that it passes, or skips with a reason."""
-        return self._last(test, release, (*_OUTCOMES, ANY))
+        return self._last(release, (*_OUTCOMES, ANY), test)
 
-    def _last(self, name: str, release: str, values: Sequence[str]) -> Expectation | None:
+    def _last(self, release: str, values: Sequence[str], *names: str) -> Expectation | None:
+        """The last rule with one of ``values`` that is about any of ``names``."""
         for rule in reversed(self.rules):
-            if rule.value in values and rule.matches(name, release):
+            if rule.value in values and any(rule.matches(name, release) for name in names):
                 return rule
         return None
+
+    def entries(self) -> tuple[ExpectationEntry, ...]:
+        """What a person asked for, as ``results.json`` holds it."""
+        return tuple(
+            ExpectationEntry(
+                rule.pattern,
+                rule.value,
+                rule.reason,
+                rule.kernels.text if rule.kernels is not None else "",
+                rule.source,
+            )
+            for rule in self.rules
+            if rule.explicit
+        )
+
+
+def run_expectations(run: RunResult) -> Expectations:
+    """What a stored run was judged by, so that it can be judged again."""
+    return Expectations((*DEFAULTS, *map(_restored, run.expectations or _from_checks(run))))
+
+
+def _from_checks(run: RunResult) -> Iterator[ExpectationEntry]:
+    """Of a run that does not hold its expectations, those that left a check."""
+    checks = (check for kernel in run.kernels for check in kernel.verdict.checks)
+    for check in dict.fromkeys(check for check in checks if check.explicit):
+        yield ExpectationEntry(check.id, check.expected, check.explanation, source="stored run")
+
+
+def _restored(entry: ExpectationEntry) -> Expectation:
+    try:
+        kernels = KernelRange.parse(entry.kernels) if entry.kernels else None
+    except ValueError as error:
+        raise InputError(f"stored expectation of {entry.name}: {error}") from error
+    return Expectation(entry.name, entry.value, entry.reason, kernels, entry.source)
 
 
 def load_expectations(file: Path | None, overrides: Sequence[str]) -> Expectations:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 from harness.model import Change, ChangeClass, KernelResult, Reproducer
 
@@ -96,13 +97,23 @@ class KnownAnswer:
         return f"{self.name} ({self.commit})"
 
 
-_RECEIVED = re.compile(r"(?:.*, )?(\d+)(?: ([0-9a-f]{8}))?((?: hole \d+-\d+)*)( beyond)?( trunc)?")
+#: A number of bytes: no kernel says more digits, and a stored run may hold any text.
+_COUNT = "[0-9]{1,18}"
+_RECEIVED = re.compile(
+    rf"(?:.*, )?({_COUNT})(?: ([0-9a-f]{{8}}))?((?: hole {_COUNT}-{_COUNT})*)( beyond)?( trunc)?"
+)
+_FED = re.compile(rf"fed ({_COUNT})\b")
+
+
+def _number(text: str) -> int | None:
+    """The number that ``text`` is, None if it is none."""
+    return int(text) if re.fullmatch(_COUNT, text) else None
 
 
 def _size(call: str) -> int:
     """The number that follows a call's verb, 0 if there is none."""
     words = call.split()
-    return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+    return (_number(words[1]) or 0) if len(words) > 1 else 0
 
 
 def _verb(call: str) -> str:
@@ -136,10 +147,11 @@ def _whole_blocks(one: Divergence) -> int | None:
     pending, more = 0, False
     for call, answer in zip(one.calls[:-1], one.baseline[:-1], strict=True):
         received = _RECEIVED.fullmatch(answer)
-        fed = re.search(r"fed (\d+)", answer)
+        fed = _FED.search(answer)
         if _verb(call) in {"send", "splice"}:
-            if answer.isdigit():
-                pending += int(answer)
+            taken = _number(answer)
+            if taken is not None:
+                pending += taken
                 more = call.endswith(" more")
         elif _verb(call) in {"recv", "wait"}:
             if received is None and answer != "EAGAIN" and _size(call) >= _chunk(one.subject):
@@ -227,7 +239,8 @@ def compare_transcripts(baseline: KernelResult, candidate: KernelResult) -> Iter
     names: set[str] = set()
     for (name, cause), found in groups.items():
         # Two causes may look the same.
-        free = next(f"{name}{tail}" for tail in ("", "-2", "-3", "-4") if name + tail not in names)
+        tails = ("" if number == 1 else f"-{number}" for number in count(1))
+        free = next(f"{name}{tail}" for tail in tails if name + tail not in names)
         names.add(free)
         yield _change(free, cause, found)
 
@@ -269,10 +282,13 @@ def _difference(before: str, after: str) -> str:
     was, now = _ending(before), _ending(after)
     if was != now:
         return f"{was}-{now}"
-    sizes = [int(_final(answer).split()[0]) for answer in (before, after)]
+    seen = [_RECEIVED.fullmatch(answer) for answer in (before, after)]
+    if seen[0] is None or seen[1] is None:
+        return "other"  # the same errno at the end, something else on the way there
+    sizes = [int(one.group(1)) for one in seen if one is not None]
     if sizes[0] != sizes[1]:
         return "more_bytes" if sizes[0] < sizes[1] else "fewer_bytes"
-    return "other_bytes" if _RECEIVED.fullmatch(before) else "other"
+    return "other_bytes"
 
 
 def _ending(answer: str) -> str:

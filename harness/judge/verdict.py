@@ -2,72 +2,109 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.expectations import ANY, Expectation, Expectations
+from harness.judge.findings import Finding, because, first_line, listed
+from harness.judge.splats import (
+    crash_title,
+    deadly_report,
+    emulator_fault,
+    fatal_test,
+    judge_reports,
+    judge_taint,
+    judge_watch,
+    reported_names,
+)
 from harness.judge.states import told_state, why_unknown
+from harness.judge.transcripts import SUITE as DIFFERENTIAL
+from harness.judge.transcripts import compare_transcripts
 from harness.model import (
-    ConsoleEvent,
+    FAILURES,
+    Cause,
+    Change,
     ExpectationCheck,
     Fact,
     KernelResult,
     Outcome,
+    Role,
     State,
     Status,
     TestResult,
     Verdict,
+    Witness,
 )
 
-#: Letters of /proc/sys/kernel/tainted by bit (Documentation/admin-guide/tainted-kernels.rst).
-TAINT_LETTERS = "PFSRMBUDAWCIOELKXTNJ"
-
-_NAMED = 3  # names that a sentence lists before it says how many more there are
 _SINGLE = 8  # failed tests that get a sentence of their own
 
-_FAILURES = (Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
+
+def judge_run(
+    kernels: Sequence[KernelResult], expectations: Expectations
+) -> tuple[KernelResult, ...]:
+    """The kernels of a run with their verdicts, each held against the run's baseline.
+
+    May be called again when more is known: verdicts that the kernels had do not count.
+    """
+    return tuple(
+        replace(kernel, verdict=judge_among(kernel, kernels, expectations)) for kernel in kernels
+    )
 
 
-@dataclass(frozen=True)
-class _Finding:
-    """One thing that the verdict rests on: a reason if it is bad, else perhaps a note."""
+def judge_among(
+    kernel: KernelResult, kernels: Sequence[KernelResult], expectations: Expectations
+) -> Verdict:
+    """What follows for ``kernel``, one of the ``kernels`` of a run."""
+    baseline = next((other for other in kernels if other.role is Role.BASELINE), None)
+    other_boots = any(other is not kernel and other.identity is not None for other in kernels)
+    against = baseline if kernel is not baseline else None
+    return judge(kernel, expectations, against, other_boots=other_boots)
 
-    check: ExpectationCheck | None = None
-    reason: str = ""
-    note: str = ""
 
-
-def judge(kernel: KernelResult, expectations: Expectations) -> Verdict:
+def judge(
+    kernel: KernelResult,
+    expectations: Expectations,
+    baseline: KernelResult | None = None,
+    *,
+    other_boots: bool = False,
+) -> Verdict:
     """What follows from the observations of ``kernel``, given what is expected of it.
 
     Works on any result, whatever its status; raises nothing. ``ok`` needs evidence: a run
     in which nothing was planned, in which every test was skipped, or in which a planned
-    test did not report is not ok.
+    test did not report is not ok. Reports outside any test and taints count unless
+    ``baseline`` has the same; ``other_boots`` says whether another kernel booted in the
+    same run.
+
+    ``unknown`` is set if nothing speaks against the kernel and something could not be
+    observed through no fault of its own: the console was silenced, the guest was killed
+    from outside or never reported, a test that a judged fact depends on lacked something
+    in the guest (``Cause.HOST``). Another test that lacked something is a note.
     """
     if kernel.status in NOTHING_KNOWN:
-        words = kernel.status.replace("_", " ")
-        return Verdict(
-            False,
-            (f"{words}, nothing is known of this kernel: {kernel.status_reason}",),
-            checks=(_status_check(kernel),),
-        )
-    findings = [
-        *_judge_status(kernel),
-        *_judge_plan(kernel),
-        *_judge_console(kernel, expectations),
-        *_judge_tests(kernel, expectations),
-        *_judge_facts(kernel, expectations),
-        *_judge_taint(kernel, expectations),
-        *_unused_expectations(kernel, expectations),
-    ]
-    reasons = tuple(dict.fromkeys(finding.reason for finding in findings if finding.reason))
+        findings = [_never_ran(kernel, other_boots=other_boots)]
+    else:
+        findings = [
+            *_judge_status(kernel),
+            *_judge_plan(kernel),
+            *judge_reports(kernel, expectations, baseline),
+            *judge_watch(kernel),
+            *_judge_arguments(kernel),
+            *_judge_tests(kernel, expectations),
+            *_judge_facts(kernel, expectations),
+            *judge_taint(kernel, expectations, baseline),
+            *_judge_explicit(kernel, expectations, baseline),
+        ]
+    bad = [finding for finding in findings if finding.reason]
     return Verdict(
-        ok=not reasons,
-        reasons=reasons,
+        ok=not bad,
+        reasons=tuple(dict.fromkeys(finding.reason for finding in bad)),
         notes=tuple(dict.fromkeys(finding.note for finding in findings if finding.note)),
         checks=tuple(finding.check for finding in findings if finding.check is not None),
+        unknown=bool(bad) and all(finding.unknown for finding in bad),
     )
 
 
@@ -77,32 +114,6 @@ def missing_tests(kernel: KernelResult) -> tuple[str, ...]:
     planned = dict.fromkeys(kernel.plan)
     unplanned = (test.id for test in kernel.tests if test.outcome is Outcome.MISSING)
     return tuple(test for test in (planned | dict.fromkeys(unplanned)) if test not in reported)
-
-
-def listed(names: tuple[str, ...] | list[str], limit: int = _NAMED) -> str:
-    """``a, b, c and 4 more``."""
-    shown = ", ".join(names[:limit])
-    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
-
-
-def first_line(text: str) -> str:
-    """The first line of a message that says something."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
-
-
-def crash_title(kernel: KernelResult) -> str:
-    """What the kernel said when it died: its first report in the fatal test, or the status."""
-    fatal = _fatal_test(kernel)
-    events = [event for event in kernel.console_events if event.test == fatal]
-    return events[0].title if events else kernel.status_reason
-
-
-def _fatal_test(kernel: KernelResult) -> str:
-    fatal = (Outcome.CRASHED, Outcome.TIMEOUT)
-    running = [test.id for test in kernel.tests if test.outcome in fatal]
-    if running:
-        return running[-1]
-    return kernel.console_events[-1].test if kernel.console_events else ""
 
 
 def _status_check(kernel: KernelResult) -> ExpectationCheck:
@@ -115,118 +126,148 @@ def _status_check(kernel: KernelResult) -> ExpectationCheck:
     )
 
 
-def _judge_status(kernel: KernelResult) -> Iterator[_Finding]:
+def _never_ran(kernel: KernelResult, *, other_boots: bool) -> Finding:
+    """Of a kernel that no guest reported from.
+
+    That it died in each of several boots is its own doing if another kernel booted on
+    this very machine, and the deaths are none of the emulator's.
+    """
+    deaths = [deadly_report(boot) for boot in kernel.boots]
+    own = all(deaths) and not any(map(emulator_fault, kernel.boots))
+    last = deaths[-1] if deaths else None
+    if kernel.status is Status.BOOT_FAILED and other_boots and own and len(deaths) > 1 and last:
+        return Finding(
+            _status_check(kernel),
+            reason=f"died in each of {len(deaths)} boots, another kernel boots: {last.title}",
+        )
+    words = kernel.status.replace("_", " ")
+    return Finding(
+        _status_check(kernel),
+        reason=f"{words}, nothing is known of this kernel: {kernel.status_reason}",
+        unknown=True,
+    )
+
+
+def _judge_status(kernel: KernelResult) -> Iterator[Finding]:
     check = _status_check(kernel)
     finished = sum(test.outcome is not Outcome.MISSING for test in kernel.tests)
     of = f"{finished} of {len(kernel.plan)} tests had finished"
-    fatal = _fatal_test(kernel)
+    fatal = fatal_test(kernel)
     if kernel.status in {Status.CRASHED, Status.HUNG}:
         why = crash_title(kernel) if kernel.status is Status.CRASHED else kernel.status_reason
         where = f" in {fatal}" if fatal and fatal not in why else ""
-        yield _Finding(check, reason=f"{kernel.status}{where}: {why}")
+        yield Finding(check, reason=f"{kernel.status}{where}: {why}")
     elif kernel.status is Status.INTERRUPTED:
-        yield _Finding(check, reason=f"interrupted, {of}: {kernel.status_reason}")
+        yield Finding(check, reason=f"interrupted, {of}: {kernel.status_reason}", unknown=True)
+    elif kernel.identity is None:
+        yield Finding(check, reason="no guest said who it is, so nothing is known of this kernel")
     else:
-        yield _Finding(check)
+        yield Finding(check)
 
 
-def _judge_plan(kernel: KernelResult) -> Iterator[_Finding]:
+def _judge_plan(kernel: KernelResult) -> Iterator[Finding]:
     """Everything planned must have run, and something must have."""
+    # What a guest that was stopped did not report speaks against nobody.
+    stopped = kernel.status is Status.INTERRUPTED
     for error in kernel.collection_errors:
-        yield _Finding(reason=f"tests could not be collected: {first_line(error)}")
+        yield Finding(reason=f"tests could not be collected: {first_line(error)}")
     if kernel.records_lost:
         # A lost record may have held the one fact that matters.
-        yield _Finding(reason=f"{kernel.records_lost} records of the guest were lost")
+        lost = f"{kernel.records_lost} records of the guest were lost"
+        yield Finding(reason=lost, unknown=stopped)
     missing = missing_tests(kernel)
     if missing:
         plural = "test" if len(missing) == 1 else "tests"
-        yield _Finding(reason=f"{len(missing)} planned {plural} missing: {listed(missing)}")
+        sentence = f"{len(missing)} planned {plural} missing: {listed(missing)}"
+        yield Finding(reason=sentence, unknown=stopped)
+    yield from _judge_names(kernel)
     if kernel.status is not Status.COMPLETED:
         return
     if not kernel.plan:
-        yield _Finding(reason="no tests were planned, so nothing was tested")
-    elif kernel.tests and all(test.outcome is Outcome.SKIPPED for test in kernel.tests):
-        yield _all_skipped(kernel)
+        yield Finding(reason="no tests were planned, so nothing was tested")
+    else:
+        planned = [test for test in kernel.tests if test.id in set(kernel.plan)]
+        if planned and all(test.outcome is Outcome.SKIPPED for test in planned):
+            yield _all_skipped(kernel, planned)
     seen = f"{len(kernel.plan)} planned, {len(missing)} missing"
     problem = bool(missing or kernel.collection_errors or not kernel.plan)
     if kernel.collection_errors:
         seen += f", {len(kernel.collection_errors)} modules not collected"
-    yield _Finding(ExpectationCheck("plan", "everything planned ran", seen, not problem))
+    yield Finding(ExpectationCheck("plan", "everything planned ran", seen, not problem))
 
 
-def _all_skipped(kernel: KernelResult) -> _Finding:
+def _judge_names(kernel: KernelResult) -> Iterator[Finding]:
+    """Each test must be told from the others, and have been planned."""
+    twice = [test for test, count in Counter(kernel.plan).items() if count > 1]
+    if twice:
+        # Two suites of one name: which of the two an outcome is of is not known.
+        yield Finding(reason=f"planned more than once: {listed(twice)}", unknown=True)
+    strangers = {test.id for test in kernel.tests}.difference(kernel.plan)
+    if strangers and kernel.plan:
+        yield Finding(note=f"reported, but not planned: {listed(sorted(strangers))}")
+
+
+def _all_skipped(kernel: KernelResult, tests: Sequence[TestResult]) -> Finding:
     """Every test was skipped: no evidence, unless the probes saw that AF_ALG is not there."""
-    common, _ = Counter(test.message for test in kernel.tests).most_common(1)[0]
+    common, _ = Counter(test.message for test in tests).most_common(1)[0]
     facts = kernel.facts.named()
     states = {told_state(name, fact) for name, fact in facts.items()}
     if states == {State.UNREACHABLE}:
-        return _Finding(
+        return Finding(
             note=f"every test was skipped and every probe says unreachable: {first_line(common)}"
         )
-    count = len(kernel.tests)
-    return _Finding(
+    count = len(tests)
+    return Finding(
         check=ExpectationCheck("plan.skipped", "some tests run", f"all {count} skipped", met=False),
         reason=f"every test was skipped ({count}), so nothing was tested: {first_line(common)}",
+        unknown=all(map(_lacks_something, tests)),
     )
 
 
-def _judge_console(kernel: KernelResult, expectations: Expectations) -> Iterator[_Finding]:
-    """Reports while tests ran. Those from before are of the boot, not of the suite."""
-    groups: dict[tuple[str, str, str], list[ConsoleEvent]] = {}
-    for event in kernel.console_events:
-        groups.setdefault((event.kind, event.title, event.test), []).append(event)
-    fatal = _fatal_test(kernel) if kernel.status is Status.CRASHED else None
-    for (kind, title, test), events in groups.items():
-        times = f" ({len(events)} times)" if len(events) > 1 else ""
-        if not test:
-            yield _Finding(note=f"console before the first test: {kind}: {title}{times}")
-            continue
-        rule = expectations.of_fact(f"console.{kind}", kernel.release)
-        # A dead kernel cannot be waved through.
-        tolerated = rule is None or rule.value != State.ABSENT
-        check = ExpectationCheck(
-            id=f"console.{kind}",
-            expected=rule.value if rule else ANY,
-            seen=title,
-            met=tolerated,
-            explanation=f"in {test}" + (f"; {rule.reason}" if rule and rule.reason else ""),
-            explicit=bool(rule and rule.explicit),
-        )
-        if tolerated:
-            yield _Finding(check, note=f"tolerated: {kind} in {test}: {title}{_because(rule)}")
-        elif test == fatal and (kind == "panic" or title == crash_title(kernel)):
-            yield _Finding(check)  # the sentence on the status says it
-        else:
-            yield _Finding(check, reason=f"{kind} in {test}: {title}{times}")
+def _lacks_something(test: TestResult) -> bool:
+    """Whether a test was skipped for what the guest or the harness lacks."""
+    reason = test.reason
+    skipped = test.outcome is Outcome.SKIPPED
+    return skipped and reason is not None and reason.cause is Cause.HOST
 
 
-def _because(rule: Expectation | None) -> str:
-    return f" ({rule.reason})" if rule is not None and rule.reason else ""
+def _judge_arguments(kernel: KernelResult) -> Iterator[Finding]:
+    for argument in kernel.ignored_arguments:
+        yield Finding(note=f"the kernel called {argument} unknown: it had no effect")
 
 
-def _judge_tests(kernel: KernelResult, expectations: Expectations) -> Iterator[_Finding]:
+def _judge_tests(kernel: KernelResult, expectations: Expectations) -> Iterator[Finding]:
     failed: list[TestResult] = []
     silent: list[str] = []
+    lacking: list[TestResult] = []
     for test in kernel.tests:
         if test.outcome is Outcome.MISSING:
             continue  # counted with the plan
         rule = expectations.of_test(test.id, kernel.release)
         if rule is not None:
             yield _expected_test(test, rule)
-        elif test.outcome in _FAILURES:
+        elif test.outcome in FAILURES:
             failed.append(test)
+        elif _lacks_something(test):
+            lacking.append(test)
         elif test.outcome is Outcome.SKIPPED and not test.message.strip():
             silent.append(test.id)
     if kernel.status in {Status.CRASHED, Status.HUNG}:
         # The sentence on the status names the test in which the kernel died.
-        failed = [test for test in failed if test.id != _fatal_test(kernel)]
+        failed = [test for test in failed if test.id != fatal_test(kernel)]
     for test in failed[:_SINGLE]:
-        yield _Finding(reason=f"{test.id} {_outcome_words(test)}")
+        yield Finding(reason=f"{test.id} {_outcome_words(test)}")
     if len(failed) > _SINGLE:
         rest = [test.id for test in failed[_SINGLE:]]
-        yield _Finding(reason=f"{len(rest)} more tests failed: {listed(rest)}")
+        yield Finding(reason=f"{len(rest)} more tests failed: {listed(rest)}")
     if silent:
-        yield _Finding(reason=f"{len(silent)} skipped without a reason: {listed(silent)}")
+        yield Finding(reason=f"{len(silent)} skipped without a reason: {listed(silent)}")
+    if lacking:
+        names = listed([test.id for test in lacking])
+        yield Finding(
+            note=f"{len(lacking)} could not run, which says nothing of the kernel: {names}"
+            f" ({first_line(lacking[0].message)})"
+        )
 
 
 def _outcome_words(test: TestResult) -> str:
@@ -235,7 +276,7 @@ def _outcome_words(test: TestResult) -> str:
     return words.get(test.outcome, str(test.outcome)) + (f": {message}" if message else "")
 
 
-def _expected_test(test: TestResult, rule: Expectation) -> _Finding:
+def _expected_test(test: TestResult, rule: Expectation) -> Finding:
     """A test of which an outcome was explicitly expected.
 
     That it passes although a failure is known is good news, told as a note.
@@ -245,44 +286,43 @@ def _expected_test(test: TestResult, rule: Expectation) -> _Finding:
     check = ExpectationCheck(
         test.id, rule.value, test.outcome, as_expected or passed, rule.reason, rule.explicit
     )
-    because = _because(rule)
+    why = because(rule)
     if as_expected:
-        note = "" if passed else f"known: {test.id} {test.outcome}{because}"
-        return _Finding(check, note=note)
+        note = "" if passed else f"known: {test.id} {test.outcome}{why}"
+        return Finding(check, note=note)
     if passed:
-        return _Finding(check, note=f"{test.id} passed, expected {rule.value}{because}")
-    return _Finding(
-        check, reason=f"{test.id} {_outcome_words(test)}; expected {rule.value}{because}"
-    )
+        return Finding(check, note=f"{test.id} passed, expected {rule.value}{why}")
+    return Finding(check, reason=f"{test.id} {_outcome_words(test)}; expected {rule.value}{why}")
 
 
-def _judge_facts(kernel: KernelResult, expectations: Expectations) -> Iterator[_Finding]:
+def _judge_facts(kernel: KernelResult, expectations: Expectations) -> Iterator[Finding]:
+    lacking = {test.id for test in kernel.tests if _lacks_something(test)}
     unreachable: list[str] = []
-    for name, fact in kernel.facts.named().items():
+    facts = kernel.facts.named()
+    for name, fact in facts.items():
         rule = expectations.of_fact(name, kernel.release)
         if rule is None:
             continue
-        finding = _judge_fact(name, fact, rule)
+        finding = _judge_fact(name, fact, rule, lacking)
         if finding.check and finding.check.met and told_state(name, fact) is State.UNREACHABLE:
             unreachable.append(name)
         yield finding
     if unreachable:
-        evidence = kernel.facts.named()[unreachable[0]].evidence
-        yield _Finding(
+        evidence = facts[unreachable[0]].evidence
+        yield Finding(
             note=f"unreachable here, not proven absent: {listed(unreachable)}"
             + (f" ({first_line(evidence)})" if evidence else "")
         )
-    stateless = _skipped_probes(kernel)
-    if stateless:
-        yield _Finding(note=f"skipped without telling a state: {listed(stateless)}")
-        if not kernel.facts.zero_copy:
-            yield _Finding(
-                ExpectationCheck("zero_copy", "some path probed", "none", met=False),
-                reason="zero-copy tests were planned, but none told the state of a path",
-            )
+    unwitnessed = [name for name, fact in facts.items() if fact.witness is Witness.SILENT]
+    if unwitnessed:
+        yield Finding(
+            note="the witness inside the kernel could not be asked, so these rest on the probe"
+            f" outside alone: {listed(unwitnessed)}"
+        )
+    yield from _judge_stateless(kernel, lacking)
 
 
-def _judge_fact(name: str, fact: Fact, rule: Expectation) -> _Finding:
+def _judge_fact(name: str, fact: Fact, rule: Expectation, lacking: set[str]) -> Finding:
     state = told_state(name, fact)
     # What cannot be reached cannot be abused; the note says that it was not proven absent.
     harmless = rule.value == State.ABSENT and state is State.UNREACHABLE
@@ -290,80 +330,108 @@ def _judge_fact(name: str, fact: Fact, rule: Expectation) -> _Finding:
     explanation = rule.reason or fact.evidence
     check = ExpectationCheck(name, rule.value, state, met, explanation, rule.explicit)
     if met:
-        return _Finding(check)
-    why = f" ({why_unknown(fact)})" if state is State.UNKNOWN else _because(rule)
-    return _Finding(check, reason=f"{name} is {state}, expected {rule.value}{why}")
+        return Finding(check)
+    why = f" ({why_unknown(fact)})" if state is State.UNKNOWN else because(rule)
+    # Nothing else makes a state unknown by no fault of the kernel's.
+    host = fact.test in lacking or (fact.reason is not None and fact.reason.cause is Cause.HOST)
+    return Finding(
+        check,
+        reason=f"{name} is {state}, expected {rule.value}{why}",
+        unknown=state is State.UNKNOWN and host,
+    )
 
 
-def _skipped_probes(kernel: KernelResult) -> list[str]:
+def _judge_stateless(kernel: KernelResult, lacking: set[str]) -> Iterator[Finding]:
     """Zero-copy tests that were skipped and recorded no fact at all."""
     tellers = {fact.test for fact in kernel.facts.named().values()}
-    return [
+    stateless = [
         test.id
         for test in kernel.tests
         if test.id.startswith("zero_copy/")
         and test.outcome is Outcome.SKIPPED
         and test.id not in tellers
     ]
-
-
-def _judge_taint(kernel: KernelResult, expectations: Expectations) -> Iterator[_Finding]:
-    if kernel.status is not Status.COMPLETED:
+    if not stateless:
         return
-    if kernel.taint is None or kernel.taint_before is None:
-        yield _Finding(
-            ExpectationCheck("taint", "none gained", State.UNKNOWN, met=False),
-            reason="taint is unknown: it was not read before and after the suite",
+    yield Finding(note=f"skipped without telling a state: {listed(stateless)}")
+    host = [test for test in stateless if test in lacking]
+    if host:
+        yield Finding(reason=f"no state was told by {listed(host)}", unknown=True)
+    if not kernel.facts.zero_copy:
+        yield Finding(
+            ExpectationCheck("zero_copy", "some path probed", "none", met=False),
+            reason="zero-copy tests were planned, but none told the state of a path",
+            unknown=host == stateless,
         )
-        return
-    for letter in gained_taint(kernel.taint_before, kernel.taint):
-        rule = expectations.of_fact(f"taint.{letter}", kernel.release)
-        tolerated = rule is None or rule.value != State.ABSENT
-        seen = f"{kernel.taint_before} -> {kernel.taint}"
-        explicit = bool(rule and rule.explicit)
-        check = ExpectationCheck(
-            f"taint.{letter}", rule.value if rule else ANY, seen, tolerated, explicit=explicit
-        )
-        sentence = f"the suite tainted the kernel: {letter} ({seen})"
-        if tolerated:
-            yield _Finding(check, note=f"tolerated: {sentence}{_because(rule)}")
-        else:
-            yield _Finding(check, reason=sentence)
 
 
-def gained_taint(before: int, after: int) -> tuple[str, ...]:
-    """Letters of the taint bits set in ``after`` and not in ``before``."""
-    gained = after & ~before
-    return tuple(
-        TAINT_LETTERS[bit] if bit < len(TAINT_LETTERS) else f"bit{bit}"
-        for bit in range(gained.bit_length())
-        if gained >> bit & 1
+def _judge_explicit(
+    kernel: KernelResult, expectations: Expectations, baseline: KernelResult | None
+) -> Iterator[Finding]:
+    """Expectations of differences to the baseline, and those that nothing answered to."""
+    differences: list[Change] = []
+    compared = baseline is not None and baseline.status not in NOTHING_KNOWN
+    # Comparing takes seconds, so only where somebody asks.
+    if compared and baseline is not None and any(map(_may_be_difference, expectations.rules)):
+        differences = list(compare_transcripts(baseline, kernel))
+    for change in differences:
+        rule = expectations.of_change(change.id, kernel.release)
+        if rule is not None:
+            seen = f"{change.baseline} -> {change.candidate}"
+            yield Finding(
+                ExpectationCheck(change.id, rule.value, seen, True, rule.reason, rule.explicit),
+                note=f"tolerated: {change.id}: {seen}{because(rule)}",
+            )
+    yield from _unused_expectations(
+        kernel, expectations, [change.id for change in differences], compared=compared
     )
 
 
-def _unused_expectations(kernel: KernelResult, expectations: Expectations) -> Iterator[_Finding]:
+def _may_be_difference(rule: Expectation) -> bool:
+    """Whether a rule may be about a difference, and not a test, of the differential suite."""
+    wild = rule.pattern.startswith(("*", "?"))
+    return rule.explicit and (wild or rule.pattern.startswith(f"{DIFFERENTIAL}/"))
+
+
+def _unused_expectations(
+    kernel: KernelResult, expectations: Expectations, differences: Sequence[str], *, compared: bool
+) -> Iterator[Finding]:
     """Expectations that a person gave and that nothing here answered to.
 
     One on the command line is about this very run, so a misspelt name must not go
     unnoticed; a file serves many runs, of which each may select other suites.
     """
-    names = [*kernel.facts.named(), *kernel.plan, *(test.id for test in kernel.tests)]
+    names = [
+        *kernel.facts.named(),
+        *kernel.plan,
+        *(test.id for test in kernel.tests),
+        *differences,
+        *reported_names(kernel),
+    ]
     idle: list[str] = []
     for rule in expectations.rules:
-        if not rule.explicit or rule.pattern.startswith(("console.", "taint.")):
+        if not rule.explicit or _forbids_or_tolerates(rule):
             continue
         if rule.kernels is not None and kernel.release not in rule.kernels:
             continue
         if any(rule.matches(name, kernel.release) for name in names):
             continue
-        if rule.source == "--expect":
+        # Without a baseline there are no differences to speak of.
+        void = rule.pattern.startswith(f"{DIFFERENTIAL}/") and not compared
+        if rule.source == "--expect" and not void:
             check = ExpectationCheck(
                 rule.pattern, rule.value, State.UNKNOWN, met=False, explicit=True
             )
-            yield _Finding(
+            yield Finding(
                 check, reason=f"{rule.pattern}: expected {rule.value}, but nothing recorded it"
             )
         else:
             idle.append(rule.pattern)
     if idle:
-        yield _Finding(note=f"expectations that matched nothing in this run: {listed(idle)}")
+        yield Finding(note=f"expectations that matched nothing in this run: {listed(idle)}")
+
+
+def _forbids_or_tolerates(rule: Expectation) -> bool:
+    """Whether a rule is about a sort of report or taint, of which there may well be none."""
+    one_report = re.match(r"console\.[^.]+\.[0-9a-f]{8}$", rule.pattern)
+    return rule.pattern.startswith(("console.", "taint.")) and one_report is None

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from harness.errors import ExitCode
-from harness.judge import paths
+from harness.judge import facts
 from harness.judge.exit_code import NOTHING_KNOWN, compared_candidate, losses
+from harness.judge.facts import Section
+from harness.judge.findings import listed
+from harness.judge.fingerprint import REPORTING
+from harness.judge.splats import taint_letters
 from harness.judge.states import told_state
-from harness.judge.verdict import gained_taint, missing_tests
+from harness.judge.verdict import missing_tests
 from harness.model import (
+    FAILURES,
     Change,
     ChangeClass,
     Comparison,
@@ -28,14 +33,12 @@ from harness.model import (
 
 NOT_KNOWN = "-"
 #: Sections of the table.
-ZERO_COPY = "zero-copy path"
-FACTS = "other facts"
-CONSUMERS = "programs that use AF_ALG"
+ZERO_COPY = Section.ZERO_COPY
+FACTS = Section.OTHER
+CONSUMERS = Section.PROGRAMS
 TESTS = "tests: pass/fail/skip"
 CONSOLE = "console reports"
 _NEVER_REPORTED = "never reported"
-_CONSUMERS_PREFIX = "consumers."
-_FAILURES = (Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
 
 #: What matters most stands first.
 _CLASS_ORDER = (
@@ -55,18 +58,13 @@ _EXIT_SENTENCES = {
         "or the baseline did not run to its end"
     ),
     ExitCode.USAGE: "an input is bad, or no test was selected",
-    ExitCode.INFRASTRUCTURE: "a kernel could not be run, so nothing is known of it",
+    ExitCode.INFRASTRUCTURE: "a kernel could not be run or observed, so nothing is known of it",
     ExitCode.INTERRUPTED: "interrupted; what had finished is stored",
 }
 
 
 #: A function that was decoded, and the places (several where it was inlined).
 _FRAME = re.compile(r"([\w.]+) \((\S+:\d+\b[^()]*)\)")
-#: What the kernel makes reports with: lib/dump_stack.c, mm/kasan/report.c, kernel/panic.c.
-_REPORTING = re.compile(
-    r"_*(?:dump_stack(?:_lvl)?|show_\w+|print_\w+|kasan_\w+|asan_\w+|check_region_inline|panic"
-    r"|v?panic|warn\w*|report_bug|handle_bug|exc_\w+|asm_exc_\w+|die\w*|oops_\w+|ubsan_\w+)$"
-)
 _FRAMES = 3
 
 
@@ -94,6 +92,7 @@ class Row:
     label: str
     cells: tuple[Cell, ...]
     section: str = ""
+    fact: str = ""  # full name of the fact that it shows
 
     @property
     def title(self) -> str:
@@ -103,7 +102,7 @@ class Row:
         if self.section == TESTS:
             return f"{self.label} tests (pass/fail/skip)"
         if self.section == CONSUMERS:
-            return f"{_CONSUMERS_PREFIX}{self.label}"
+            return self.fact
         return f"console: {self.label}" if self.section == CONSOLE else self.label
 
 
@@ -129,8 +128,61 @@ class ChangeGroup:
 
 
 def name_of(kernel: KernelResult) -> str:
-    """What to call a kernel: its release, or its spec while that is unknown."""
-    return kernel.release or kernel.spec
+    """What to call a kernel: its release, or its spec while that is unknown, and its arguments.
+
+    ``7.3.4 [slub_debug=FZPU, fips=1 (no effect)]``
+    """
+    told = [
+        f"{word} (no effect)" if word in kernel.ignored_arguments else word
+        for word in _appended(kernel)
+    ]
+    return (kernel.release or kernel.spec) + (f" [{', '.join(told)}]" if told else "")
+
+
+def distinct_name(kernel: KernelResult, kernels: Sequence[KernelResult]) -> str:
+    """What to call a kernel so that none of the others is meant, by its spec or its role."""
+    name = name_of(kernel)
+    alike = [other for other in kernels if other is not kernel and name_of(other) == name]
+    if not alike:
+        return name
+    told = kernel.role if any(other.spec == kernel.spec for other in alike) else kernel.spec
+    return f"{name} ({told})"
+
+
+def side_names(comparison: Comparison, kernels: Sequence[KernelResult]) -> tuple[str, str]:
+    """What to call the two kernels of a comparison."""
+    baseline, candidate = sides(comparison, kernels)
+    return (
+        distinct_name(baseline, kernels) if baseline is not None else "baseline",
+        distinct_name(candidate, kernels) if candidate is not None else "candidate",
+    )
+
+
+def sides(
+    comparison: Comparison, kernels: Sequence[KernelResult]
+) -> tuple[KernelResult | None, KernelResult | None]:
+    """The two kernels of a comparison."""
+    baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
+    return baseline, compared_candidate(comparison, kernels)
+
+
+def _appended(kernel: KernelResult) -> list[str]:
+    """Words that ``--append`` added to the kernel's command line."""
+    return [word for item in kernel.append for word in item.split()]
+
+
+def is_unknown(kernel: KernelResult) -> bool:
+    """Whether nothing certain is known of a kernel, by no fault of its own."""
+    # Runs of earlier versions, which record no boots, do not say that it is unknown.
+    unfinished = kernel.status in (*NOTHING_KNOWN, Status.INTERRUPTED) and not kernel.boots
+    return kernel.verdict.unknown or unfinished
+
+
+def verdict_word(kernel: KernelResult) -> str:
+    """``ok``, ``not ok`` or ``unknown``."""
+    if is_unknown(kernel):
+        return "unknown"
+    return "ok" if kernel.verdict.ok else "not ok"
 
 
 def exit_sentence(result: RunResult) -> str:
@@ -140,14 +192,14 @@ def exit_sentence(result: RunResult) -> str:
 
 
 def verdict_cell(kernel: KernelResult, result: RunResult) -> Cell:
-    """``ok``, ``NOT OK``, or ``unknown`` if the kernel was never put to the test.
+    """``ok``, ``NOT OK``, or ``unknown`` if it was not observed, by no fault of its own.
 
     ``lost 3``: as expected in itself, but the run fails for what it lost against the baseline.
     """
-    if kernel.status in NOTHING_KNOWN or kernel.status is Status.INTERRUPTED:
+    if is_unknown(kernel):
         return Cell("unknown", Mood.DOUBTFUL)
     if kernel.role is Role.BASELINE:
-        return Cell("ok" if kernel.verdict.ok else "not ok", Mood.PLAIN)
+        return Cell(verdict_word(kernel), Mood.PLAIN)
     if not kernel.verdict.ok:
         return Cell("NOT OK", Mood.BAD)
     lost = sum(
@@ -167,10 +219,12 @@ def rows(result: RunResult) -> list[Row]:
         *([_row("spec", kernels, lambda kernel: Cell(kernel.spec))] if ambiguous else []),
         _row("role", kernels, lambda kernel: Cell(kernel.role)),
         _row("status", kernels, _status),
+        *([_row("boots", kernels, _boots)] if any(len(one.boots) > 1 for one in kernels) else []),
         *_fact_rows(kernels),
         *_test_rows(kernels),
         _row("taint", kernels, _taint),
         *_event_rows(kernels),
+        *([_row("console watch", kernels, _watch)] if any(map(_is_void, kernels)) else []),
         _row("boot+suite", kernels, _seconds),
         _row("verdict", kernels, lambda kernel: verdict_cell(kernel, result)),
     ]
@@ -190,6 +244,24 @@ def _status(kernel: KernelResult) -> Cell:
     return Cell(kernel.status.replace("_", " "), mood)
 
 
+def _boots(kernel: KernelResult) -> Cell:
+    told = ", ".join(boot.status.replace("_", " ") for boot in kernel.boots)
+    return Cell(told or NOT_KNOWN, Mood.BAD if len(kernel.boots) > 1 else Mood.PLAIN)
+
+
+def _watch(kernel: KernelResult) -> Cell:
+    watch = kernel.console_watch
+    if watch is None:
+        return Cell(NOT_KNOWN)
+    told = f"{watch.seen} of {watch.written} lines seen"
+    return Cell(f"void: {told}", Mood.DOUBTFUL) if _is_void(kernel) else Cell(told)
+
+
+def _is_void(kernel: KernelResult) -> bool:
+    """Whether the silence of a kernel's console proves nothing."""
+    return any(check.id == "console_watch" and not check.met for check in kernel.verdict.checks)
+
+
 def fact_cell(kernel: KernelResult, name: str) -> Cell:
     """The state of a fact; ``-`` if it was never recorded."""
     fact = kernel.facts.named().get(name)
@@ -206,19 +278,13 @@ def fact_cell(kernel: KernelResult, name: str) -> Cell:
 
 
 def _fact_rows(kernels: Sequence[KernelResult]) -> list[Row]:
-    def fact_row(name: str, label: str, section: str) -> Row:
-        return _row(label, kernels, lambda kernel: fact_cell(kernel, name), section)
-
-    found_paths = dict.fromkeys(path for kernel in kernels for path in kernel.facts.zero_copy)
-    others = dict.fromkeys(name for kernel in kernels for name in kernel.facts.other)
-    found = [fact_row(f"zero_copy.{path}", path, ZERO_COPY) for path in found_paths]
-    if any(kernel.facts.page_cache_write for kernel in kernels):
-        found.append(fact_row("page_cache_write", "page_cache_write", FACTS))
-    programs = [name for name in others if name.startswith(_CONSUMERS_PREFIX)]
-    found += [fact_row(name, name, FACTS) for name in others if name not in programs]
-    found.append(_row("af_alg_restrict", kernels, _restrict, FACTS))
-    found += [fact_row(name, name.removeprefix(_CONSUMERS_PREFIX), CONSUMERS) for name in programs]
-    return found
+    found: dict[Section, list[Row]] = {section: [] for section in Section}
+    for name in dict.fromkeys(name for kernel in kernels for name in kernel.facts.named()):
+        section = facts.kind_of(name).section
+        cells = tuple(fact_cell(kernel, name) for kernel in kernels)
+        found[section].append(Row(facts.short_name(name), cells, section, name))
+    found[FACTS].append(_row("af_alg_restrict", kernels, _restrict, FACTS))
+    return [row for section in Section for row in found[section]]
 
 
 @dataclass(frozen=True)
@@ -235,8 +301,9 @@ def explanations(kernels: Sequence[KernelResult]) -> list[Explanation]:
     alike: dict[tuple[str, str], dict[str, None]] = {}
     for kernel in kernels:
         for path, fact in kernel.facts.zero_copy.items():
-            state = told_state(f"zero_copy.{path}", fact)
-            alike.setdefault((state, paths.explain(path, state)), {})[path] = None
+            name = f"zero_copy.{path}"
+            state = told_state(name, fact)
+            alike.setdefault((state, facts.explain(name, state)), {})[path] = None
     return [Explanation(state, text, tuple(found)) for (state, text), found in alike.items()]
 
 
@@ -283,7 +350,7 @@ def _ids(kernel: KernelResult) -> list[str]:
 def _counter(suite: str) -> Callable[[KernelResult], Cell]:
     def count(kernel: KernelResult) -> Cell:
         seen = Counter(test.outcome for test in kernel.tests if suite_of(test.id) == suite)
-        failed = sum(seen[outcome] for outcome in _FAILURES)
+        failed = sum(seen[outcome] for outcome in FAILURES)
         if not seen.total() or seen.total() == seen[Outcome.MISSING]:
             return Cell(NOT_KNOWN)
         mood = Mood.BAD if failed else Mood.PLAIN
@@ -301,9 +368,9 @@ def _taint(kernel: KernelResult) -> Cell:
     # What a test that killed the kernel did to it was never read.
     if kernel.taint is None or kernel.status is not Status.COMPLETED:
         return Cell(NOT_KNOWN)
-    letters = "".join(gained_taint(0, kernel.taint))
+    letters = "".join(taint_letters(kernel.taint))
     text = f"{kernel.taint} {letters}" if letters else "0"
-    gained = gained_taint(kernel.taint_before or 0, kernel.taint)
+    gained = taint_letters(kernel.taint & ~(kernel.taint_before or 0))
     if not gained:
         return Cell(text)
     return Cell(f"{kernel.taint_before} -> {text}", Mood.BAD)
@@ -332,19 +399,29 @@ def _seconds(kernel: KernelResult) -> Cell:
 
 def not_compared(comparison: Comparison, kernels: Sequence[KernelResult]) -> str:
     """Why there is no comparison: ``7.3.4 boot failed``; "" if there is one."""
-    baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
-    sides = (baseline, compared_candidate(comparison, kernels))
+    if comparison.fault:
+        return comparison.fault
     return ", ".join(
-        f"{name_of(side)} {side.status.replace('_', ' ')}"
-        for side in sides
+        f"{distinct_name(side, kernels)} {side.status.replace('_', ' ')}"
+        for side in sides(comparison, kernels)
         if side is not None and side.status in NOTHING_KNOWN
+    )
+
+
+def selected_apart(comparison: Comparison, kernels: Sequence[KernelResult]) -> tuple[str, ...]:
+    """What only one of two runs had selected, a sentence for each side."""
+    alone = (comparison.only_baseline, comparison.only_candidate)
+    roles = ("baseline", "candidate")
+    return tuple(
+        f"not compared, selected on the {role} only ({name}): {listed(tests)}"
+        for role, name, tests in zip(roles, side_names(comparison, kernels), alone, strict=True)
+        if tests
     )
 
 
 def sequences_compared(comparison: Comparison, kernels: Sequence[KernelResult]) -> str:
     """How many sequences of calls both kernels answered, and how many differently; may be ""."""
-    baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
-    candidate = compared_candidate(comparison, kernels)
+    baseline, candidate = sides(comparison, kernels)
     if baseline is None or candidate is None:
         return ""
     before, after = baseline.transcripts, candidate.transcripts
@@ -383,7 +460,7 @@ def frames(event: ConsoleEvent) -> tuple[str, ...]:
     Those that the kernel makes its report with are left out, and guesses ("? function").
     """
     found = [_FRAME.search(line) for line in event.lines if " ? " not in line]
-    named = [f"{one[1]} ({one[2]})" for one in found if one and not _REPORTING.match(one[1])]
+    named = [f"{one[1]} ({one[2]})" for one in found if one and not REPORTING.match(one[1])]
     return tuple(dict.fromkeys(named))[:_FRAMES]
 
 
@@ -396,7 +473,9 @@ def notes(kernel: KernelResult) -> tuple[str, ...]:
         for package in kernel.packages
         if package.trust != "signed index"
     ]
-    arguments = (f"kernel arguments added: {' '.join(kernel.append)}",) if kernel.append else ()
+    # Of those that had no effect the verdict says so.
+    added = [word for word in _appended(kernel) if word not in kernel.ignored_arguments]
+    arguments = (f"kernel arguments added: {' '.join(added)}",) if added else ()
     return tuple(dict.fromkeys((*kernel.verdict.notes, *kernel.notes, *unsigned, *arguments)))
 
 

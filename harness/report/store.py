@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from harness.errors import InfrastructureError, InputError
+from harness.errors import ExitCode, InfrastructureError, InputError
 from harness.model import SCHEMA, Change, RunResult
+from harness.report.upgrade import with_reasons
+from harness.strict import MALFORMED, problem, strict_converter
 
 FILE_NAME = "results.json"
 
@@ -40,40 +40,33 @@ def save(result: RunResult, path: Path) -> None:
 def load(run: Path) -> RunResult:
     """Read the result of a stored run, given as its directory or as the file itself.
 
-    Fields that this version does not know are ignored. Raises InputError for a missing
+    Fields that this version does not know are ignored, and reasons that an earlier one did
+    not store are made up for (harness/report/upgrade.py). Raises InputError for a missing
     file, for one that is not JSON, is of another schema, or lacks a field.
     """
-    path = run / FILE_NAME if run.is_dir() else run
+    path = run
     try:
+        path = run / FILE_NAME if run.is_dir() else run
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: nested too deep") from error
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
         raise InputError(f"{path}: schema {schema!r} is not one that this version reads ({SCHEMA})")
     try:
-        return _CONVERTER.structure(data, RunResult)
-    except (cattrs.BaseValidationError, TypeError, ValueError, KeyError) as error:
-        problem = cattrs.transform_error(error, path="$")[0]
-        raise InputError(f"{path}: {problem}") from error
-
-
-def _exact(value: Any, kind: type[Any]) -> Any:
-    """Accept a JSON value of just that type: no text for a number, no number for a truth."""
-    if issubclass(kind, Enum):
-        return kind(value)
-    allowed = (int, float) if kind is float else kind
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"expected {kind.__name__}, found {value!r}")
-    return kind(value)
+        result: RunResult = _CONVERTER.structure(data, RunResult)
+        ExitCode(result.exit_code)
+        return with_reasons(result)
+    except MALFORMED as error:
+        raise InputError(f"{path}: {problem(error)}") from error
 
 
 def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter()
-    for kind in (str, int, float, bool):
-        converter.register_structure_hook(kind, _exact)
+    converter = strict_converter()
     # "class" cannot be an attribute's name in Python.
     renamed = override(rename="class")
     converter.register_structure_hook(

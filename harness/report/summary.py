@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.judge import paths
+from harness.judge import facts
 from harness.judge.exit_code import NOTHING_KNOWN, ran_in_part
-from harness.judge.verdict import listed
+from harness.judge.findings import listed
 from harness.model import (
+    FAILURES,
     Change,
     Comparison,
+    ConsoleEvent,
     KernelResult,
-    Outcome,
     Reproducer,
     Role,
     RunResult,
@@ -25,22 +26,24 @@ from harness.report.overview import (
     Row,
     change_groups,
     common_skips,
+    distinct_name,
     exit_sentence,
     explanations,
+    is_unknown,
     name_of,
     not_compared,
     notes,
     rows,
+    selected_apart,
     sequences_compared,
+    side_names,
     verdict_cell,
 )
 from harness.report.reproducer import LEGEND, program, steps
-from harness.report.reproducer import names as kernel_names
 from harness.text import clean
 
 _DETAIL_LINES = 40
 _MARKS = {Mood.BAD: "**{}**"}
-_FAILURES = (Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT)
 
 
 def write_summary(result: RunResult, path: Path) -> None:
@@ -60,16 +63,16 @@ def summary_lines(result: RunResult) -> Iterator[str]:
     reason = f" ({_text(host.accel_reason)})" if host.accel_reason else ""
     yield f"Accelerator {host.accel or 'none'}{reason}, QEMU {host.qemu}, vng {host.vng}."
     table = rows(result)
-    facts = [row for row in table if row.section == ZERO_COPY]
-    if facts:
-        yield from _table("Zero copy", "path", facts, result.kernels)
+    paths = [row for row in table if row.section == ZERO_COPY]
+    if paths:
+        yield from _table("Zero copy", "path", paths, result.kernels)
         yield from _explanations(result)
     others = [row for row in table if row.section != ZERO_COPY]
     yield from _table("Kernels", "", others, result.kernels)
     for comparison in result.comparisons:
         yield from _changes(comparison, result)
     for kernel in result.kernels:
-        yield from _kernel(kernel)
+        yield from _kernel(kernel, result)
 
 
 def _text(text: str) -> str:
@@ -89,8 +92,10 @@ def _verdict(kernel: KernelResult, result: RunResult) -> Iterator[str]:
     counts = kernel.status in NOTHING_KNOWN or ran_in_part(kernel)
     role = " (baseline)" if counts else " (baseline, does not count)"
     role = role if kernel.role is Role.BASELINE else ""
-    yield f"- **{verdict_cell(kernel, result).text}** {_text(name_of(kernel))}{role}"
-    if kernel.role is Role.BASELINE and kernel.status is Status.COMPLETED:
+    name = _text(distinct_name(kernel, result.kernels))
+    yield f"- **{verdict_cell(kernel, result).text}** {name}{role}"
+    completed = kernel.status is Status.COMPLETED and not is_unknown(kernel)
+    if kernel.role is Role.BASELINE and completed:
         return
     for reason in kernel.verdict.reasons:
         yield f"  - {_text(reason)}"
@@ -116,13 +121,13 @@ def _explanations(result: RunResult) -> Iterator[str]:
     yield "|---|---|---|---|"
     for one in explanations(result.kernels):
         for path in one.paths:
-            cells = map(_text, (path, paths.describe(path), one.state, one.text))
+            cells = map(_text, (path, facts.describe(f"zero_copy.{path}"), one.state, one.text))
             yield "| " + " | ".join(cells) + " |"
 
 
 def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
     yield ""
-    names = (comparison.baseline or "?", comparison.candidate or comparison.candidate_spec)
+    names = side_names(comparison, result.kernels)
     yield f"## Changes from {_text(names[0])} to {_text(names[1])}"
     yield ""
     groups = change_groups(comparison, result.kernels)
@@ -131,8 +136,8 @@ def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
         yield f"Not compared: {_text(obstacle)}."
         return
     compared = sequences_compared(comparison, result.kernels)
-    if compared:
-        yield f"{_text(compared).capitalize()}."
+    for line in (*selected_apart(comparison, result.kernels), *([compared] if compared else [])):
+        yield f"{_text(line[:1].upper() + line[1:])}."
         yield ""
     if not groups:
         yield "None in what both observed."
@@ -149,7 +154,7 @@ def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
         yield f"{LEGEND}."
     for change in comparison.changes:
         if change.reproducer is not None:
-            yield from _reproducer(change, change.reproducer, kernel_names(comparison))
+            yield from _reproducer(change, change.reproducer, names)
 
 
 def _reproducer(change: Change, found: Reproducer, names: tuple[str, str]) -> Iterator[str]:
@@ -175,17 +180,18 @@ def _reproducer(change: Change, found: Reproducer, names: tuple[str, str]) -> It
         yield f"The same with: {', '.join(map(_code, found.others))}{left_out}."
 
 
-def _kernel(kernel: KernelResult) -> Iterator[str]:
+def _kernel(kernel: KernelResult, result: RunResult) -> Iterator[str]:
     sections = [
         *_failures(kernel),
-        *_events(kernel),
+        *_earlier_boots(kernel),
+        *_events(kernel.console_events),
         *_skips(kernel),
         *(f"- {_text(note)}" for note in notes(kernel)),
     ]
     if not sections:
         return
     yield ""
-    yield f"## {_text(name_of(kernel))}"
+    yield f"## {_text(distinct_name(kernel, result.kernels))}"
     yield ""
     yield from sections
     if kernel.reproduce:
@@ -195,13 +201,21 @@ def _kernel(kernel: KernelResult) -> Iterator[str]:
 
 def _failures(kernel: KernelResult) -> Iterator[str]:
     for test in kernel.tests:
-        if test.outcome in _FAILURES:
+        if test.outcome in FAILURES:
             yield f"- **{test.outcome}** {_code(test.id)}: {_text(test.message)}"
             yield from _fenced(test.details.splitlines())
 
 
-def _events(kernel: KernelResult) -> Iterator[str]:
-    for event in kernel.console_events:
+def _earlier_boots(kernel: KernelResult) -> Iterator[str]:
+    """What was heard of the boots before the one that ran the suite."""
+    for number, boot in enumerate(kernel.boots[:-1], 1):
+        status = boot.status.replace("_", " ")
+        yield f"- boot {number} of {len(kernel.boots)}: {status}: {_text(boot.status_reason)}"
+        yield from _events(boot.console_events)
+
+
+def _events(events: Sequence[ConsoleEvent]) -> Iterator[str]:
+    for event in events:
         where = f"in {_code(event.test)}" if event.test else "before the first test"
         yield f"- console, {event.seconds:.1f} s, {where}: {event.kind}: {_text(event.title)}"
         yield from _fenced(event.lines)

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from harness import run as module
+from harness.cli import main
 from harness.errors import InputError
 from harness.guest.accel import Accel
+from harness.judge import conclude
 from harness.judge.expectations import load_expectations
 from harness.kernels.sources import KernelSources
 from harness.model import (
+    Boot,
     BootableKernel,
     ConsoleEvent,
     GuestIdentity,
@@ -25,7 +28,7 @@ from harness.model import (
     TestResult,
 )
 from harness.progress import SilentProgress
-from harness.report import store
+from harness.report import render, store
 from harness.run import Run, RunOptions, planned_roles
 
 _IDENTITY = GuestIdentity("r", "v", "x86_64", "", "n")
@@ -39,6 +42,8 @@ class _Lab:
         self.endings = endings
         self.boots: list[str] = []
         self.silent = False
+        self.accel = "tcg"
+        self._summaries: dict[str, tuple[Boot, ...]] = {}
 
     def resolve(self, spec: str, *_: object) -> BootableKernel:
         if spec not in self.endings:
@@ -47,18 +52,26 @@ class _Lab:
 
     def observe(self, kernel: BootableKernel, role: Role, *rest: Any) -> KernelResult:
         directory: Path = rest[3]
-        (directory / "console.log").write_text("console\n")
+        with (directory / "console.log").open("a") as log:
+            log.write("console\n")
         self.boots.append(kernel.spec)
         status = self.endings[kernel.spec].pop(0)
         booted = status is not Status.BOOT_FAILED
+        identity = _IDENTITY if booted else None
+        events = () if booted or self.silent else (_PANIC,)
+        reason = "" if booted else _PANIC.title
+        boot = Boot(status, reason, self.accel, identity, console_events=events)
+        boots = (*self._summaries.get(kernel.spec, ()), boot)
+        self._summaries[kernel.spec] = boots
         return KernelResult(
             spec=kernel.spec,
             release=kernel.release,
             role=role,
             status=status,
-            identity=_IDENTITY if booted else None,
-            console_events=() if booted or self.silent else (_PANIC,),
-            status_reason="" if booted else _PANIC.title,
+            identity=identity,
+            console_events=events,
+            boots=boots,
+            status_reason=reason,
             wall_seconds=1.0,
             taint_before=0,
             taint=0,
@@ -70,13 +83,17 @@ class _Lab:
 def _run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lab: _Lab, *specs: str, **options: Any
 ) -> RunResult:
+    _play(monkeypatch, lab)
+    return Run(_options(tmp_path, *specs, **options), SilentProgress()).execute()
+
+
+def _play(monkeypatch: pytest.MonkeyPatch, lab: _Lab) -> None:
     monkeypatch.setattr(module, "resolve", lab.resolve)
     monkeypatch.setattr(module, "observe", lab.observe)
     monkeypatch.setattr(module, "qemu_version", lambda: "7.2")
     monkeypatch.setattr(module, "guest_image", lambda *_: Path("/image"))
     monkeypatch.setattr(module, "write_payload", lambda *_: None)
-    monkeypatch.setattr(module, "choose_accel", lambda *_: Accel("tcg", "played"))
-    return Run(_options(tmp_path, *specs, **options), SilentProgress()).execute()
+    monkeypatch.setattr(module, "choose_accel", lambda *_: Accel(lab.accel, "played"))
 
 
 def _options(tmp_path: Path, *specs: str, baseline: str | None = None, jobs: int = 1) -> RunOptions:
@@ -134,8 +151,19 @@ def test_a_kernel_that_dies_at_boot_is_booted_again(
     assert lab.boots == ["a", "a"]
     (kernel,) = result.kernels
     assert kernel.status is Status.COMPLETED
-    assert "the first boot failed (Kernel panic" in kernel.notes[-1]
-    assert (tmp_path / "run/kernels/a/console-first-boot.log").read_text() == "console\n"
+    assert [boot.status for boot in kernel.boots] == [Status.BOOT_FAILED, Status.COMPLETED]
+    assert kernel.boots[0].console_events == (_PANIC,)
+    assert (tmp_path / "run/kernels/a/console.log").read_text() == 2 * "console\n"
+    assert store.load(tmp_path / "run") == result
+
+
+def test_a_panic_that_does_not_come_back_is_no_less_a_finding(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lab = _Lab({"a": [Status.BOOT_FAILED, Status.COMPLETED]})
+    result = _run(monkeypatch, tmp_path, lab, "a")
+    assert result.exit_code == 1
+    assert "boot 1 of 2" in " ".join(result.kernels[0].verdict.reasons)
 
 
 def test_a_kernel_that_dies_twice_has_failed(
@@ -144,16 +172,19 @@ def test_a_kernel_that_dies_twice_has_failed(
     lab = _Lab({"a": [Status.BOOT_FAILED, Status.BOOT_FAILED]})
     result = _run(monkeypatch, tmp_path, lab, "a")
     assert result.kernels[0].status is Status.BOOT_FAILED
+    assert len(result.kernels[0].boots) == 2
     assert result.exit_code == 3
 
 
-def test_a_silent_boot_is_not_waited_for_twice(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(("accel", "times"), [("tcg", 2), ("kvm", 1)])
+def test_a_boot_that_stands_still_may_be_the_emulators_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, accel: str, times: int
 ) -> None:
-    lab = _Lab({"a": [Status.BOOT_FAILED]})
+    lab = _Lab({"a": [Status.BOOT_FAILED, Status.BOOT_FAILED]})
     lab.silent = True
+    lab.accel = accel
     assert _run(monkeypatch, tmp_path, lab, "a").exit_code == 3
-    assert lab.boots == ["a"]
+    assert lab.boots == times * ["a"]
 
 
 def test_a_crash_in_the_suite_is_not_run_again(
@@ -184,3 +215,117 @@ def test_stack_traces_of_a_kernel_with_symbols_are_decoded(
     stored = (tmp_path / "run/results.json").read_text()
     assert "probe (crypto/x.c:12)" in stored
     assert "probe (crypto/x.c:12)" in (tmp_path / "run/summary.md").read_text()
+
+
+def _raise_type_error(*_: object, **__: object) -> None:
+    raise TypeError("a fault of ours")
+
+
+class _Faulty(_Lab):
+    """A harness that fails with one kernel, in a way that nobody foresaw."""
+
+    def __init__(self, endings: dict[str, list[Status]], stage: str) -> None:
+        super().__init__(endings)
+        self.stage = stage
+
+    def resolve(self, spec: str, *rest: object) -> BootableKernel:
+        if spec == "bad" and self.stage == "resolve":
+            _raise_type_error()
+        return super().resolve(spec, *rest)
+
+    def observe(self, kernel: BootableKernel, role: Role, *rest: Any) -> KernelResult:
+        if kernel.spec == "bad" and self.stage == "observe":
+            _raise_type_error()
+        return super().observe(kernel, role, *rest)
+
+
+@pytest.mark.parametrize("stage", ["resolve", "observe"])
+def test_a_fault_of_ours_is_no_kernels(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stage: str
+) -> None:
+    endings = {name: [Status.COMPLETED] for name in ("a", "bad", "c")}
+    result = _run(monkeypatch, tmp_path, _Faulty(endings, stage), "a", "bad", "c")
+    first, bad, last = result.kernels
+    assert (first.status, last.status) == (Status.COMPLETED, Status.COMPLETED)
+    assert (bad.status, bad.status_exit, result.exit_code) == (Status.UNAVAILABLE, 3, 3)
+    log = tmp_path / "run/harness-error.log"
+    assert bad.status_reason == (
+        f"the harness failed: TypeError: a fault of ours; a fault of ours, the details are in {log}"
+    )
+    assert "in _raise_type_error" in log.read_text()
+
+
+@pytest.mark.parametrize("stage", ["judge_among", "compare", "exit_code"])
+def test_a_fault_of_the_judge_is_no_regression(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stage: str
+) -> None:
+    monkeypatch.setattr(conclude, stage, _raise_type_error)
+    lab = _Lab({"a": [Status.COMPLETED], "b": [Status.COMPLETED]})
+    result = _run(monkeypatch, tmp_path, lab, "a", "b")
+    assert result.exit_code == 3
+    stored = store.load(tmp_path / "run")
+    assert stored == result
+    assert [kernel.tests for kernel in stored.kernels] == 2 * [(TestResult("a", Outcome.PASSED),)]
+    assert "in _raise_type_error" in (tmp_path / "run/harness-error.log").read_text()
+    told = (tmp_path / "run/summary.md").read_text()
+    assert "the harness failed" in told or stage == "exit_code"
+
+
+def test_a_regression_stays_one_beside_a_fault_of_the_judge(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(conclude, "compare", _raise_type_error)
+    lab = _Lab({"a": [Status.COMPLETED], "b": [Status.CRASHED]})
+    assert _run(monkeypatch, tmp_path, lab, "a", "b").exit_code == 1
+
+
+def test_a_report_that_cannot_be_made_loses_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(render.FORMATS, "junit", (_raise_type_error, "junit.xml"))
+    result = _run(monkeypatch, tmp_path, _Lab({"a": [Status.COMPLETED]}), "a")
+    assert result.exit_code == 3
+    assert store.load(tmp_path / "run").kernels == result.kernels
+    assert (tmp_path / "run/summary.md").exists()
+
+
+@pytest.mark.parametrize("held", ["results.json", "kernels/x/console.log"])
+def test_a_run_is_never_written_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, held: str
+) -> None:
+    path = tmp_path / "run" / held
+    path.parent.mkdir(parents=True)
+    path.write_text("of another run")
+    lab = _Lab({"a": [Status.COMPLETED]})
+    with pytest.raises(InputError, match="holds a run already"):
+        _run(monkeypatch, tmp_path, lab, "a")
+    assert path.read_text() == "of another run"
+    assert [*(tmp_path / "run").rglob("*.*")] == [path]
+    assert lab.boots == []
+
+
+def test_a_finished_run_is_refused_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever else is wrong with the command."""
+    monkeypatch.setenv("AFALG_CACHE", str(tmp_path / "cache"))
+    _run(monkeypatch, tmp_path, _Lab({"a": [Status.COMPLETED]}), "a")
+    before = {path: path.stat() for path in tmp_path.rglob("*")}
+    assert main(["run", "no:such/spec", "--out", str(tmp_path / "run"), "--suite", "nowhere"]) == 2
+    assert "holds a run already (results.json)" in capsys.readouterr().err
+    assert {path: path.stat() for path in tmp_path.rglob("*")} == before
+
+
+def test_a_run_that_could_not_begin_leaves_its_directory_free(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_payload(*_: object) -> None:
+        raise InputError("no such suite")
+
+    lab = _Lab({"a": [Status.COMPLETED]})
+    _play(monkeypatch, lab)
+    monkeypatch.setattr(module, "write_payload", no_payload)
+    with pytest.raises(InputError, match="no such suite"):
+        Run(_options(tmp_path, "a"), SilentProgress()).execute()
+    assert not (tmp_path / "run").exists()
+    assert _run(monkeypatch, tmp_path, lab, "a").exit_code == 0

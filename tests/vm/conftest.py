@@ -53,19 +53,17 @@ RunCommand = Callable[..., Finished]
 
 def guest_processes(out: Path) -> list[int]:
     """QEMU processes of guests whose kernel is named in the run's vng.txt files."""
-    scratches = {
-        word.split("/results", 1)[0].rpartition("path=")[2]
-        for file in out.glob("kernels/*/vng.txt")
-        for word in file.read_text().split()
-        if "path=" in word
-    }
+    scratches = [
+        text.partition("--run ")[2].partition("/kernel/")[0]
+        for text in (file.read_text() for file in out.glob("kernels/*/vng.txt"))
+    ]
     found = []
     for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             text = cmdline.read_bytes().decode(errors="replace")
         except OSError:
             continue
-        if any(scratch in text for scratch in scratches):
+        if any(scratch and scratch in text for scratch in scratches):
             found.append(int(cmdline.parent.name))
     return found
 

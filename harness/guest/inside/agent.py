@@ -1,13 +1,15 @@
 """First program of ours in the guest: says who the guest is, runs the suite, says how it ended.
 
 Started by vng's init with ``python3 -I …/agent.py``. The suite runs in a forked process, so
-that its death (an oops in a system call kills the caller) is itself reported.
+that its death (an oops in a system call kills the caller) is itself reported. Meanwhile the
+kernel log is read and sent: what the console does not show (``quiet``) is seen there.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import sys
 import time
@@ -18,6 +20,7 @@ if __name__ == "__main__":  # a file in the unpacked payload, whose top is the i
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from harness.guest.inside import records
+from harness.guest.inside.kernel_log import KernelLogReader
 
 #: Where the payload was unpacked.
 PAYLOAD = Path("/run/afalg")
@@ -25,6 +28,7 @@ PAYLOAD = Path("/run/afalg")
 RESTRICT = Path("/proc/sys/crypto/af_alg_restrict")
 NONCE = "afalg_harness.nonce="
 INTERNAL_ERROR = 3  # as pytest.ExitCode.INTERNAL_ERROR
+_LOG_SECONDS = 1.0  # between two looks at the kernel log
 
 
 def open_port() -> int:
@@ -49,15 +53,19 @@ def probe_af_alg() -> str:
     return ""
 
 
-def send_identity(writer: records.RecordWriter) -> None:
-    """First record: what runs here, in the kernel's own words."""
+def find_nonce(cmdline: str) -> str:
+    """The nonce that the host put on the kernel command line, "" if it is not there."""
+    words = (word for word in cmdline.split() if word.startswith(NONCE))
+    return next(words, "").removeprefix(NONCE)
+
+
+def identity() -> records.Hello:
+    """What runs here."""
     af_alg_error = probe_af_alg()
     uname = os.uname()
     cmdline = Path("/proc/cmdline").read_text().strip()
-    nonces = [word.removeprefix(NONCE) for word in cmdline.split() if word.startswith(NONCE)]
-    writer.send(
-        "hello",
-        nonce=nonces[0] if nonces else "",
+    return records.Hello(
+        nonce=find_nonce(cmdline),
         release=uname.release,
         version=uname.version,
         machine=uname.machine,
@@ -98,11 +106,41 @@ def clean_environment() -> None:
     os.environ.update(HOME="/root", LANG="C.UTF-8", PATH="/usr/bin:/usr/sbin:/bin:/sbin")
 
 
+def open_kernel_log() -> KernelLogReader | None:
+    """The kernel log from power-on; None if this kernel has none."""
+    try:
+        return KernelLogReader()
+    except OSError:
+        return None
+
+
+def send_log(log: KernelLogReader | None, writer: records.RecordWriter) -> None:
+    """Send what the kernel has logged since the last time."""
+    batch = log.take() if log is not None else None
+    if batch is not None:
+        writer.send(batch)
+
+
+def await_suite(child: int, log: KernelLogReader | None, writer: records.RecordWriter) -> int:
+    """Send the kernel log until the process ``child`` has ended; returns its wait status."""
+    over = select.poll()
+    over.register(os.pidfd_open(child), select.POLLIN)
+    while not over.poll(_LOG_SECONDS * 1000):
+        send_log(log, writer)
+    wait_status = os.waitpid(child, 0)[1]
+    # A message without a line end is not given out before another one follows.
+    records.log_to_console(records.END_MARKER)
+    send_log(log, writer)
+    return wait_status
+
+
 def main() -> None:
     """Report, run, report."""
     clean_environment()
     writer = records.RecordWriter(open_port())
-    send_identity(writer)
+    hello = identity()
+    records.log_to_console(records.hello_marker(hello.nonce))
+    writer.send(hello)
     settings = json.loads((PAYLOAD / "settings.json").read_text())
     started = time.monotonic()
     child = os.fork()
@@ -116,13 +154,13 @@ def main() -> None:
             raise
         finally:
             os._exit(status)
-    _, wait_status = os.waitpid(child, 0)
+    wait_status = await_suite(child, open_kernel_log(), writer)
     writer.send(
-        "end",
-        # pytest's exit status; negative: the signal that killed the suite's process
-        status=os.waitstatus_to_exitcode(wait_status),
-        seconds=round(time.monotonic() - started, 3),
-        taint=records.read_taint(),
+        records.End(
+            status=os.waitstatus_to_exitcode(wait_status),
+            seconds=round(time.monotonic() - started, 3),
+            taint=records.read_taint(),
+        )
     )
 
 

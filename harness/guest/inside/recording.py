@@ -2,7 +2,8 @@
 
 Tests get three fixtures from it, ``record_fact``, ``record_transcripts`` and
 ``known_answers``. A test that exceeds
-its time limit is interrupted and reported as ``timeout``; the suite goes on.
+its time limit is interrupted and reported as ``timeout``; the suite goes on. A skip whose
+exception has a ``reason_data`` is reported with that reason as data.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from types import FrameType
 import pytest
 
 from harness.guest.inside import records
+from harness.guest.inside.words import Control, Outcome, Reason, State, Witness
 
 #: Plugins that cost start-up time or terminal output and that no suite here needs.
 _UNUSED_PLUGINS = (
@@ -65,22 +67,38 @@ class Recorder:
         self._writer = writer
         self._limit = test_seconds
         self._reports: list[pytest.TestReport] = []
+        self._reason: Reason | None = None
         self._timed_out = False
         self._taint = records.read_taint()
         self._started = 0.0
 
     @pytest.fixture
     def record_fact(self, request: pytest.FixtureRequest) -> Callable[..., None]:
-        """Record what a probe saw: ``record_fact(name, state=…, control=…, evidence=…)``."""
+        """Record what a probe saw: ``record_fact(name, state=…, control=…, evidence=…)``.
 
-        def record(name: str, *, state: str, control: str = "not_run", evidence: str = "") -> None:
+        ``reason`` says as data why it is unreachable, fails or is unknown; ``witness`` what
+        the witness inside the kernel said.
+        """
+
+        def record(
+            name: str,
+            *,
+            state: str,
+            control: str = Control.NOT_RUN,
+            evidence: str = "",
+            reason: Reason | None = None,
+            witness: str = Witness.NONE,
+        ) -> None:
             self._writer.send(
-                "fact",
-                name=name,
-                state=str(state),
-                control=str(control),
-                evidence=evidence,
-                test=request.node.nodeid,
+                records.Probed(
+                    name=name,
+                    state=State(state),
+                    control=Control(control),
+                    evidence=evidence,
+                    test=request.node.nodeid,
+                    reason=reason,
+                    witness=Witness(witness),
+                )
             )
 
         return record
@@ -90,7 +108,7 @@ class Recorder:
         """Record what the kernel answered to sequences of calls: text of each -> answers."""
 
         def record(transcripts: Mapping[str, str]) -> None:
-            self._writer.send("transcripts", transcripts=dict(transcripts))
+            self._writer.send(records.Transcripts(dict(transcripts)))
 
         return record
 
@@ -104,20 +122,20 @@ class Recorder:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A module that cannot be collected is reported at once: its tests have no plan."""
         if report.failed:
-            self._writer.send(
-                "collection_error", id=report.nodeid, message=report.longreprtext[-_DETAILS_LIMIT:]
-            )
+            text = report.longreprtext[-_DETAILS_LIMIT:]
+            self._writer.send(records.CollectionError(report.nodeid, text))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """The plan: what will run, in order."""
-        self._writer.send("plan", tests=[item.nodeid for item in session.items])
+        self._writer.send(records.Plan(tuple(item.nodeid for item in session.items)))
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Announce the test here and in the kernel log."""
+        """Announce the test, in the kernel log first: the host looks there for what it hears of."""
         self._reports.clear()
+        self._reason = None
         self._timed_out = False
-        self._writer.send("start", id=nodeid)
-        records.log_to_console([f"start {nodeid}"])
+        records.log_to_console(records.start_marker(nodeid))
+        self._writer.send(records.Start(nodeid))
         self._started = time.monotonic()
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -132,6 +150,14 @@ class Recorder:
         self._timed_out = True
         raise TestTimeout(f"no end within {self._limit:g} s")
 
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Generator[None, None, None]:
+        """Keep the reason of a skip, which the report has only as text."""
+        yield
+        data = getattr(call.excinfo.value, "reason_data", None) if call.excinfo else None
+        if isinstance(data, Reason):
+            self._reason = data
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the phases of a test until its end."""
         self._reports.append(report)
@@ -140,33 +166,35 @@ class Recorder:
         """One record per test, from its setup, call and teardown together."""
         outcome, message, details = self._summarize()
         self._writer.send(
-            "outcome",
-            id=nodeid,
-            outcome=outcome,
-            seconds=round(time.monotonic() - self._started, 4),
-            message=message[:_MESSAGE_LIMIT],
-            details=details[-_DETAILS_LIMIT:],
+            records.Finish(
+                id=nodeid,
+                outcome=outcome,
+                seconds=round(time.monotonic() - self._started, 4),
+                message=message[:_MESSAGE_LIMIT],
+                details=details[-_DETAILS_LIMIT:],
+                reason=self._reason if outcome is Outcome.SKIPPED else None,
+            )
         )
         taint = records.read_taint()
         if taint != self._taint:
-            self._writer.send("taint", before=self._taint, after=taint, test=nodeid)
+            self._writer.send(records.TaintChange(self._taint, taint, nodeid))
             self._taint = taint
 
-    def _summarize(self) -> tuple[str, str, str]:
+    def _summarize(self) -> tuple[Outcome, str, str]:
         bad = [report for report in self._reports if report.failed]
         if self._timed_out:
             text = bad[0].longreprtext if bad else ""
-            return "timeout", f"no end within {self._limit:g} s", text
+            return Outcome.TIMEOUT, f"no end within {self._limit:g} s", text
         if bad:
             first = bad[0]
-            outcome = "failed" if first.when == "call" else "error"
+            outcome = Outcome.FAILED if first.when == "call" else Outcome.ERROR
             return outcome, _crash_message(first), first.longreprtext
         for report in self._reports:
             if report.skipped:
-                return "skipped", _skip_reason(report), ""
+                return Outcome.SKIPPED, _skip_reason(report), ""
         if any(report.when == "call" for report in self._reports):
-            return "passed", "", ""
-        return "error", "pytest reported no call phase", ""
+            return Outcome.PASSED, "", ""
+        return Outcome.ERROR, "pytest reported no call phase", ""
 
 
 def _crash_message(report: pytest.TestReport) -> str:

@@ -11,59 +11,25 @@ from typing import Self
 import pytest
 
 from harness.guest import observe as module
+from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine
 from harness.guest.observe import Deadlines, observe
-from harness.guest.session import (
-    ConsoleLine,
-    Ended,
-    Expired,
-    GuestSettings,
-    Message,
-    Record,
-)
+from harness.guest.session import Exit, GuestSettings
 from harness.guest.vng import Root
 from harness.model import BootableKernel, KernelResult, Outcome, Role, State, Status
 from harness.progress import SilentProgress
+from tests.unit.guest.boots import PLAN, RELEASE, end, hello, outcome, record
 
-_RELEASE = "6.12.43+deb12-amd64"
-_KERNEL = BootableKernel("debian:x", _RELEASE, Path("/k/boot/vmlinuz"), None, None, None)
-_PLAN = ["functional/test_a.py::test_one", "functional/test_a.py::test_two"]
-
-
-def _record(at: float, kind: str, seq: int, **fields: object) -> Record:
-    data: dict[str, object] = {"type": kind, "seq": seq, **fields}
-    return Record(at, data, json.dumps(data))
-
-
-def _hello(**fields: object) -> Record:
-    known: dict[str, object] = {
-        "release": _RELEASE,
-        "version": "#1 SMP",
-        "machine": "x86_64",
-        "cmdline": "quiet",
-        "nonce": "00" * 8,
-        "af_alg_restrict": None,
-        "af_alg_error": "",
-        "taint": 0,
-    }
-    return _record(8.0, "hello", 0, **{**known, **fields})
-
-
-def _outcome(at: float, seq: int, test: str, outcome: str, message: str = "") -> Record:
-    return _record(
-        at, "outcome", seq, id=test, outcome=outcome, seconds=0.1, message=message, details=""
-    )
-
-
-def _end(seq: int, status: int = 0, taint: int = 0) -> Record:
-    return _record(12.0, "end", seq, status=status, seconds=3.0, taint=taint)
+_KERNEL = BootableKernel("debian:x", RELEASE, Path("/k/boot/vmlinuz"), None, None, None)
+_POWERED_OFF = Exit(ran=True, shutdown="guest-shutdown", vng_status=255)
 
 
 class _Script:
     """Stands in for Session: plays messages; expires or ends when they are used up."""
 
-    def __init__(self, messages: list[Message], expires: bool = False) -> None:
+    def __init__(self, messages: list[Message], expires: bool, found: Exit) -> None:
         self._messages = messages
         self._expires = expires
+        self._exit = found
         self._now = 0.0
         self.argv = ["vng", "--run", "image"]
 
@@ -92,6 +58,9 @@ class _Script:
     def drain(self) -> Iterator[Message]:
         return iter(())
 
+    def exit(self) -> Exit:
+        return self._exit
+
 
 @pytest.fixture(autouse=True)
 def _fixed_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,8 +74,9 @@ def _observe(
     *,
     expires: bool = False,
     stop: threading.Event | None = None,
+    found: Exit = _POWERED_OFF,
 ) -> KernelResult:
-    monkeypatch.setattr(module, "Session", _Script(messages, expires))
+    monkeypatch.setattr(module, "Session", _Script(messages, expires, found))
     return observe(
         _KERNEL,
         Role.CANDIDATE,
@@ -125,10 +95,10 @@ def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch,
         [
             ConsoleLine(1.0, "[    0.000000] Linux version 6.12"),
-            _hello(af_alg_restrict=1),
-            _record(9.0, "plan", 1, tests=_PLAN),
-            _record(9.1, "start", 2, id=_PLAN[0]),
-            _record(
+            hello(af_alg_restrict=1),
+            record(9.0, "plan", 1, tests=PLAN),
+            record(9.1, "start", 2, id=PLAN[0]),
+            record(
                 9.2,
                 "fact",
                 3,
@@ -136,12 +106,12 @@ def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 state="absent",
                 control="fired",
                 evidence="e",
-                test=_PLAN[0],
+                test=PLAN[0],
             ),
-            _outcome(9.3, 4, _PLAN[0], "passed"),
-            _record(9.4, "start", 5, id=_PLAN[1]),
-            _outcome(9.5, 6, _PLAN[1], "skipped", "bind: ENOENT"),
-            _end(7),
+            outcome(9.3, 4, PLAN[0], "passed"),
+            record(9.4, "start", 5, id=PLAN[1]),
+            outcome(9.5, 6, PLAN[1], "skipped", "bind: ENOENT"),
+            end(7),
         ],
     )
     assert result.status is Status.COMPLETED
@@ -152,7 +122,7 @@ def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.boot_seconds, result.suite_seconds) == (8.0, 4.0)
     assert result.notes == ()
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
-    assert [event["type"] for event in events][:2] == ["hello", "plan"]
+    assert [event["type"] for event in events][:2] == ["boot", "hello"]
     assert "Linux version" in (tmp_path / "console.log").read_text()
     assert (tmp_path / "vng.txt").read_text() == "vng --run image\n"
 
@@ -162,11 +132,11 @@ def test_a_panic_keeps_what_had_finished(tmp_path: Path, monkeypatch: pytest.Mon
         tmp_path,
         monkeypatch,
         [
-            _hello(),
-            _record(9.0, "plan", 1, tests=[*_PLAN, "third"]),
-            _outcome(9.3, 2, _PLAN[0], "passed"),
-            _record(9.4, "start", 3, id=_PLAN[1]),
-            ConsoleLine(9.4, f"[ 8.0] afalg-harness: start {_PLAN[1]}"),
+            hello(),
+            record(9.0, "plan", 1, tests=[*PLAN, "third"]),
+            outcome(9.3, 2, PLAN[0], "passed"),
+            record(9.4, "start", 3, id=PLAN[1]),
+            ConsoleLine(9.4, f"[ 8.0] afalg-harness: start {PLAN[1]}"),
             ConsoleLine(9.5, "[ 8.1] Kernel panic - not syncing: Fatal exception"),
         ],
     )
@@ -174,36 +144,36 @@ def test_a_panic_keeps_what_had_finished(tmp_path: Path, monkeypatch: pytest.Mon
     assert result.status_reason == "Kernel panic - not syncing: Fatal exception"
     outcomes = [test.outcome for test in result.tests]
     assert outcomes == [Outcome.PASSED, Outcome.CRASHED, Outcome.MISSING]
-    assert result.console_events[0].test == _PLAN[1]
+    assert result.console_events[0].test == PLAN[1]
 
 
 def test_silence_is_a_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = _observe(
         tmp_path,
         monkeypatch,
-        [_hello(), _record(9.0, "plan", 1, tests=_PLAN), _record(9.4, "start", 2, id=_PLAN[0])],
+        [hello(), record(9.0, "plan", 1, tests=PLAN), record(9.4, "start", 2, id=PLAN[0])],
         expires=True,
     )
     assert result.status is Status.HUNG
     assert [test.outcome for test in result.tests] == [Outcome.TIMEOUT, Outcome.MISSING]
-    assert _PLAN[0] in result.status_reason
+    assert PLAN[0] in result.status_reason
 
 
 @pytest.mark.parametrize(
-    ("hello", "reason"),
+    ("other", "reason"),
     [
         ({"release": "6.1.0-50-amd64"}, "the guest ran 6.1.0-50-amd64, not 6.12.43+deb12-amd64"),
         ({"nonce": "ff"}, "not of this run"),
     ],
 )
 def test_another_kernel_is_no_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hello: dict[str, object], reason: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, object], reason: str
 ) -> None:
     messages: list[Message] = [
-        _hello(**hello),
-        _record(9.0, "plan", 1, tests=_PLAN),
-        _outcome(9.3, 2, _PLAN[0], "passed"),
-        _end(3),
+        hello(**other),
+        record(9.0, "plan", 1, tests=PLAN),
+        outcome(9.3, 2, PLAN[0], "passed"),
+        end(3),
     ]
     result = _observe(tmp_path, monkeypatch, messages)
     assert result.status is Status.BOOT_FAILED
@@ -221,10 +191,10 @@ def test_a_guest_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_killed_suite_is_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     messages: list[Message] = [
-        _hello(),
-        _record(9.0, "plan", 1, tests=_PLAN),
-        _record(9.4, "start", 2, id=_PLAN[0]),
-        _end(3, status=-9),
+        hello(),
+        record(9.0, "plan", 1, tests=PLAN),
+        record(9.4, "start", 2, id=PLAN[0]),
+        end(3, status=-9),
     ]
     result = _observe(tmp_path, monkeypatch, messages)
     assert result.status is Status.CRASHED
@@ -234,23 +204,23 @@ def test_a_killed_suite_is_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_lost_and_broken_records_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     messages: list[Message] = [
-        _hello(),
-        _record(9.0, "plan", 2, tests=_PLAN),
-        Record(9.1, None, '{"type": "outc'),
-        _record(9.2, "outcome", 3, id=_PLAN[0]),
+        hello(),
+        record(9.0, "plan", 2, tests=PLAN),
+        RecordLine(9.1, '{"type": "outc'),
+        record(9.2, "outcome", 3, id=PLAN[0]),
     ]
     result = _observe(tmp_path, monkeypatch, messages)
     assert result.records_lost == 3
     notes = " / ".join(result.notes)
     assert "records lost" in notes
     assert "cut short" in notes
-    assert "malformed outcome" in notes
+    assert "malformed outcome record" in notes
 
 
 def test_an_interruption_is_its_own_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stop = threading.Event()
     stop.set()
-    result = _observe(tmp_path, monkeypatch, [_hello()], stop=stop)
+    result = _observe(tmp_path, monkeypatch, [hello()], stop=stop)
     assert result.status is Status.INTERRUPTED
 
 
@@ -261,12 +231,12 @@ def test_transcripts_of_several_tests_are_put_together(
         tmp_path,
         monkeypatch,
         [
-            _hello(),
-            _record(9.0, "plan", 1, tests=[]),
-            _record(9.1, "transcripts", 2, transcripts={"hash sha256: recv 0": "0"}),
-            _record(9.2, "transcripts", 3, transcripts={"hash sha256: recv 1": "1 00000000 trunc"}),
-            _record(9.3, "transcripts", 4, transcripts=None),
-            _end(5),
+            hello(),
+            record(9.0, "plan", 1, tests=[]),
+            record(9.1, "transcripts", 2, transcripts={"hash sha256: recv 0": "0"}),
+            record(9.2, "transcripts", 3, transcripts={"hash sha256: recv 1": "1 00000000 trunc"}),
+            record(9.3, "transcripts", 4, transcripts=None),
+            end(5),
         ],
     )
     assert result.transcripts == {
@@ -274,3 +244,97 @@ def test_transcripts_of_several_tests_are_put_together(
         "hash sha256: recv 1": "1 00000000 trunc",
     }
     assert result.records_lost == 1
+
+
+def test_a_guest_that_never_ceases_to_talk_is_held_to_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Console lines come without a pause, so that no wait for one ever expires."""
+    flood: list[Message] = [ConsoleLine(10.0 + second, "noise") for second in range(2000)]
+    said: list[Message] = [hello(), record(9.0, "plan", 1, tests=PLAN)]
+    result = _observe(tmp_path, monkeypatch, [*said, *flood])
+    assert result.status is Status.HUNG
+    assert result.status_reason == "nothing heard for 50 s while between tests"
+    lines = (tmp_path / "console.log").read_text().count("noise")
+    assert lines == 50, "it is ended at the deadline"
+
+
+def test_a_suite_that_goes_on_and_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[Message] = [hello(), record(9.0, "plan", 1, tests=PLAN)]
+    facts: list[Message] = [
+        record(9.0 + n, "transcripts", 2 + n, transcripts={}) for n in range(3000)
+    ]
+    result = _observe(tmp_path, monkeypatch, [*said, *facts])
+    assert result.status is Status.HUNG
+    assert "the suite did not end within 1800 s" in result.status_reason
+
+
+_WHOLE: list[Message] = [
+    hello(),
+    record(9.0, "plan", 1, tests=PLAN),
+    outcome(9.3, 2, PLAN[0], "passed"),
+    outcome(9.4, 3, PLAN[1], "passed"),
+    end(4),
+]
+
+
+def test_a_guest_that_does_not_power_off_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_by_us = Exit(ran=True, shutdown="", vng_status=-9)
+    result = _observe(tmp_path, monkeypatch, [*_WHOLE], expires=True, found=killed_by_us)
+    assert result.status is Status.HUNG
+    assert result.status_reason == "did not power off within 120 s"
+    assert [test.outcome for test in result.tests] == [Outcome.PASSED] * 2
+
+
+@pytest.mark.parametrize(
+    ("found", "said", "cause"),
+    [
+        (Exit(True, "", 255), "", "SIGKILL, or a fault of its own"),
+        (
+            Exit(True, "host-signal", 255),
+            "qemu-system-x86_64: terminating on signal 15 from pid 7 (kill)",
+            "SIGTERM",
+        ),
+        (Exit(True, "host-signal", 255), "qemu-system-x86_64: terminating on signal 999", ""),
+        # A guest's words on its console are no word of QEMU's.
+        (Exit(True, "", 255), "[  1.0] qemu-system-x86_64: terminating on signal 15", "SIGKILL"),
+    ],
+)
+def test_qemu_killed_from_outside_says_nothing_of_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Exit, said: str, cause: str
+) -> None:
+    messages = [*_WHOLE[:3], record(9.35, "start", 3, id=PLAN[1]), ConsoleLine(9.4, said)]
+    result = _observe(tmp_path, monkeypatch, messages, found=found)
+    assert result.status is Status.INTERRUPTED
+    assert result.status_reason.startswith(f"QEMU was killed from outside ({cause}")
+    assert result.status_reason.endswith(f" in {PLAN[1]}")
+    assert result.status_exit == 3
+    assert [test.outcome for test in result.tests] == [Outcome.PASSED, Outcome.MISSING]
+
+
+def test_a_guest_that_resets_itself_has_crashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A triple fault: nothing on the console, QEMU ends by the guest's doing."""
+    found = Exit(ran=True, shutdown="guest-reset", vng_status=255)
+    messages = [*_WHOLE[:3], record(9.35, "start", 3, id=PLAN[1])]
+    result = _observe(tmp_path, monkeypatch, messages, found=found)
+    assert result.status is Status.CRASHED
+    assert (result.fatal_test, result.status_exit) == (PLAN[1], None)
+
+
+def test_a_second_boot_is_added_to_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reset = Exit(ran=True, shutdown="guest-reset", vng_status=255)
+    panic: list[Message] = [ConsoleLine(3.0, "[ 1.0] Kernel panic - not syncing: Oops: int3")]
+    first = _observe(tmp_path, monkeypatch, panic, found=reset)
+    assert [boot.status for boot in first.boots] == [Status.BOOT_FAILED]
+    second = _observe(tmp_path, monkeypatch, [*_WHOLE])
+    assert [boot.status for boot in second.boots] == [Status.BOOT_FAILED, Status.COMPLETED]
+    assert second.status is Status.COMPLETED
+    assert second.boots[0].console_events[0].kind == "panic"
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [event["number"] for event in events if event["type"] == "boot"] == [1, 2]

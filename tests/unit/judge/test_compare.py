@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness.judge.compare import compare
+from harness.judge.compare import compare, something_in_common
+from harness.judge.exit_code import losses
 from harness.model import (
+    Cause,
     Change,
     ChangeClass,
     Control,
@@ -15,6 +17,7 @@ from harness.model import (
     Facts,
     KernelResult,
     Outcome,
+    Reason,
     Role,
     State,
     Status,
@@ -31,6 +34,10 @@ def changes(baseline: KernelResult, candidate: KernelResult) -> dict[str, Change
     by_id = {change.id: change for change in found}
     assert len(by_id) == len(found), "a change is listed twice"
     return by_id
+
+
+def refused(kind: str, name: str, error: str = "ENOENT") -> Reason:
+    return Reason(Cause.NOT_BOUND, kind, name, error)
 
 
 def as_baseline(kernel: KernelResult) -> KernelResult:
@@ -132,6 +139,8 @@ def test_unknown_baseline_proves_nothing() -> None:
         ("missing", "skipped", None),
         ("missing", "crashed", None),
         ("failed", "error", None),
+        ("crashed", "failed", "fixed"),
+        ("failed", "timeout", "regressed"),
         ("passed", "passed", None),
     ],
 )
@@ -170,8 +179,8 @@ def test_cbcmac_of_aes_only(offers_aes: bool) -> None:
     probe = "security/test_templates.py::test_authencesn_short_digest[cipher_null]"
     aes = "functional/test_hash.py::test_consistent[cbcmac(aes)]"
     plan = (*samples.PLAN, probe, aes)
-    lost = samples.skipped(probe, "bind hash 'cbcmac(cipher_null)': ENOENT")
-    of_aes = {} if offers_aes else {"aes": samples.skipped(aes, "bind hash 'cbcmac(aes)': ENOENT")}
+    lost = samples.not_bound(probe, "hash", "cbcmac(cipher_null)")
+    of_aes = {} if offers_aes else {"aes": samples.not_bound(aes, "hash", "cbcmac(aes)")}
     candidate = samples.results(plan, probe=lost, **of_aes)
     change = changes(
         replace(samples.old(), plan=plan, tests=samples.results(plan)),
@@ -188,6 +197,7 @@ def test_built_without_modules(before: str, after: str, intended: bool) -> None:
     """A test that needs a module is lost on purpose only if the config shows it."""
     probe = "functional/test_bind.py::test_type_is_unloaded"
     plan = (*samples.PLAN, probe)
+    built_in = samples.skipped(probe, "algif_aead is built in", Reason(Cause.NO_MODULE))
     old = replace(
         samples.old(),
         plan=plan,
@@ -197,7 +207,7 @@ def test_built_without_modules(before: str, after: str, intended: bool) -> None:
     new = replace(
         samples.new(),
         plan=plan,
-        tests=samples.results(plan, probe=samples.skipped(probe, "algif_aead is built in")),
+        tests=samples.results(plan, probe=built_in),
         config={**samples.CONFIG, "CONFIG_MODULES": after},
     )
     cls = changes(old, new)[probe].cls
@@ -220,7 +230,9 @@ def test_facts_of_which_one_state_is_right(name: str, right: State, wrong: State
         changes(kernel(was), kernel(now))[name] for was, now in ((wrong, right), (right, wrong))
     )
     assert (better.cls, worse.cls) == (ChangeClass.FIXED, ChangeClass.REGRESSED)
-    assert better.explanation == worse.explanation != ""
+    assert better.explanation
+    assert worse.explanation
+    assert better.explanation != worse.explanation
 
 
 def test_nothing_is_lost_of_what_failed_before() -> None:
@@ -244,7 +256,7 @@ def test_option_that_was_never_set_explains_nothing() -> None:
 
 def test_option_not_set_explains_without_making_it_intended() -> None:
     candidate = samples.with_test(
-        samples.new(), samples.skipped(samples.SHA256_TEST, "bind hash 'sha256': ENOENT")
+        samples.new(), samples.not_bound(samples.SHA256_TEST, "hash", "sha256")
     )
     config = {**candidate.config, "CONFIG_CRYPTO_SHA256": "n"}
     change = changes(samples.old(), replace(candidate, config=config))[samples.SHA256_TEST]
@@ -255,20 +267,23 @@ def test_option_not_set_explains_without_making_it_intended() -> None:
 @pytest.mark.parametrize(
     ("reason", "option", "explained"),
     [
-        ("bind hash 'blake2b-512': ENOENT", "CONFIG_CRYPTO_BLAKE2B", True),
-        ("bind hash 'hmac(sha3-256)': ENOENT", "CONFIG_CRYPTO_SHA3", True),
-        ("bind aead 'authencesn(hmac(sha256),cbc(aes))': ENOENT", "CONFIG_CRYPTO_AUTHENC", True),
-        ("bind hash 'sha384': ENOENT", "CONFIG_CRYPTO_SHA512", True),
-        ("bind hash 'sha384': ENOENT", "CONFIG_CRYPTO_USER_API_HASH", True),
-        ("bind hash 'sha384': ENOENT", "CONFIG_CRYPTO_USER_API_AEAD", False),
-        ("bind hash 'sha384': ENOENT", "CONFIG_CRYPTO_SHA256", False),
-        ("bind hash 'sha512': EINVAL", "CONFIG_CRYPTO_SHA512", False),
-        ("known answers are missing", "CONFIG_CRYPTO_SHA512", False),
+        (refused("hash", "blake2b-512"), "CONFIG_CRYPTO_BLAKE2B", True),
+        (refused("hash", "hmac(sha3-256)"), "CONFIG_CRYPTO_SHA3", True),
+        (refused("aead", "authencesn(hmac(sha256),cbc(aes))"), "CONFIG_CRYPTO_AUTHENC", True),
+        (refused("hash", "sha384"), "CONFIG_CRYPTO_SHA512", True),
+        (refused("hash", "sha384"), "CONFIG_CRYPTO_USER_API_HASH", True),
+        (refused("hash", "sha384"), "CONFIG_CRYPTO_USER_API_AEAD", False),
+        (refused("hash", "sha384"), "CONFIG_CRYPTO_SHA256", False),
+        (refused("hash", "sha512", "EINVAL"), "CONFIG_CRYPTO_SHA512", False),
+        (Reason(Cause.OTHER, "hash", "sha512", "ENOENT"), "CONFIG_CRYPTO_SHA512", False),
+        (None, "CONFIG_CRYPTO_SHA512", False),
     ],
 )
-def test_option_behind_an_algorithm(reason: str, option: str, explained: bool) -> None:
+def test_option_behind_an_algorithm(reason: Reason | None, option: str, explained: bool) -> None:
+    """The reason counts, and not the words beside it."""
     baseline = replace(samples.old(), config=samples.CONFIG | {option: "m"})
-    candidate = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, reason))
+    skip = samples.skipped(samples.SHA256_TEST, "bind hash 'sha512': ENOENT", reason)
+    candidate = samples.with_test(samples.new(), skip)
     config = {name: value for name, value in candidate.config.items() if name != option}
     change = changes(baseline, replace(candidate, config=config))[samples.SHA256_TEST]
     assert change.cls is ChangeClass.NEWLY_UNAVAILABLE
@@ -276,9 +291,9 @@ def test_option_behind_an_algorithm(reason: str, option: str, explained: bool) -
 
 
 def test_option_that_lost_its_suffix_is_still_set() -> None:
-    reason = "bind hash 'sm3': ENOENT"
     baseline = replace(samples.old(), config={"CONFIG_CRYPTO_SM3_GENERIC": "m"})
-    candidate = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, reason))
+    skip = samples.not_bound(samples.SHA256_TEST, "hash", "sm3")
+    candidate = samples.with_test(samples.new(), skip)
     candidate = replace(candidate, config={"CONFIG_CRYPTO_SM3": "m"})
     assert changes(baseline, candidate)[samples.SHA256_TEST].explanation == ""
     gone = replace(candidate, config={"CONFIG_CRYPTO_AES": "y"})
@@ -288,14 +303,15 @@ def test_option_that_lost_its_suffix_is_still_set() -> None:
 def test_allowlist_explains_only_tests_at_a_restricted_level() -> None:
     plan = (*samples.PLAN, samples.POLICY_TEST)
     baseline = replace(samples.old(), plan=plan, tests=samples.results(plan))
-    enoent = "bind hash 'sha256': ENOENT"
+    enoent = samples.not_bound(samples.SHA256_TEST, "hash", "sha256")
+    at_level_1 = Reason(Cause.NOT_BOUND, "hash", "sha256", "ENOENT", restrict=1)
     candidate = replace(
         samples.new(),
         plan=plan,
         tests=samples.results(
             plan,
-            policy=samples.skipped(samples.POLICY_TEST, f"{enoent} at af_alg_restrict=1"),
-            opened=samples.skipped(samples.SHA256_TEST, enoent),
+            policy=samples.skipped(samples.POLICY_TEST, "ENOENT", at_level_1),
+            opened=enoent,
         ),
     )
     found = changes(baseline, candidate)
@@ -357,15 +373,19 @@ def test_candidate_that_hung_while_collecting_did_not_lose_its_tests() -> None:
 
 
 PROGRAM = "consumers.kcapi_dgst.sha256.nobody"
-AT_LEVEL_1 = "fails at af_alg_restrict=1, works at 0; exit 254; bind hash 'sha256': ENOENT"
-RNG_EVIDENCE = "fails at af_alg_restrict=1 and at 0; exit 254; bind rng 'stdrng': ENOENT"
+AT_LEVEL_1 = Reason(Cause.PROGRAM_RESTRICTED, "hash", "sha256", "ENOENT", restrict=1)
+NO_STDRNG = refused("rng", "stdrng")
 
 
 def with_program(
-    kernel: KernelResult, state: str, evidence: str = "", control: Control = Control.FIRED
+    kernel: KernelResult,
+    state: str,
+    reason: Reason | None = None,
+    control: Control = Control.FIRED,
+    evidence: str = "fails at af_alg_restrict=1",
 ) -> KernelResult:
     test = "consumers/test_programs.py::test_kcapi_dgst[sha256-nobody]"
-    fact = Fact(State(state), control, evidence, test)
+    fact = Fact(State(state), control, evidence, test, reason)
     facts = replace(kernel.facts, other={PROGRAM: fact})
     return replace(
         kernel, facts=facts, plan=(*kernel.plan, test), tests=samples.results((*kernel.plan, test))
@@ -387,13 +407,14 @@ def with_program(
 )
 def test_programs(was: str, now: str, cls: str | None) -> None:
     baseline = with_program(as_baseline(samples.new()), was)
-    change = changes(baseline, with_program(samples.new(), now, "exit 1")).get(PROGRAM)
+    change = changes(baseline, with_program(samples.new(), now)).get(PROGRAM)
     assert (change.cls if change else None) == cls
 
 
 def test_program_that_regressed_says_why() -> None:
     baseline = with_program(as_baseline(samples.new()), "works")
-    found = changes(baseline, with_program(samples.new(), "fails", "fails; exit 254, no key"))
+    candidate = with_program(samples.new(), "fails", evidence="fails; exit 254, no key")
+    found = changes(baseline, candidate)
     assert found[PROGRAM].explanation == "fails; exit 254, no key"
 
 
@@ -408,14 +429,14 @@ def test_program_stopped_by_the_allowlist() -> None:
 
 def test_program_that_fails_with_the_policy_opened_too() -> None:
     found = changes(
-        with_program(samples.old(), "works"), with_program(samples.new(), "fails", RNG_EVIDENCE)
+        with_program(samples.old(), "works"), with_program(samples.new(), "fails", NO_STDRNG)
     )
     assert found[PROGRAM].cls is ChangeClass.INTENDED
     assert "2f204fe718f5" not in found[PROGRAM].explanation
     assert "CONFIG_CRYPTO_DRBG is not set" in found[PROGRAM].explanation
     candidate = replace(samples.new(), config=dict(samples.CONFIG))
     unexplained = changes(
-        with_program(samples.old(), "works"), with_program(candidate, "fails", RNG_EVIDENCE)
+        with_program(samples.old(), "works"), with_program(candidate, "fails", NO_STDRNG)
     )
     assert unexplained[PROGRAM].cls is ChangeClass.REGRESSED
 
@@ -427,10 +448,10 @@ def test_program_stopped_by_a_list_that_the_baseline_had() -> None:
 
 
 def test_program_whose_algorithm_is_configured_out() -> None:
-    evidence = "fails; exit 254; bind hash 'sha256': ENOENT"
+    reason = refused("hash", "sha256")
     candidate = replace(samples.new(), config=samples.CONFIG | {"CONFIG_CRYPTO_SHA256": "n"})
     change = changes(
-        with_program(samples.old(), "works"), with_program(candidate, "fails", evidence)
+        with_program(samples.old(), "works"), with_program(candidate, "fails", reason)
     )[PROGRAM]
     assert change.cls is ChangeClass.NEWLY_UNAVAILABLE
     assert "CONFIG_CRYPTO_SHA256 is not set" in change.explanation
@@ -442,22 +463,131 @@ def test_program_that_did_without_af_alg_tells_nothing() -> None:
 
 
 def test_program_fails_on_a_kernel_without_af_alg() -> None:
-    candidate = with_program(samples.no_af_alg(), "fails", f"fails; {samples.NO_SOCKET}")
+    candidate = with_program(samples.no_af_alg(), "fails", samples.SOCKET_REFUSED)
     baseline = with_program(as_baseline(samples.new()), "works")
     found = changes(baseline, candidate)
     assert found["af_alg_restrict"].cls is ChangeClass.NEWLY_UNAVAILABLE
     assert found[PROGRAM].cls is ChangeClass.NEWLY_UNAVAILABLE
 
 
-@pytest.mark.parametrize("level", ["af_alg_restrict=1", "no af_alg_restrict"])
-def test_unprivileged_bind_restricted(level: str) -> None:
+@pytest.mark.parametrize(
+    "reason", [Reason(Cause.UNPRIVILEGED_RESTRICTED, restrict=1), Reason(Cause.OTHER), None]
+)
+def test_unprivileged_bind_restricted(reason: Reason | None) -> None:
     name = "policy.unprivileged_bind"
 
-    def kernel(base: KernelResult, state: State, evidence: str) -> KernelResult:
-        fact = Fact(state, Control.FIRED, f"{evidence}: of 27 names that root could bind")
+    def kernel(base: KernelResult, state: State, why: Reason | None) -> KernelResult:
+        fact = Fact(state, Control.FIRED, "af_alg_restrict=1: of 27 names", reason=why)
         return replace(base, facts=replace(base.facts, other={name: fact}))
 
-    baseline = kernel(samples.old(), State.PRESENT, "no af_alg_restrict")
-    found = changes(baseline, kernel(samples.new(), State.ABSENT, level))
-    intended = level == "af_alg_restrict=1"
+    baseline = kernel(samples.old(), State.PRESENT, None)
+    found = changes(baseline, kernel(samples.new(), State.ABSENT, reason))
+    intended = reason is not None and reason.cause is Cause.UNPRIVILEGED_RESTRICTED
     assert found[name].cls is (ChangeClass.INTENDED if intended else ChangeClass.NEW)
+
+
+def put_to(kernel: KernelResult, plan: tuple[str, ...], command: str = "") -> KernelResult:
+    """The kernel of a run that planned less."""
+    facts = kernel.facts
+    paths = {name: fact for name, fact in facts.zero_copy.items() if fact.test in plan}
+    write = facts.page_cache_write if samples.COPY_FAIL_TEST in plan else None
+    return replace(
+        kernel,
+        plan=plan,
+        tests=samples.results(plan),
+        facts=replace(facts, zero_copy=paths, page_cache_write=write),
+        reproduce=f"afalg-harness run {kernel.spec} {command}" if command else "",
+    )
+
+
+HASH = tuple(test for test in samples.PLAN if test.startswith("functional/test_hash.py"))
+FILE_TESTS = tuple(test for test in samples.PLAN if test.startswith("zero_copy/"))
+
+
+@pytest.mark.parametrize("command", ["", "--suite zero_copy"])
+def test_two_runs_of_the_same_kernel_that_selected_different_tests(command: str) -> None:
+    whole = put_to(samples.new(), samples.PLAN, "--seed 1" if command else "")
+    part = put_to(samples.new(), FILE_TESTS, command)
+    rest = tuple(test for test in samples.PLAN if test not in FILE_TESTS)
+    for pair, only in (((whole, part), (rest, ())), ((part, whole), ((), rest))):
+        found = compare(as_baseline(pair[0]), pair[1], same_run=False)
+        assert found.changes == ()
+        assert (found.only_baseline, found.only_candidate) == only
+    # In one run the same is a loss.
+    lost = compare(as_baseline(whole), part)
+    assert {change.cls for change in lost.changes} == {ChangeClass.VANISHED}
+
+
+@pytest.mark.parametrize(
+    ("commands", "vanished"),
+    [
+        (("--suite functional", "--suite functional"), True),
+        (("", ""), True),  # a file whose other tests are there
+        (("--suite functional", "--suite functional --suite security"), True),
+        (("--suite functional", "--suite functional -k sha1"), False),
+        (("--suite functional", f"--suite {HASH[1]}"), False),
+        (("--suite functional", f"'--suite={HASH[1]}'"), False),
+    ],
+)
+def test_what_vanished_and_what_was_not_selected(commands: tuple[str, str], vanished: bool) -> None:
+    before = put_to(as_baseline(samples.new()), HASH, commands[0])
+    after = put_to(samples.new(), HASH[1:], commands[1])
+    found = compare(before, after, same_run=False)
+    assert [change.cls for change in found.changes] == [ChangeClass.VANISHED] * vanished
+    assert found.only_baseline == (() if vanished else HASH[:1])
+
+
+def test_a_whole_module_that_vanished_from_the_same_selection() -> None:
+    before = put_to(as_baseline(samples.new()), samples.PLAN, "--seed 1")
+    after = put_to(samples.new(), FILE_TESTS, "--seed 2")
+    found = compare(before, after, same_run=False)
+    assert {change.cls for change in found.changes} == {ChangeClass.VANISHED}
+
+
+def test_nothing_in_common() -> None:
+    one, other = (put_to(samples.new(), plan) for plan in (HASH, FILE_TESTS))
+    one, other = (replace(kernel, transcripts={}) for kernel in (one, other))
+    assert not something_in_common(one, other)
+    assert something_in_common(one, samples.new())
+    assert something_in_common(one, samples.boot_failed())
+
+
+@pytest.mark.parametrize("name", ["my.own", "zero_copy.hash.sendmsg", "aio.libaio"])
+@pytest.mark.parametrize("now", [State.UNKNOWN, State.UNREACHABLE, State.FAILS, State.ABSENT])
+def test_no_state_of_a_fact_that_is_only_reported_is_a_loss(name: str, now: State) -> None:
+    def run(state: State) -> KernelResult:
+        fact = {name: Fact(state, Control.FIRED, test=samples.SHA256_TEST)}
+        return replace(samples.new(), facts=replace(samples.new().facts, other=fact))
+
+    result = samples.run(as_baseline(run(State.PRESENT)), run(now))
+    assert [change.id for change in result.comparisons[0].changes] == [name]
+    assert losses(result.comparisons[0], result.kernels) == ()
+    # The test that cannot run any more speaks for itself.
+    skipped = samples.with_test(run(now), samples.skipped(samples.SHA256_TEST, "why"))
+    lost = samples.run(as_baseline(run(State.PRESENT)), skipped)
+    assert [change.id for change in losses(lost.comparisons[0], lost.kernels)] == [
+        samples.SHA256_TEST
+    ]
+
+
+@pytest.mark.parametrize("now", [State.PRESENT, State.ABSENT, State.WORKS, State.FAILS])
+def test_what_becomes_reachable_is_no_loss_unless_a_verdict_rests_on_it(now: State) -> None:
+    def change(name: str) -> ChangeClass:
+        def kernel(state: State) -> KernelResult:
+            fact = {name: Fact(state, Control.FIRED)}
+            return replace(samples.new(), facts=Facts(af_alg_restrict=1, other=fact))
+
+        return changes(kernel(State.UNREACHABLE), kernel(now))[name].cls
+
+    assert change("consumers.x.root") is ChangeClass.NEW
+    assert change("skcipher.short_read_refused") is ChangeClass.NEW
+    expected = ChangeClass.NEW if now is State.ABSENT else ChangeClass.REGRESSED
+    assert change("zero_copy.skcipher.tee") is expected
+
+
+def test_of_two_outcomes_of_one_name_the_worse_counts() -> None:
+    good = samples.new()
+    bad = samples.failed(samples.SHA256_TEST, "no")
+    for tests in ((bad, *good.tests), (*good.tests, bad)):
+        found = changes(as_baseline(good), replace(good, tests=tests))
+        assert found[samples.SHA256_TEST].cls is ChangeClass.REGRESSED

@@ -8,7 +8,7 @@ import pytest
 
 from harness.judge.exit_code import compared_candidate, exit_code, losses
 from harness.judge.expectations import load_expectations
-from harness.model import Facts, KernelResult, Role, Status
+from harness.model import ConsoleWatch, Facts, KernelResult, Role, Status
 from tests.unit import samples
 
 
@@ -64,6 +64,31 @@ def test_baseline_that_ran_in_part(baseline: KernelResult) -> None:
     assert code(replace(baseline, role=Role.BASELINE), samples.new()) == 1
 
 
+def killed(kernel: KernelResult) -> KernelResult:
+    """QEMU was killed under it from outside."""
+    return replace(
+        kernel, status=Status.INTERRUPTED, status_exit=3, tests=kernel.tests[:3], records_lost=1
+    )
+
+
+def silenced(kernel: KernelResult) -> KernelResult:
+    """Booted with ``quiet``."""
+    return replace(kernel, console_watch=ConsoleWatch(20, 0, kernel_log=True))
+
+
+def test_no_fault_of_ours_is_a_kernels() -> None:
+    assert code(samples.old(), killed(samples.new())) == 3
+    assert code(killed(samples.old()), samples.new()) == 3
+    assert code(samples.old(), silenced(samples.new())) == 3
+    assert code(silenced(samples.old()), samples.new()) == 0
+    # What speaks against a kernel does so all the same.
+    assert code(samples.old(), killed(samples.regressed())) == 1
+    assert code(samples.old(), silenced(samples.regressed())) == 1
+    assert code(samples.old(), silenced(samples.new()), samples.regressed()) == 1
+    # A user who stops the run stops all of it.
+    assert code(samples.old(), killed(samples.new()), interrupted()) == 130
+
+
 def test_selection_that_matches_nothing() -> None:
     nothing = replace(samples.new(), plan=(), tests=(), facts=Facts())
     assert code(nothing) == 2
@@ -74,8 +99,8 @@ def test_selection_that_matches_nothing() -> None:
 
 
 def test_loss_until_explained() -> None:
-    reason = "bind hash 'sha256': ENOENT"
-    lost = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, reason))
+    skip = samples.not_bound(samples.SHA256_TEST, "hash", "sha256")
+    lost = samples.with_test(samples.new(), skip)
     assert code(samples.old(), lost) == 1
     explained = replace(lost, config={**lost.config, "CONFIG_CRYPTO_SHA256": "n"})
     assert code(samples.old(), explained) == 0
@@ -84,7 +109,8 @@ def test_loss_until_explained() -> None:
 def test_unreachable_meets_the_expectation_but_is_a_loss_until_explained() -> None:
     """The default expectation is met, which allows no change: only an explicit one does."""
     without = replace(samples.no_af_alg(), plan=samples.PLAN[-1:], tests=())
-    without = replace(without, tests=(samples.skipped(samples.PLAN[-1], samples.NO_SOCKET),))
+    skip = samples.skipped(samples.PLAN[-1], samples.NO_SOCKET, samples.SOCKET_REFUSED)
+    without = replace(without, tests=(skip,))
     before = replace(samples.new(), role=Role.BASELINE, plan=without.plan)
     before = replace(before, tests=samples.results(without.plan))
     assert code(before, without) == 0

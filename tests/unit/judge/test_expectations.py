@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.errors import InputError
-from harness.judge.expectations import KernelRange, load_expectations
+from harness.judge.expectations import KernelRange, load_expectations, run_expectations
+from tests.unit import samples
 
 DEFAULTS = load_expectations(None, [])
 
@@ -119,3 +121,24 @@ def test_bad_file(tmp_path: Path, text: str, says: str) -> None:
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         load_expectations(tmp_path / "none.toml", [])
+
+
+def test_what_a_run_was_judged_by_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "expect.toml"
+    file.write_text(
+        '[[expect]]\nname = "zero_copy.*"\nvalue = "present"\nreason = "old"\n'
+        'kernels = ">=6.12, <6.12.96"\n'
+    )
+    rules = load_expectations(file, ["console.kasan.1a2b3c4d=any"])
+    run = samples.run(samples.old(), samples.new(), expectations=rules)
+    assert run_expectations(run) == rules
+    assert run_expectations(samples.main_job()) == DEFAULTS
+
+
+def test_a_run_that_does_not_hold_its_expectations() -> None:
+    """What was asked for and met is known from the checks of its verdicts."""
+    run = samples.run(samples.old(), expectations=load_expectations(None, ["zero_copy.*=any"]))
+    rules = run_expectations(replace(run, expectations=()))
+    rule = rules.of_fact("zero_copy.skcipher.splice_file", samples.OLD)
+    assert rule is not None
+    assert (rule.value, rule.explicit) == ("any", True)

@@ -155,3 +155,18 @@ def test_grouped_by_what_differs() -> None:
     assert change.reproducer.sequence == texts[0]
     assert change.reproducer.others == tuple(texts[1:])
     assert samples.old().role is Role.BASELINE
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name"),
+    [
+        ("waits, fed 24, EINVAL", "waits, fed EPIPE, EINVAL", "other"),
+        ("fed 1, ", "fed 2, ", "other"),
+        ("fed ², 0", "0", "other_bytes"),
+        ("9" * 5000, "8", f"{'9' * 5000}-taken"),
+    ],
+)
+def test_any_text_is_compared(before: str, after: str, name: str) -> None:
+    text = f"{CBC}: send ² more; wait 9{'9' * 5000}"
+    change = only({text: f"²; {before}"}, {text: f"²; {after}"})
+    assert change.id == f"differential/skcipher.wait.{name}"

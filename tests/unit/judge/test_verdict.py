@@ -8,18 +8,26 @@ from pathlib import Path
 import pytest
 
 from harness.judge.expectations import Expectations, load_expectations
-from harness.judge.verdict import gained_taint, judge, missing_tests
+from harness.judge.fingerprint import fingerprint
+from harness.judge.splats import taint_letters
+from harness.judge.verdict import judge, missing_tests
 from harness.model import (
+    Boot,
+    Cause,
     ConsoleEvent,
+    ConsoleWatch,
     Control,
     Fact,
     Facts,
     KernelResult,
     Outcome,
+    Reason,
+    RunResult,
     State,
     Status,
     TestResult,
     Verdict,
+    Witness,
 )
 from tests.unit import samples
 
@@ -162,8 +170,7 @@ def test_crash_names_the_test_and_the_first_report() -> None:
     assert found.reasons[0] == f"crashed in {fatal}: {samples.KASAN}"
     assert any(reason.startswith("12 planned tests missing") for reason in found.reasons)
     assert not any("panic" in reason for reason in found.reasons)
-    # The warning was there before the suite began.
-    assert any("console before the first test" in note for note in found.notes)
+    assert sum(reason.startswith("warning before the first test") for reason in found.reasons) == 1
 
 
 def test_crash_cannot_be_waved_through() -> None:
@@ -190,20 +197,266 @@ def test_interrupted() -> None:
 def test_splat_in_a_test() -> None:
     event = ConsoleEvent("lockdep", "WARNING: bad unlock balance", 6.0, samples.SHA256_TEST)
     kernel = replace(samples.new(), console_events=(event,))
-    assert only_reason(kernel) == f"lockdep in {samples.SHA256_TEST}: {event.title}"
+    name = f"console.lockdep.{fingerprint(event)}"
+    assert only_reason(kernel) == f"lockdep in {samples.SHA256_TEST}: {event.title} ({name})"
     tolerated = verdict(kernel, "console.lockdep=any")
     assert tolerated.ok
     assert any(note.startswith("tolerated: lockdep") for note in tolerated.notes)
 
 
+def tainted(before: int, after: int) -> KernelResult:
+    return replace(samples.new(), taint_before=before, taint=after)
+
+
 def test_taint() -> None:
-    assert gained_taint(4096, 4096 | 512 | 1) == ("P", "W")
-    tainted = replace(samples.new(), taint_before=512, taint=512)
-    assert verdict(tainted).ok
-    gained = replace(samples.new(), taint_before=4096, taint=4096 | 512)
-    assert only_reason(gained) == "the suite tainted the kernel: W (4096 -> 4608)"
-    assert verdict(gained, "taint.W=any").ok
+    assert taint_letters(4096 | 512 | 1 | 1 << 30) == ("P", "W", "O", "bit30")
+    gained = only_reason(tainted(0, 512))
+    assert gained == "the suite tainted the kernel: W (0 -> 512)"
+    assert verdict(tainted(0, 512), "taint.W=any").ok
+    early = only_reason(tainted(512, 512))
+    assert early == "the kernel was tainted before the first test: W (512)"
     assert "taint is unknown" in only_reason(replace(samples.new(), taint=None))
+
+
+def test_taint_that_the_baseline_has() -> None:
+    candidate, rules = tainted(512, 512 | 64), Expectations()
+    for baseline in (tainted(512, 512), tainted(0, 512)):
+        found = judge(candidate, rules, baseline)
+        assert found.reasons == ("the suite tainted the kernel: U (512 -> 576)",)
+        assert any("W (512); the baseline has the same" in note for note in found.notes)
+    # Of a baseline that never ran nothing is known.
+    never_ran = replace(tainted(512, 512), status=Status.BOOT_FAILED)
+    assert len(judge(candidate, rules, never_ran).reasons) == 2
+
+
+BOOT_WARNING = ConsoleEvent("warning", "WARNING: CPU: 0 PID: 1 at arch/x86/x.c:1", 1.5)
+
+
+def with_events(kernel: KernelResult, *events: ConsoleEvent) -> KernelResult:
+    return replace(kernel, console_events=events)
+
+
+def test_reports_before_the_first_test_count() -> None:
+    reason = only_reason(with_events(samples.new(), BOOT_WARNING))
+    assert reason.startswith("warning before the first test: WARNING: CPU: 0")
+    late = only_reason(with_events(samples.new(), replace(BOOT_WARNING, seconds=11.0)))
+    assert late.startswith("warning after the last test")
+
+
+def test_reports_that_the_baseline_has() -> None:
+    rules = Expectations()
+    candidate = with_events(samples.new(), BOOT_WARNING)
+    same = replace(BOOT_WARNING, title=BOOT_WARNING.title.replace("CPU: 0", "CPU: 3"))
+    found = judge(candidate, rules, with_events(samples.old(), same))
+    assert found.ok
+    assert any("the baseline has the same" in note for note in found.notes)
+    other = replace(BOOT_WARNING, kind="kasan")
+    assert not judge(candidate, rules, with_events(samples.old(), other)).ok
+    # What a test brought about is the suite's finding, whoever else has it.
+    in_test = replace(BOOT_WARNING, test=samples.SHA256_TEST)
+    baseline = with_events(samples.old(), in_test)
+    assert not judge(with_events(samples.new(), in_test), rules, baseline).ok
+
+
+def test_the_baseline_may_end_last() -> None:
+    baseline = with_events(samples.old(), BOOT_WARNING)
+    early = samples.run(with_events(samples.new(), BOOT_WARNING))
+    assert not early.kernels[0].verdict.ok
+    late = samples.run(*early.kernels, baseline)
+    assert late.kernels[0].verdict.ok
+
+
+@pytest.mark.parametrize("value", ["any", "present"])
+def test_one_report_can_be_allowed(value: str, tmp_path: Path) -> None:
+    mark = fingerprint(BOOT_WARNING)
+    kernel = with_events(samples.new(), BOOT_WARNING, replace(BOOT_WARNING, kind="ubsan"))
+    file = tmp_path / "known.toml"
+    file.write_text(
+        f'[[expect]]\nname = "console.*.{mark}"\nvalue = "{value}"\nreason = "old hardware"\n'
+    )
+    found = judge(kernel, load_expectations(file, []))
+    assert [reason.partition(" ")[0] for reason in found.reasons] == ["ubsan"]
+    assert any("old hardware" in note for note in found.notes)
+    # One that matches nothing is told.
+    assert "nothing recorded it" in only_reason(samples.new(), f"console.warning.{mark}={value}")
+    assert verdict(samples.new(), "console.warning=any").ok
+
+
+def watched(written: int, seen: int, *, kernel_log: bool = True) -> KernelResult:
+    return replace(samples.new(), console_watch=ConsoleWatch(written, seen, kernel_log))
+
+
+@pytest.mark.parametrize(("written", "seen"), [(20, 19), (20, 0), (0, 0)])
+def test_a_console_that_was_not_seen_proves_nothing(written: int, seen: int) -> None:
+    found = verdict(watched(written, seen))
+    assert (found.ok, found.unknown) == (False, True)
+    assert "leave out quiet and loglevel=" in found.reasons[0]
+    assert verdict(watched(20, 20)).ok
+
+
+def test_what_speaks_against_a_kernel_is_no_want_of_knowledge() -> None:
+    found = verdict(with_events(watched(20, 0), BOOT_WARNING))
+    assert (found.ok, found.unknown) == (False, False)
+
+
+def test_killed_from_outside() -> None:
+    kernel = replace(
+        samples.new(),
+        status=Status.INTERRUPTED,
+        status_exit=3,
+        records_lost=1,
+        tests=samples.results()[:3],
+    )
+    assert verdict(kernel).unknown
+    failed = samples.with_test(kernel, samples.failed(samples.SHA256_TEST, "no"))
+    assert not verdict(failed).unknown
+
+
+INT3 = ConsoleEvent("oops", "Oops: int3: 0000 [#1] PREEMPT SMP NOPTI", 0.4)
+PANIC = ConsoleEvent("panic", "Kernel panic - not syncing: Fatal exception", 0.5)
+
+
+def boots(*events: ConsoleEvent, accel: str = "tcg") -> KernelResult:
+    first = Boot(Status.BOOT_FAILED, "it died", accel=accel, console_events=events)
+    last = Boot(Status.COMPLETED, accel=accel, identity=samples.new().identity)
+    return replace(samples.new(), boots=(first, last))
+
+
+def test_a_panic_in_an_earlier_boot_is_a_finding() -> None:
+    assert only_reason(boots(PANIC)).startswith("panic in boot 1 of 2: Kernel panic")
+    assert "warning in boot 1 of 2" in only_reason(boots(BOOT_WARNING))
+
+
+def test_the_known_fault_of_the_emulator_is_none() -> None:
+    found = verdict(boots(INT3, PANIC))
+    assert found.ok
+    assert any("boot 1 of 2 ended by a known fault of QEMU's TCG" in note for note in found.notes)
+    assert len(verdict(boots(INT3, PANIC, accel="kvm")).reasons) == 2
+    # What was reported before it is the kernel's.
+    assert "warning in boot 1 of 2" in only_reason(boots(BOOT_WARNING, INT3))
+    # Of a guest that had reported it is no fault at boot.
+    reported = replace(boots(INT3).boots[0], identity=samples.new().identity)
+    assert not verdict(replace(boots(INT3), boots=(reported, boots().boots[1]))).ok
+
+
+def test_an_earlier_boot_that_failed_silently_is_noted() -> None:
+    found = verdict(boots())
+    assert found.ok
+    assert "boot 1 of 2 failed: it died" in found.notes
+
+
+def test_a_kernel_that_dies_in_every_boot_where_another_boots() -> None:
+    dead = Boot(Status.BOOT_FAILED, "it died", "tcg", console_events=(PANIC,))
+    kernel = replace(samples.boot_failed(), boots=(dead, dead))
+    run = samples.run(samples.old(), kernel)
+    assert run.kernels[1].verdict.reasons[0].startswith("died in each of 2 boots")
+    assert run.exit_code == 1
+    # Alone it may be the machine, with int3 the emulator; one boot is no evidence.
+    assert samples.run(kernel).exit_code == 3
+    emulated = replace(dead, console_events=(INT3, PANIC))
+    for other in ((dead,), (dead, emulated)):
+        assert samples.run(samples.old(), replace(kernel, boots=other)).exit_code == 3
+
+
+def test_a_crash_is_charged_to_the_test_that_was_running() -> None:
+    timed_out = TestResult(samples.PLAN[0], Outcome.TIMEOUT, message="slow")
+    panic = replace(PANIC, test=samples.PLAN[1])
+    kernel = replace(
+        samples.with_test(samples.new(), timed_out),
+        status=Status.CRASHED,
+        status_reason=PANIC.title,
+        console_events=(panic,),
+    )
+    for one in (kernel, replace(kernel, fatal_test=samples.PLAN[1])):
+        found = verdict(one)
+        assert found.reasons[0] == f"crashed in {samples.PLAN[1]}: {PANIC.title}"
+        assert f"{samples.PLAN[0]} timed out: slow" in found.reasons
+    # What the guest said last counts, whatever the console was charged with.
+    elsewhere = replace(kernel, fatal_test=samples.PLAN[2])
+    assert verdict(elsewhere).reasons[0].startswith(f"crashed in {samples.PLAN[2]}: ")
+    # Boots are recorded, and no test was running.
+    outside = replace(kernel, boots=(Boot(Status.CRASHED),), console_events=(BOOT_WARNING, PANIC))
+    assert verdict(outside).reasons[0] == f"crashed: {PANIC.title}"
+
+
+def test_a_hang_between_tests_is_charged_to_none() -> None:
+    timed_out = TestResult(samples.PLAN[0], Outcome.TIMEOUT, message="slow")
+    kernel = replace(
+        samples.with_test(samples.new(), timed_out),
+        status=Status.HUNG,
+        status_reason="nothing heard for 40 s while between tests",
+    )
+    assert verdict(kernel).reasons[0] == "hung: nothing heard for 40 s while between tests"
+
+
+def test_ignored_arguments() -> None:
+    found = verdict(replace(samples.new(), ignored_arguments=("fips=1",)))
+    assert found.ok
+    assert "the kernel called fips=1 unknown: it had no effect" in found.notes
+
+
+def test_witness() -> None:
+    def kernel(witness: Witness) -> KernelResult:
+        fact = replace(samples.path_fact(FILE, State.ABSENT), witness=witness)
+        return samples.with_path(samples.new(), FILE, fact)
+
+    assert verdict(kernel(Witness.AGREED)).notes == verdict(samples.new()).notes
+    silent = verdict(kernel(Witness.SILENT))
+    assert silent.ok
+    assert any("witness" in note and FILE in note for note in silent.notes)
+    assert "the witness inside the kernel saw otherwise" in only_reason(kernel(Witness.DISAGREED))
+
+
+def test_what_the_guest_lacks_says_nothing_of_the_kernel() -> None:
+    host = Reason(Cause.HOST)
+    test = samples.path_test(FILE)
+    lacking = replace(samples.skipped(samples.SHA256_TEST, "no gcc"), reason=host)
+    noted = verdict(samples.with_test(samples.new(), lacking))
+    assert noted.ok
+    assert any("could not run, which says nothing of the kernel" in note for note in noted.notes)
+    # What the verdict rests on is not known then.
+    probe = samples.with_test(samples.new(), replace(samples.skipped(test, "x"), reason=host))
+    for fact in (samples.path_fact(FILE, State.UNKNOWN, Control.NOT_RUN), None):
+        found = verdict(samples.with_path(probe, FILE, fact))
+        assert (found.ok, found.unknown) == (False, True)
+    unknown = samples.path_fact(FILE, State.UNKNOWN, Control.NOT_RUN)
+    assert not verdict(samples.with_path(samples.new(), FILE, unknown)).unknown
+
+
+def test_names_that_two_tests_share() -> None:
+    kernel = replace(samples.new(), plan=(*samples.PLAN, samples.SHA256_TEST))
+    found = verdict(kernel)
+    assert found.reasons == (f"planned more than once: {samples.SHA256_TEST}",)
+    assert found.unknown
+
+
+def test_no_guest_reported() -> None:
+    assert "no guest said who it is" in only_reason(replace(samples.new(), identity=None))
+
+
+def test_a_difference_can_be_allowed() -> None:
+    text = "skcipher cbc(aes) key16: wait 16"
+    baseline = replace(samples.old(), transcripts={text: "waits, EINTR"})
+    candidate = replace(samples.new(), transcripts={text: "EINTR"})
+    name = "differential/skcipher.wait.waits-returns"
+    assert samples.run(baseline, candidate).exit_code == 1
+
+    def run(*overrides: str) -> RunResult:
+        rules = load_expectations(None, overrides)
+        return samples.run(baseline, candidate, expectations=rules)
+
+    for pattern in (name, "differential/skcipher.wait.*"):
+        allowed = run(f"{pattern}=any")
+        assert allowed.exit_code == 0
+        assert any(
+            note.startswith(f"tolerated: {name}") for note in allowed.kernels[1].verdict.notes
+        )
+    assert run("differential/skcipher.recv.*=any").exit_code == 1
+    unmatched = run(f"{name}=any", "differential/aead.*=any")
+    assert "differential/aead.*: expected any" in unmatched.kernels[1].verdict.reasons[0]
+    # Alone there is nothing to differ from.
+    alone = samples.run(candidate, expectations=load_expectations(None, [f"{name}=any"]))
+    assert alone.exit_code == 0
 
 
 def test_skipped_probe_that_told_nothing_is_mentioned() -> None:

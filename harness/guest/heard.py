@@ -1,0 +1,283 @@
+"""What one boot's console and records amount to.
+
+Nothing that a guest sends raises here. What cannot be believed is refused, counted in
+``records_lost`` and named in a note: a guest that lies or breaks must not come out ``ok``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.guest.console import ConsoleScanner, find_marker
+from harness.guest.inside import records
+from harness.guest.journal import BootRecord, Refused, Sent
+from harness.guest.messages import ConsoleLine
+from harness.model import ConsoleEvent, ConsoleWatch, Fact, GuestIdentity, Outcome, TestResult
+
+_UNKNOWN_ARGUMENTS = re.compile(r'Unknown kernel command line parameters "([^"]*)')
+_POWER_OFF = re.compile(r"\] reboot: (?:Power down|System halted)")
+_STAMP = re.compile(r"\[ *(\d+\.\d+)\]")
+_NAMED = 10  # refusals that get a note of their own
+#: What a guest that died wrote into the kernel log this shortly before, in seconds, may not
+#: have reached the console.
+_UNDER_WAY = 2.0
+_HOST_WORDS = (Outcome.CRASHED, Outcome.MISSING)  # no guest can say these of a test
+
+
+class _Disbelieved(Exception):
+    """A record that contradicts what is known."""
+
+
+class Heard:
+    """One boot, as far as it has been heard."""
+
+    def __init__(self, boot: BootRecord) -> None:
+        """``boot`` says what was started: a guest that is something else is disowned."""
+        self._boot = boot
+        self._console = ConsoleScanner()
+        self._log = ConsoleScanner()
+        self._console_events: list[ConsoleEvent] = []
+        self._log_events: list[ConsoleEvent] = []
+        self._log_read = self._log_gap = False
+        self._written: dict[str, float] = {}  # markers, and when the host knew of them
+        self._seen: set[str] = set()
+        self._unknown_arguments: set[str] = set()
+        self._refusals: list[str] = []  # the first of them
+        self.records_lost = 0  # missing, unreadable, or not to be believed
+        self._taint_notes: list[str] = []
+        self._next_number = 0
+        self._hello: records.Hello | None = None
+        self._uptime_offset = 0.0
+        self.last_line = ""
+        self.powered_off = False
+        self.disowned = ""  # why the guest is not the one that was started
+        self.last_seconds = 0.0  # when anything was heard
+        self.boot_seconds: float | None = None
+        self.last_record: float | None = None
+        self.plan: tuple[str, ...] | None = None
+        self.running = ""
+        self.taint: int | None = None
+        self.tests: dict[str, TestResult] = {}
+        self.facts: dict[str, Fact] = {}
+        self.transcripts: dict[str, str] = {}
+        self.collection_errors: list[str] = []
+        self.end: records.End | None = None
+
+    def console_line(self, line: ConsoleLine) -> None:
+        """Take a line of the console."""
+        self.last_seconds = max(self.last_seconds, line.seconds)
+        text = line.text.strip()
+        self.last_line = text or self.last_line
+        self.powered_off = self.powered_off or bool(_POWER_OFF.search(text))
+        self._seen.add(find_marker(line.text))
+        self._note_arguments(line.text)
+        self._console_events += self._console.feed(line.seconds, line.text)
+
+    def record(self, seconds: float, said: Sent | Refused) -> None:
+        """Take what the guest sent, heard ``seconds`` after the start of vng."""
+        self.last_seconds = max(self.last_seconds, seconds)
+        if self.disowned:
+            return
+        if said.seq is not None:
+            if said.seq != self._next_number:
+                self._refuse(f"records lost: number {said.seq} after {self._next_number - 1}")
+            self._next_number = said.seq + 1
+        try:
+            if isinstance(said, Refused):
+                raise _Disbelieved(said.problem)
+            self._believe(seconds, said)
+        except _Disbelieved as error:
+            self._refuse(str(error))
+
+    def _refuse(self, why: str) -> None:
+        self.records_lost += 1
+        if len(self._refusals) < _NAMED:
+            self._refusals.append(why)
+
+    def _believe(self, seconds: float, said: Sent) -> None:
+        record = said.record
+        if isinstance(record, records.Hello):
+            self._take_hello(seconds, record, said.uptime)
+        elif self._hello is None:
+            raise _Disbelieved(f"a {type(record).__name__} record before the guest's first")
+        elif self.end is not None:
+            raise _Disbelieved(f"a {type(record).__name__} record after the guest's last")
+        else:
+            self._take(seconds, record)
+        if not isinstance(record, records.KernelLog):  # that one says nothing of the suite
+            self.last_record = seconds
+
+    def _take_hello(self, seconds: float, hello: records.Hello, uptime: float) -> None:
+        if self._hello is not None:
+            raise _Disbelieved("a second hello")
+        expected = self._boot
+        self._hello = hello
+        self.boot_seconds = seconds
+        self._uptime_offset = seconds - uptime
+        if expected.release and hello.release != expected.release:
+            self.disowned = f"the guest ran {hello.release}, not {expected.release}"
+        elif expected.nonce and hello.nonce != expected.nonce:
+            self.disowned = "the guest's report is not of this run (its nonce differs)"
+        self.taint = hello.taint
+        self._written[records.hello_marker(hello.nonce)] = seconds
+
+    def _take(self, seconds: float, record: records.Record) -> None:
+        match record:
+            case records.Plan(tests):
+                if self.plan is not None:
+                    raise _Disbelieved("a second plan")
+                self.plan = tests
+            case records.Start(test):
+                self._know(test)
+                self.running = test
+                self._written[records.start_marker(test).rstrip()] = seconds
+            case records.Finish():
+                self._take_outcome(record)
+            case records.Probed():
+                self._know(record.test)
+                self.facts[record.name] = Fact(
+                    state=record.state,
+                    control=record.control,
+                    evidence=record.evidence,
+                    test=record.test,
+                    reason=record.reason,
+                    witness=record.witness,
+                )
+            case records.Transcripts(transcripts):
+                self.transcripts.update(transcripts)
+            case records.CollectionError(module, message):
+                self.collection_errors.append(f"{module}: {message}")
+            case records.TaintChange(before, after, test):
+                self.taint = after
+                if len(self._taint_notes) < _NAMED:
+                    self._taint_notes.append(f"taint went from {before} to {after} in {test}")
+            case records.KernelLog():
+                self._take_log(record)
+            case records.End():
+                self.end = record
+                self.taint = record.taint
+                self._written[records.END_MARKER] = seconds
+
+    def _know(self, test: str) -> None:
+        if test not in (self.plan or ()):
+            raise _Disbelieved(f"a record names a test that was not planned: {test:.200}")
+
+    def _take_outcome(self, record: records.Finish) -> None:
+        self._know(record.id)
+        if record.id in self.tests:
+            raise _Disbelieved(f"a second outcome of {record.id:.200}")
+        if record.outcome in _HOST_WORDS:
+            raise _Disbelieved(f"the guest calls {record.id:.200} {record.outcome}")
+        self.tests[record.id] = TestResult(
+            id=record.id,
+            outcome=record.outcome,
+            seconds=record.seconds,
+            message=record.message,
+            details=record.details,
+            reason=record.reason,
+        )
+        if self.running == record.id:
+            self.running = ""
+
+    def _take_log(self, record: records.KernelLog) -> None:
+        self._log_read = True
+        self._log_gap = self._log_gap or record.lost > 0
+        for line in record.lines:
+            stamp = _STAMP.match(line)
+            uptime = float(stamp.group(1)) if stamp else 0.0
+            self._note_arguments(line)
+            self._log_events += self._log.feed(uptime + self._uptime_offset, line)
+
+    def _note_arguments(self, line: str) -> None:
+        match = _UNKNOWN_ARGUMENTS.search(line)
+        if match:
+            self._unknown_arguments.update(match.group(1).split())
+
+    def finish(self) -> None:
+        """Nothing more will be heard."""
+        self._console_events += self._console.finish()
+        self._log_events += self._log.finish()
+
+    @property
+    def identity(self) -> GuestIdentity | None:
+        """Who the guest said it is."""
+        if self._hello is None:
+            return None
+        names = GuestIdentity.__dataclass_fields__
+        return GuestIdentity(**{name: getattr(self._hello, name) for name in names})
+
+    @property
+    def af_alg_restrict(self) -> int | None:
+        """The sysctl as booted."""
+        if self._hello is None or self.disowned:
+            return None
+        return self._hello.af_alg_restrict
+
+    @property
+    def taint_before(self) -> int | None:
+        """The kernel's taint when the guest reported."""
+        return self._hello.taint if self._hello is not None else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of this boot."""
+        more = self.records_lost - len(self._refusals)
+        notes = [*self._refusals, *([f"{more} more records lost"] if more else [])]
+        notes += self._taint_notes
+        if self._hello is not None and self._hello.af_alg_error:
+            notes.append(f"socket(AF_ALG): {self._hello.af_alg_error}")
+        if self._hello is not None and not self._boot.nonce:
+            notes.append("nothing says which boot the guest's report is of")
+        return tuple(notes)
+
+    @property
+    def ignored_arguments(self) -> tuple[str, ...]:
+        """Kernel arguments given to this boot that the kernel called unknown."""
+        given = dict.fromkeys(word for text in self._boot.arguments for word in text.split())
+        return tuple(word for word in given if word in self._unknown_arguments)
+
+    def console_events(self) -> tuple[ConsoleEvent, ...]:
+        """Reports of the kernel, from the console and, where that did not show them, its log."""
+        events = list(_merge(self._console_events, self._log_events))
+        tests = {_charged(test): test for test in self.plan or ()}
+        known = [replace(event, test=tests.get(event.test, "")) for event in events]
+        return tuple(sorted(known, key=lambda event: event.seconds))
+
+    def console_watch(self, end: float | None) -> ConsoleWatch | None:
+        """Whether reports could have been seen; ``end`` is when the guest died, None if it
+        did not, in seconds since the start of vng."""
+        if self._hello is None:
+            return None
+        due = [
+            marker
+            for marker, seconds in self._written.items()
+            if end is None or seconds < end - _UNDER_WAY
+        ]
+        return ConsoleWatch(
+            written=len(due),
+            seen=len(self._seen.intersection(due)),
+            kernel_log=self._log_read and not self._log_gap,
+        )
+
+
+def _charged(test: str) -> str:
+    """How an event names ``test``: long ids are cut in the kernel log."""
+    return records.start_marker(test).removeprefix(records.start_marker("")).rstrip()
+
+
+def _merge(console: list[ConsoleEvent], log: list[ConsoleEvent]) -> Iterator[ConsoleEvent]:
+    """The console's events and those that only the log has.
+
+    An event of both is the console's, charged as in the log, which drops no marker.
+    """
+    waiting: defaultdict[tuple[str, str], list[ConsoleEvent]] = defaultdict(list)
+    for event in log:
+        waiting[event.kind, event.title].append(event)
+    for event in console:
+        twins = waiting[event.kind, event.title]
+        yield replace(event, test=twins.pop(0).test) if twins else event
+    for rest in waiting.values():
+        yield from rest

@@ -1,0 +1,312 @@
+"""The files of one kernel: everything that was heard, as it arrived, boot after boot.
+
+``console.log`` has the console, each line after the host's time in brackets, and
+``events.jsonl`` the records: each line says ``by`` whom it is and at what host time it
+was heard, which the host writes last, so that a guest cannot claim to be the host. The host
+opens each boot with a ``boot`` record and closes it with ``closed``; in the console a line
+without a time, which no guest can write, stands before every boot but the first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from harness.errors import InputError
+from harness.guest.inside import records
+from harness.guest.messages import ConsoleLine, RecordLine
+from harness.model import PackageFile, Role
+from harness.strict import MALFORMED, problem, strict_converter
+
+CONSOLE = "console.log"
+EVENTS = "events.jsonl"
+_TIMED = re.compile(r"\[ *(\d+\.\d+)\] (.*)", re.DOTALL)
+_SEPARATOR = re.compile(r"=== boot (\d{1,3})")
+_LARGEST = 1 << 63  # of the numbers in a record
+
+
+class Ending(StrEnum):
+    """What ended a guest."""
+
+    GUEST = "guest"  # it switched itself off, or died
+    DEADLINE = "deadline"
+    DISOWNED = "disowned"  # it was not the one that was started
+    STOPPED = "stopped"  # the user or a signal stopped the run
+    KILLED = "killed"  # QEMU was killed from outside, or failed amid its work
+    NEVER_RAN = "never_ran"  # vng or QEMU failed before the guest was started
+
+
+@dataclass(frozen=True)
+class BootRecord:
+    """The host's first record of a boot: what is started. Empty where it is not known."""
+
+    number: int = 1
+    nonce: str = ""
+    release: str = ""  # expected of the guest
+    spec: str = ""
+    role: Role = Role.CANDIDATE
+    accel: str = ""
+    arguments: tuple[str, ...] = ()  # added to the kernel's command line, by us or the user
+    notes: tuple[str, ...] = ()  # on the kernel
+    packages: tuple[PackageFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClosedRecord:
+    """The host's last record of a boot: how it ended."""
+
+    ending: Ending
+    wall_seconds: float
+    reason: str = ""  # what expired, or what killed QEMU, in words
+    shutdown: str = ""  # QEMU's own word for why it ended
+    vng_status: int | None = None  # exit status; negative: the signal that killed vng
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A record of the guest, as it was numbered there."""
+
+    seq: int
+    uptime: float
+    record: records.Record
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A line that is no record. Its number is None if that, too, cannot be read."""
+
+    problem: str
+    seq: int | None = None
+
+
+@dataclass
+class BootJournal:
+    """What the files have of one boot."""
+
+    boot: BootRecord | None = None
+    closed: ClosedRecord | None = None
+    console: list[ConsoleLine] = field(default_factory=list)
+    records: list[tuple[float, Sent | Refused]] = field(default_factory=list)
+
+
+class Journal:
+    """Writes the files of one more boot. Use as a context manager."""
+
+    def __init__(self, directory: Path) -> None:
+        """Begin the next boot in ``directory``. Raises InputError if its files are not ours."""
+        self.number = _count_boots(directory) + 1
+        self._console = _append(directory / CONSOLE)
+        self._events = _append(directory / EVENTS)
+        if self.number > 1:
+            self._console.write(f"=== boot {self.number}\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._console.close()
+        self._events.close()
+
+    def console(self, line: ConsoleLine) -> None:
+        """Write down a line of the console."""
+        self._console.write(f"[{line.seconds:10.3f}] {line.text}\n")
+        self._console.flush()
+
+    def record(self, line: RecordLine) -> Sent | Refused:
+        """Write down a line from the guest; returns what it says."""
+        data, said = parse_line(line.text)
+        self._write(data if data is not None else {"raw": line.text}, "guest", line.seconds)
+        return said
+
+    def boot(self, record: BootRecord) -> None:
+        """Write down what is started."""
+        self._write({"type": "boot", **asdict(record)}, "host", 0.0)
+
+    def closed(self, record: ClosedRecord) -> None:
+        """Write down how it ended."""
+        self._write({"type": "closed", **asdict(record)}, "host", record.wall_seconds)
+
+    def _write(self, data: dict[str, object], by: str, seconds: float) -> None:
+        line = data | {"by": by, "host_seconds": round(seconds, 3)}
+        self._events.write(json.dumps(line) + "\n")
+        self._events.flush()
+
+
+def _append(path: Path) -> IO[str]:
+    file = path.open("a+", encoding="utf-8", errors="replace", newline="\n")
+    file.seek(0)
+    # What was cut off by the death of a run stays a line of its own.
+    if (text := file.read()) and not text.endswith("\n"):
+        file.write("\n")
+    return file
+
+
+def _count_boots(directory: Path) -> int:
+    has_content = any(
+        path.is_file() and path.stat().st_size for path in (directory / CONSOLE, directory / EVENTS)
+    )
+    return len(read_journal(directory)) if has_content else 0
+
+
+def read_journal(directory: Path) -> list[BootJournal]:
+    """All boots that the files in ``directory`` tell of, in order, at least one.
+
+    Files of versions that wrote no records of the host's are read as well. Raises InputError
+    if there is nothing, or something that neither host nor guest would write.
+    """
+    events = _read(directory / EVENTS)
+    console = _read(directory / CONSOLE)
+    if not events.strip() and not console.strip():
+        raise InputError(f"{directory}: neither {CONSOLE} nor {EVENTS} holds anything")
+    boots = _read_events(events, directory / EVENTS)
+    for number, lines in _read_console(console).items():
+        while len(boots) < number:
+            boots.append(BootJournal())
+        boots[number - 1].console = lines
+    return boots
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def _read_events(text: str, path: Path) -> list[BootJournal]:
+    boots = [BootJournal()]
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        data = _load(line)
+        if data is None:
+            boots[-1].records.append((0.0, Refused(f"line {number} of {EVENTS} was cut short")))
+        elif data.get("by") == "host":
+            _read_host_record(data, boots, f"{path}: line {number}")
+        else:
+            boots[-1].records.append(_read_guest_record(data))
+    return boots
+
+
+def _read_host_record(data: dict[str, object], boots: list[BootJournal], where: str) -> None:
+    try:
+        if data.get("type") == "boot":
+            if boots[-1] != BootJournal():
+                boots.append(BootJournal())
+            boots[-1].boot = _CONVERTER.structure(data, BootRecord)
+        elif data.get("type") == "closed":
+            boots[-1].closed = _CONVERTER.structure(data, ClosedRecord)
+    except MALFORMED as error:
+        raise InputError(f"{where}: {problem(error)}") from error
+
+
+def _read_guest_record(data: dict[str, object]) -> tuple[float, Sent | Refused]:
+    seconds = _finite(data.pop("host_seconds", 0.0))
+    data.pop("by", None)
+    raw = data.get("raw")
+    kept_as_it_was = isinstance(raw, str) and len(data) == 1
+    return seconds, parse_line(str(raw))[1] if kept_as_it_was else _parse(data)
+
+
+def _read_console(text: str) -> dict[int, list[ConsoleLine]]:
+    """The console's lines by the number of the boot."""
+    sections: dict[int, list[ConsoleLine]] = {}
+    number, seconds = 1, 0.0
+    for line in text.removesuffix("\n").split("\n") if text else ():
+        separator = _SEPARATOR.fullmatch(line)
+        timed = _TIMED.fullmatch(line)
+        if separator:
+            number, seconds = int(separator.group(1)), 0.0
+            continue
+        if timed:
+            seconds = _finite(float(timed.group(1)))
+        said = timed.group(2) if timed else line
+        sections.setdefault(number, []).append(ConsoleLine(seconds, said))
+    return sections
+
+
+def parse_line(text: str) -> tuple[dict[str, object] | None, Sent | Refused]:
+    """What a line of the guest's says, and as which data to keep it (None: as it is)."""
+    data = _load(text)
+    if data is None:
+        return None, Refused(f"a record was cut short: {text[:80]!r}")
+    said = _parse(data)
+    return (data if isinstance(said, Sent) else None), said
+
+
+def _load(text: str) -> dict[str, object] | None:
+    """A JSON object; None for anything else, however deep or odd."""
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _refuse_constant(word: str) -> object:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _parse(data: dict[str, object]) -> Sent | Refused:
+    try:
+        return _structure_or_refuse(data)
+    except RecursionError:
+        return Refused("a record is nested too deeply")
+
+
+def _structure_or_refuse(data: dict[str, object]) -> Sent | Refused:
+    try:
+        return _structure(data)
+    except MALFORMED as error:
+        seq, kind = data.get("seq"), data.get("type")
+        number = seq if isinstance(seq, int) and 0 <= seq < _LARGEST else None
+        name = kind[:40] if isinstance(kind, str) else "nameless"
+        return Refused(f"malformed {name} record: {problem(error):.200}", number)
+
+
+def _structure(data: dict[str, object]) -> Sent:
+    seq, kind = _CONVERTER.structure(data["seq"], int), data["type"]
+    if seq < 0:
+        raise ValueError(f"{seq} is no number of a record")
+    if not isinstance(kind, str) or kind not in records.TYPES:
+        raise ValueError("no such type")
+    uptime = _CONVERTER.structure(data.get("uptime", 0.0), float)
+    return Sent(seq, uptime, _CONVERTER.structure(data, records.TYPES[kind]))
+
+
+def _finite(value: object) -> float:
+    """A number of seconds; 0 for what is none."""
+    number = float(value) if isinstance(value, (int, float)) else 0.0
+    return number if math.isfinite(number) else 0.0
+
+
+def _clean_text(value: object, kind: type[str]) -> str:
+    """A text, or one of the words that are texts, of which every character can be written."""
+    if not isinstance(value, str):
+        raise ValueError(f"expected a text, found {value!r:.40}")
+    return kind(value.encode("utf-8", "backslashreplace").decode())
+
+
+def _small_integer(value: object, _: type[int]) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _LARGEST:
+        raise ValueError(f"expected a whole number, found {value!r:.40}")
+    return value
+
+
+_CONVERTER = strict_converter()
+_CONVERTER.register_structure_hook(str, _clean_text)
+_CONVERTER.register_structure_hook(int, _small_integer)

@@ -1,0 +1,38 @@
+"""What a verdict is made of: single findings, and the words they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.judge.expectations import Expectation
+from harness.model import ExpectationCheck
+
+_NAMED = 3  # names that a sentence lists before it says how many more there are
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the verdict rests on: a reason if it is bad, else perhaps a note."""
+
+    check: ExpectationCheck | None = None
+    reason: str = ""
+    note: str = ""
+    #: The reason is a want of knowledge, by a fault that is not the kernel's.
+    unknown: bool = False
+
+
+def listed(names: Sequence[str], limit: int = _NAMED) -> str:
+    """``a, b, c and 4 more``."""
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def first_line(text: str) -> str:
+    """The first line of a message that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def because(rule: Expectation | None) -> str:
+    """The reason that was given with an expectation, in brackets."""
+    return f" ({rule.reason})" if rule is not None and rule.reason else ""

@@ -1,0 +1,206 @@
+"""The plugin in the guest: what each kind of test comes to be on the results port."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_RUN = """
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.guest.inside import records, recording
+
+suite, port, log, limit = sys.argv[1:]
+records.KERNEL_LOG = log
+taints = iter([0, 0, 512])  # at the start, after the first test, from the second on
+records.read_taint = lambda: next(taints, 512)
+with open(port, "wb", 0) as file:
+    recorder = recording.Recorder(records.RecordWriter(file.fileno()), float(limit))
+    pytest.main([*recording.PYTEST_ARGUMENTS, f"--rootdir={suite}", suite], [recorder])
+"""
+
+_SUITE = """
+import os, signal
+import pytest
+from harness.guest.inside.words import Cause, Reason, Witness
+
+class Refused(pytest.skip.Exception):
+    reason_data = Reason(Cause.NOT_BOUND, type="skcipher", name="cbc(aes)", errno="ENOENT")
+
+class Nonsense(pytest.skip.Exception):
+    reason_data = "no reason"
+
+@pytest.fixture
+def broken():
+    raise RuntimeError("no set-up")
+
+@pytest.fixture
+def refused():
+    raise Refused("cannot be bound")
+
+@pytest.fixture
+def untidy():
+    yield
+    raise RuntimeError("no clean-up")
+
+def test_passes(): pass
+def test_fails(): assert 1 == 2, "on purpose"
+def test_error(broken): pass
+def test_untidy(untidy): pass
+def test_skips(): pytest.skip("why not")
+def test_refused(refused): pass
+def test_nonsense(): raise Nonsense("odd")
+def test_caught():
+    try:
+        raise Refused("not meant")
+    except pytest.skip.Exception:
+        pass
+@pytest.mark.xfail(reason="known", strict=True)
+def test_xfails(): assert False
+@pytest.mark.xfail(reason="known", strict=True)
+def test_xpasses(): pass
+def test_overruns(): signal.pause()
+def test_after(): pass
+def test_fact(record_fact):
+    record_fact("a.fact", state="unreachable", evidence="e", reason=Refused.reason_data,
+                witness=Witness.SILENT)
+    record_fact("b.fact", state="absent", control="fired")
+def test_bad_fact(record_fact): record_fact("c.fact", state="gone")
+def test_transcripts(record_transcripts): record_transcripts({"recv": "0"})
+def test_forks(record_fact):
+    if os.fork() == 0:
+        record_fact("of.a.child", state="present")
+        os._exit(0)
+    os.wait()
+"""
+
+Records = list[dict[str, Any]]
+
+
+def _run(tmp_path: Path, suite: dict[str, str], limit: float = 1.0) -> Records:
+    """The records of a run of ``suite`` (name of a file -> text) on this machine."""
+    folder = tmp_path / "suite"
+    folder.mkdir()
+    for name, text in suite.items():
+        (folder / name).write_text(text)
+    (tmp_path / "kmsg").touch()
+    subprocess.run(
+        [sys.executable, "-c", _RUN, folder, tmp_path / "port", tmp_path / "kmsg", str(limit)],
+        check=True,
+        timeout=300,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        cwd=folder,
+    )
+    return [json.loads(line) for line in (tmp_path / "port").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Records:
+    """The records of the suite above."""
+    return _run(tmp_path_factory.mktemp("recorded"), {"test_it.py": _SUITE})
+
+
+def _outcome(recorded: Records, name: str) -> dict[str, Any]:
+    (found,) = (
+        record
+        for record in recorded
+        if record["type"] == "outcome" and record["id"] == f"test_it.py::{name}"
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "message"),
+    [
+        ("test_passes", "passed", ""),
+        ("test_fails", "failed", "on purpose"),
+        ("test_error", "error", "no set-up"),
+        ("test_untidy", "error", "no clean-up"),
+        ("test_skips", "skipped", "why not"),
+        ("test_refused", "skipped", "cannot be bound"),
+        ("test_caught", "passed", ""),
+        ("test_xfails", "skipped", "expected failure: known"),
+        ("test_xpasses", "failed", "XPASS(strict)"),
+        ("test_overruns", "timeout", "no end within 1 s"),
+        ("test_after", "passed", ""),
+        ("test_bad_fact", "failed", "'gone' is not a valid State"),
+        ("test_forks", "passed", ""),
+    ],
+)
+def test_outcomes(recorded: Records, name: str, outcome: str, message: str) -> None:
+    found = _outcome(recorded, name)
+    assert found["outcome"] == outcome
+    assert message in found["message"]
+
+
+def test_details_are_the_traceback(recorded: Records) -> None:
+    assert "assert 1 == 2" in _outcome(recorded, "test_fails")["details"]
+    assert "signal.pause()" in _outcome(recorded, "test_overruns")["details"]
+    assert _outcome(recorded, "test_passes")["details"] == ""
+
+
+def test_a_skip_tells_its_reason_as_data(recorded: Records) -> None:
+    assert _outcome(recorded, "test_refused")["reason"] == {
+        "cause": "not_bound",
+        "type": "skcipher",
+        "name": "cbc(aes)",
+        "errno": "ENOENT",
+        "restrict": None,
+    }
+    # Neither the skip of another test nor one that was caught tells anything.
+    for name in ("test_nonsense", "test_caught", "test_skips", "test_passes"):
+        assert _outcome(recorded, name)["reason"] is None
+
+
+def test_facts(recorded: Records) -> None:
+    facts = {record["name"]: record for record in recorded if record["type"] == "fact"}
+    assert list(facts) == ["a.fact", "b.fact"], "no child and no unknown word records anything"
+    told = facts["a.fact"]
+    assert (told["state"], told["control"], told["witness"]) == ("unreachable", "not_run", "silent")
+    assert told["reason"]["errno"] == "ENOENT"
+    assert told["test"] == "test_it.py::test_fact"
+    assert (facts["b.fact"]["control"], facts["b.fact"]["reason"]) == ("fired", None)
+
+
+def test_the_order_of_records(recorded: Records) -> None:
+    assert [record["seq"] for record in recorded] == list(range(len(recorded)))
+    first = recorded[0]
+    assert first["type"] == "plan"
+    begun = [record["id"] for record in recorded if record["type"] == "start"]
+    ended = [record["id"] for record in recorded if record["type"] == "outcome"]
+    assert begun == ended == first["tests"]
+    assert len(begun) == 16
+    (told,) = (record for record in recorded if record["type"] == "transcripts")
+    assert told["transcripts"] == {"recv": "0"}
+
+
+def test_a_change_of_taint_names_the_test(recorded: Records) -> None:
+    (change,) = (record for record in recorded if record["type"] == "taint")
+    assert (change["before"], change["after"]) == (0, 512)
+    assert change["test"] == "test_it.py::test_fails"
+
+
+def test_each_test_is_announced_in_the_kernel_log(tmp_path: Path) -> None:
+    recorded = _run(tmp_path, {"test_it.py": "def test_a(): pass\ndef test_b(): pass\n"})
+    assert [record["type"] for record in recorded][:2] == ["plan", "start"]
+    assert (tmp_path / "kmsg").read_text().splitlines() == [
+        "<6>afalg-harness: start test_it.py::test_a",
+        "<6>afalg-harness: start test_it.py::test_b",
+    ]
+
+
+def test_a_module_that_cannot_be_collected(tmp_path: Path) -> None:
+    suite = {"test_bad.py": "import no_such_module\n", "test_good.py": "def test_a(): pass\n"}
+    recorded = _run(tmp_path, suite)
+    (error,) = (record for record in recorded if record["type"] == "collection_error")
+    assert error["id"] == "test_bad.py"
+    assert "no_such_module" in error["message"]

@@ -1,0 +1,108 @@
+"""A session with a program of ours in vng's place: channels, their end, and the way to them."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from harness.guest import vng
+from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine
+from harness.guest.session import Exit, GuestSettings, Session
+from harness.model import BootableKernel
+
+_KERNEL = BootableKernel("debian:x", "6.12", Path("/k/boot/vmlinuz"), None, None, None)
+_SETTINGS = GuestSettings(vng.Root("disk", Path("/root.ext4")), "tcg")
+
+#: Connects as QEMU does, by the names in the working directory.
+_CONNECT = """
+import json, os, signal, socket, sys
+results, qmp = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+results.connect("results")
+qmp.connect("qmp")
+def monitor(**said): qmp.sendall(json.dumps(said).encode() + b"\\n")
+monitor(QMP={})
+"""
+_RUN = "assert b'qmp_capabilities' in qmp.recv(100)\nmonitor(**{'return': {}})\n"
+_TALK = "print('on the console', flush=True)\nresults.sendall(b'{\"type\": \"x\"}\\nhalf a rec')\n"
+
+
+def _hear(monkeypatch: pytest.MonkeyPatch, program: str) -> tuple[list[Message], Exit]:
+    """All that is heard of a program in vng's place until it has ended, and how it ended."""
+    argv = [sys.executable, "-c", program]
+    monkeypatch.setattr(vng, "command", lambda *_, **__: argv)
+    heard: list[Message] = []
+    with Session(_KERNEL, _SETTINGS, Path("/payload")) as session:
+        while not heard or not isinstance(heard[-1], Ended):
+            heard.append(session.next(session.elapsed() + 60))
+        heard += session.drain()
+        return heard, session.exit()
+
+
+def _texts(heard: list[Message]) -> tuple[list[str], list[str]]:
+    console = [message.text for message in heard if isinstance(message, ConsoleLine)]
+    return console, [message.text for message in heard if isinstance(message, RecordLine)]
+
+
+@pytest.mark.parametrize(
+    ("last", "found"),
+    [
+        (
+            "monitor(event='SHUTDOWN', data={'guest': True, 'reason': 'guest-shutdown'})\n",
+            Exit(ran=True, shutdown="guest-shutdown", vng_status=0),
+        ),
+        ("sys.exit(4)\n", Exit(ran=True, shutdown="", vng_status=4)),
+        ("os.kill(os.getpid(), signal.SIGKILL)\n", Exit(ran=True, shutdown="", vng_status=-9)),
+        ('qmp.sendall(b\'{"event": "SHUT\')\n', Exit(ran=True, shutdown="", vng_status=0)),
+    ],
+)
+def test_what_is_heard_and_how_it_ended(
+    monkeypatch: pytest.MonkeyPatch, last: str, found: Exit
+) -> None:
+    heard, ended = _hear(monkeypatch, _CONNECT + _RUN + _TALK + last)
+    assert _texts(heard) == (["on the console"], ['{"type": "x"}', "half a rec"])
+    assert ended == found
+
+
+@pytest.mark.parametrize("program", [_CONNECT, "raise SystemExit('no such disk')"])
+def test_a_guest_that_was_never_started(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    _, ended = _hear(monkeypatch, program)
+    assert not ended.ran
+
+
+def test_the_way_to_temporary_files_may_be_long(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    long = tmp_path / ("x" * 120) / ("y" * 120)
+    long.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    heard, _ = _hear(monkeypatch, _CONNECT + _RUN + _TALK)
+    assert _texts(heard)[1] == ['{"type": "x"}', "half a rec"]
+
+
+def test_a_guest_that_nobody_listens_to_can_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It floods its console; the threads that wait for room give up."""
+    program = _CONNECT + _RUN + "while True: print('noise' * 20)\n"
+    monkeypatch.setattr(vng, "command", lambda *_, **__: [sys.executable, "-c", program])
+    monkeypatch.setattr("harness.guest.session._BACKLOG", 3)
+    with Session(_KERNEL, _SETTINGS, Path("/payload")) as session:
+        assert isinstance(session.next(60), ConsoleLine)
+        threads = session._threads
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_the_command_names_the_sockets_without_a_directory() -> None:
+    argv = vng.command(
+        Path("/scratch/kernel/vmlinuz"),
+        _SETTINGS.root,
+        vng.GuestShares(Path("/scratch/payload"), None),
+        accel="tcg",
+        cpus=2,
+        memory="1G",
+        append=("a=b c",),
+    )
+    (options,) = (word for word in argv if word.startswith("--qemu-opts="))
+    assert f"path={vng.RESULTS_SOCKET} " in options
+    assert f"path={vng.QMP_SOCKET} " in options

@@ -1,0 +1,165 @@
+"""A run directory edited by hand is judged by what its files say, not by results.json."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.errors import InputError
+from harness.judge.conclude import conclude
+from harness.judge.expectations import load_expectations
+from harness.model import KernelResult, Role, RunResult, Status
+from harness.report import store
+from harness.report.replayed import replay_run
+from tests.unit.guest import boots
+from tests.unit.guest.boots import NONCE, PLAN, console, marker
+
+_WHOLE = [
+    boots.hello(),
+    *boots.passing(),
+    marker(8.0, f"hello {NONCE}"),
+    marker(9.2, f"start {PLAN[0]}"),
+    marker(9.4, f"start {PLAN[1]}"),
+    marker(12.0, "end"),
+    console(12.5, "reboot: Power down"),
+]
+
+
+def _files(run: Path, name: str, spec: str, role: Role) -> None:
+    directory = run / "kernels" / name
+    directory.mkdir(parents=True)
+    boots.write(directory, _WHOLE, boot=replace(boots.BOOT, spec=spec, role=role))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of one good kernel, as it was stored."""
+    run = tmp_path / "run"
+    _files(run, "a", "debian:a", Role.CANDIDATE)
+    result = replay_run(run)
+    kernel = replace(result.kernels[0], config={"CONFIG_X": "y"}, append=("nosmp",))
+    _save(run, replace(result, kernels=(kernel,)))
+    return run
+
+
+def _save(run: Path, result: RunResult, *expected: str) -> None:
+    expectations = load_expectations(None, expected)
+    judged = conclude(replace(result, expectations=expectations.entries()), expectations, None)
+    store.save(judged, run / "results.json")
+
+
+def _report(run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    code = main(["report", "--replay", str(run)])
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before, (
+        "nothing is written"
+    )
+    return code, capsys.readouterr().out
+
+
+def _insert(path: Path, before: str, line: str) -> None:
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, f"{line}\n{before}", 1))
+
+
+def test_what_was_not_edited_is_as_it_was(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored, replayed = store.load(run).kernels[0], replay_run(run).kernels[0]
+    assert replace(replayed, verdict=stored.verdict) == stored
+    code, text = _report(run, capsys)
+    assert code == 0
+    assert "exit code 0" in text
+
+
+def test_a_report_put_before_the_first_test(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = "[     8.100] [    5.100000] BUG: KASAN: slab-use-after-free in af_alg_free_sg+0x5e/0x80"
+    console_log = run / "kernels/a/console.log"
+    first = next(text for text in console_log.read_text().splitlines() if "start" in text)
+    _insert(console_log, first, line)
+    code, text = _report(run, capsys)
+    assert code == 1
+    assert "af_alg_free_sg" in text
+
+
+def test_the_last_records_cut_off(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = run / "kernels/a/events.jsonl"
+    events.write_text("".join(events.read_text().splitlines(keepends=True)[:5]))
+    code, text = _report(run, capsys)
+    assert code == 1
+    assert "missing" in text
+
+
+def test_records_in_the_wrong_order(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = run / "kernels/a/events.jsonl"
+    lines = events.read_text().splitlines(keepends=True)
+    lines[3], lines[4] = lines[4], lines[3]
+    events.write_text("".join(lines))
+    code, text = _report(run, capsys)
+    assert code == 1
+    assert "records of the guest were lost" in text
+
+
+def test_another_nonce(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = run / "kernels/a/events.jsonl"
+    lines = events.read_text().splitlines(keepends=True)
+    lines[1] = lines[1].replace(NONCE, "11" * 8)
+    events.write_text("".join(lines))
+    code, text = _report(run, capsys)
+    assert code == 3
+    assert "not of this run" in text
+
+
+def test_what_was_expected_then_is_expected_now(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _save(run, store.load(run), f"{PLAN[0]}=skipped")
+    code, text = _report(run, capsys)
+    assert f"{PLAN[0]} passed, expected skipped" in text
+    assert code == 0, "that a test passes is never held against a kernel"
+    _save(run, store.load(run), "no.such.fact=absent")
+    assert _report(run, capsys)[0] != 0
+
+
+def test_only_results_json_knows_the_config_and_the_arguments(run: Path) -> None:
+    kernel = replay_run(run).kernels[0]
+    assert kernel.config == {"CONFIG_X": "y"}
+    assert kernel.append == ("nosmp",)
+
+
+def test_without_results_json(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "results.json").unlink()
+    _files(run, "b", "debian:b", Role.CANDIDATE)
+    kernels = replay_run(run).kernels
+    assert [kernel.role for kernel in kernels] == [Role.BASELINE, Role.CANDIDATE]
+    assert _report(run, capsys)[0] == 0
+
+
+def test_a_run_that_died_before_it_stored_its_kernels(run: Path) -> None:
+    """results.json names what was planned; the files say what came of it."""
+    _files(run, "b", "debian:b", Role.CANDIDATE)
+    stored = store.load(run)
+    blank = KernelResult("debian:b", "", Role.CANDIDATE, Status.INTERRUPTED, "not finished")
+    other = replace(blank, spec="debian:c")
+    _save(run, replace(stored, kernels=(*stored.kernels, blank, other)))
+    kernels = {kernel.spec: kernel for kernel in replay_run(run).kernels}
+    assert kernels["debian:b"].status is Status.COMPLETED
+    assert kernels["debian:c"].status is Status.INTERRUPTED
+
+
+def test_files_that_are_gone(run: Path) -> None:
+    shutil.rmtree(run / "kernels/a")
+    with pytest.raises(InputError, match=r"kernels/a: not there"):
+        replay_run(run)
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_no_run(tmp_path: Path, made: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "none"
+    if made:
+        run.mkdir()
+    assert main(["report", "--replay", str(run)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

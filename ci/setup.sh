@@ -23,6 +23,7 @@ packages=(
 # The tests make packages with the tools that distributions make theirs with.
 tested_with=(
     libarchive-tools           # bsdtar, which makepkg calls and its package does not bring
+    lzop                       # kernels compressed with it, which hardly any is today
     makepkg                    # Arch Linux packages (rpm has rpmbuild, dpkg dpkg-deb)
 )
 # Documentation/process/changes.rst of a kernel tree says why of each.

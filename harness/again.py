@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from harness.guest.payload import Selection
 from harness.kernels.sources import KernelSources
-
-if TYPE_CHECKING:
-    from harness.run import RunOptions
+from harness.run_options import RunOptions
 
 
 def again(options: RunOptions, spec: str, release: str) -> str:

@@ -48,6 +48,21 @@ def hold(directory: Path) -> bool:
         return True
 
 
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[bool]:
+    """Mark ``directory`` as used within this block, without a stamp; False if it is gone."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield _is_at(descriptor, directory)
+    finally:
+        os.close(descriptor)
+
+
 def last_used(directory: Path) -> float | None:
     """When ``directory`` was marked last (Unix time); None if it never was."""
     try:

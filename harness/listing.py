@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from harness.errors import InputError
 from harness.guest.inside.recording import PYTEST_ARGUMENTS
 from harness.guest.payload import Selection, lay_out_suites
+from harness.processes import finish
 from harness.scratch import scratch_directory
 
 #: Markers that say how pytest makes or runs a test, and nothing of what it is about.
@@ -42,13 +42,10 @@ def list_tests(selection: Selection) -> tuple[ListedTest, ...]:
     """
     with scratch_directory() as scratch:
         arguments = lay_out_suites(selection, scratch)
-        finished = subprocess.run(
+        finished = finish(
             [sys.executable, "-m", "harness.listing", *arguments],
-            cwd=scratch,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
+            directory=scratch,
+            environment={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         )
     if finished.returncode != 0:
         said = finished.stderr.strip().splitlines()

@@ -308,6 +308,8 @@ class Comparison:
     changes: tuple[Change, ...] = ()
     baseline_spec: str = ""  # two kernels may have the same release
     candidate_spec: str = ""
+    baseline_append: tuple[str, ...] = ()  # and the same spec
+    candidate_append: tuple[str, ...] = ()
     fault: str = ""  # of ours: why there are no changes, though there may be some
     #: Tests that only one of them had selected: nothing was lost or gained by them.
     only_baseline: tuple[str, ...] = ()

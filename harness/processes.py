@@ -131,7 +131,7 @@ def helper(
     pass_fds: Sequence[int] = (),
     stdin: int = subprocess.DEVNULL,
     watched: bool = False,
-) -> Iterator[subprocess.Popen[str]]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """A program running for as long as this block, in a process group of its own.
 
     The block waits for it. The whole group is killed if the block is left by an exception,
@@ -139,6 +139,7 @@ def helper(
     and if it is ``watched`` (its stdin is then empty) so is the rest of its group.
     """
     check_interrupted()
+    program = find_program(str(argv[0]))
     # A child of ours that nobody waits for would go on writing into the cache.
     words = [find_program("setpriv"), "--pdeathsig", "KILL"]
     alive = -1  # we hold it open for as long as we live
@@ -147,7 +148,7 @@ def helper(
         stdin, alive = os.pipe()
     try:
         process = _start(
-            [*words, find_program(str(argv[0])), *map(str, argv[1:])],
+            [*words, program, *map(str, argv[1:])],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -165,11 +166,12 @@ def helper(
     watch = threading.Thread(target=_end_if_interrupted, args=(process.pid, _stop.get(), over))
     watch.start()
     try:
-        yield process
-    except BaseException:
-        end_group(process.pid)
-        process.wait()
-        raise
+        with process:  # closes its pipes and waits for it
+            try:
+                yield process
+            except BaseException:
+                end_group(process.pid)
+                raise
     finally:
         over.set()
         watch.join()
@@ -186,14 +188,12 @@ def _start(
     environment: Mapping[str, str] | None,
     directory: Path | None,
     pass_fds: Sequence[int],
-) -> subprocess.Popen[str]:
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         argv,
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        text=True,
-        errors="replace",
         env={**(environment if environment is not None else os.environ), "PATH": search_path()},
         cwd=directory,
         pass_fds=pass_fds,
@@ -214,22 +214,46 @@ def _end_if_interrupted(group: int, stop: threading.Event | None, over: threadin
             return
 
 
-def finish(
+def finish_bytes(
     argv: Sequence[str | Path],
     *,
+    stdin: bytes | int = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, whatever its exit status."""
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end, whatever its exit status.
+
+    ``stdin`` is what it reads there, or an open file's descriptor.
+    """
+    given = stdin if isinstance(stdin, bytes) else None
     with helper(
         argv,
+        stdin=subprocess.PIPE if isinstance(stdin, bytes) else stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         environment=environment,
         directory=directory,
     ) as process:
-        stdout, stderr = process.communicate()
+        stdout, stderr = process.communicate(given)
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def finish(
+    argv: Sequence[str | Path],
+    *,
+    stdin: bytes | int = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """The same for a program that writes text."""
+    done = finish_bytes(argv, stdin=stdin, environment=environment, directory=directory)
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, _text(done.stdout), _text(done.stderr)
+    )
+
+
+def _text(output: bytes) -> str:
+    return output.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def run(

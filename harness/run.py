@@ -14,9 +14,9 @@ import secrets
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from harness.again import again
@@ -25,15 +25,14 @@ from harness.faults import tell
 from harness.guest.accel import Accel, choose_accel, qemu_version
 from harness.guest.image import guest_image
 from harness.guest.observe import Deadlines, observe
-from harness.guest.payload import Selection, write_payload
+from harness.guest.payload import write_payload
 from harness.guest.session import GuestSettings
 from harness.guest.stacktrace import decoded
 from harness.guest.vng import Root
 from harness.judge.conclude import conclude
-from harness.judge.expectations import Expectations
+from harness.judge.splats import deadly_report
 from harness.kernels.image.config import crypto_config
 from harness.kernels.resolve import resolve
-from harness.kernels.sources import KernelSources
 from harness.model import (
     SCHEMA,
     BootableKernel,
@@ -47,29 +46,12 @@ from harness.processes import interruptible
 from harness.progress import Progress
 from harness.report import store
 from harness.report.render import render
+from harness.run_options import RunOptions
 from harness.scratch import scratch_directory, sweep
 
 #: Files written beside results.json at the end of every run.
 REPORT_FORMATS = ("junit", "summary")
 _KERNELS = "kernels"  # folder of a run directory
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What ``afalg-harness run`` was asked to do."""
-
-    specs: tuple[str, ...]
-    baseline: str | None  # spec; None: the first of several specs
-    sources: KernelSources
-    out: Path
-    command: str
-    expectations: Expectations
-    selection: Selection = field(default_factory=Selection)
-    jobs: int = 1
-    accel: str = "auto"
-    root: str = "image"  # "image", "host", or a path
-    append: tuple[str, ...] = ()
-    suite_timeout: float | None = None  # seconds
 
 
 def new_run_directory() -> Path:
@@ -185,9 +167,13 @@ class Run:
             # The interpreter that runs us has pytest beside it.
             return Root("directory", Path("/"), python=sys.executable)
         path = Path(wanted).resolve()
-        if not path.exists():
+        try:
+            exists, is_directory = path.exists(), path.is_dir()
+        except OSError as error:
+            raise InputError(f"--root {wanted}: {error.strerror or error}") from error
+        if not exists:
             raise InputError(f"--root {wanted}: neither 'image', 'host' nor a path that exists")
-        return Root("directory" if path.is_dir() else "disk", path)
+        return Root("directory" if is_directory else "disk", path)
 
     def _run_kernels(self, root: Root, payload: Path) -> None:
         options = self._options
@@ -269,29 +255,14 @@ class Run:
             )
 
         observed = boot()
-        died = {event.kind for event in observed.console_events} & {"oops", "panic"}
-        if observed.status is Status.BOOT_FAILED and observed.identity is None and died:
-            observed = self._boot_again(boot, observed, directory)
-        if observed.console_events and kernel.symbols is not None and not self.stop.is_set():
+        if _may_be_the_emulator(observed, accel) and not self.stop.is_set():
+            self._progress.report(kernel.spec, f"booting again: {observed.status_reason}")
+            observed = boot()  # added to the files of the first: the result has both
+        if kernel.symbols is not None and not self.stop.is_set():
             self._progress.report(kernel.spec, "decoding stack traces")
             with interruptible(self.stop):
                 observed = decoded(observed, kernel)
         return replace(observed, config=config)
-
-    def _boot_again(
-        self, boot: Callable[[], KernelResult], first: KernelResult, directory: Path
-    ) -> KernelResult:
-        """Try once more where a kernel died before it could be heard, and say so.
-
-        QEMU 7.2's TCG now and then lets a CPU run a stale ``int3`` of the kernel's live
-        patching ("Oops: int3" at boot): a fault of the emulator, not of the kernel.
-        """
-        kept = "console-first-boot.log"
-        (directory / "console.log").replace(directory / kept)
-        self._progress.report(first.spec, f"booting again: {first.status_reason}")
-        second = boot()
-        note = f"the first boot failed ({first.status_reason}); its console is in {kept}"
-        return replace(second, notes=(*second.notes, note))
 
     def _kernel_directory(self, release: str) -> Path:
         """A directory of this kernel's own, even if two specs have the same release."""
@@ -330,6 +301,19 @@ class Run:
             expectations=self._options.expectations.entries(),
         )
         return conclude(observed, self._options.expectations, self._options.out)
+
+
+def _may_be_the_emulator(result: KernelResult, accel: Accel) -> bool:
+    """Whether to try once more: a kernel died, or under TCG stood still, before it was heard.
+
+    QEMU 7.2's TCG now and then lets a CPU run a stale ``int3`` of the kernel's live patching
+    ("Oops: int3" at boot). What each boot amounts to is for the judge to say.
+    """
+    if result.status is not Status.BOOT_FAILED or result.identity is not None:
+        return False
+    return any(map(deadly_report, result.boots)) or (
+        accel.name == "tcg" and result.status_exit is None
+    )
 
 
 def _describe(result: KernelResult) -> str:

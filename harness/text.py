@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-#: C0 and C1 controls but for the tab.
-_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+#: C0 and C1 controls but for the tab, and lone surrogates, which no stream takes.
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 #: All but the characters of XML 1.0; lone surrogates, from undecodable bytes, are among them.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 
+#: By these rich would take the terminal that pytest was started on for that of a test.
+_TERMINAL = ("COLORTERM", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TTY_COMPATIBLE")
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Heed Ctrl-C even where a shell's background job has it ignored: our children inherit it."""
+    """Depend on no terminal, and heed Ctrl-C even where a shell's background job has it ignored.
+
+    Our children inherit both.
+    """
+    for name in _TERMINAL:
+        os.environ.pop(name, None)
+    os.environ["TERM"] = "xterm"
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -57,7 +57,12 @@ def split_among(items: Sequence[str]) -> tuple[str, ...]:
 
 
 def listed(specs: Sequence[str], first: str, second: str) -> Candidates:
-    """The kernels ``specs`` in the order in which they are given, with both ends."""
+    """The kernels ``specs`` in the order in which they are given, with both ends.
+
+    Raises InputError if both ends are one kernel.
+    """
+    if first == second:
+        raise InputError(f"{first}: both ends are the same kernel")
     order = list(dict.fromkeys(specs))
     if first not in order and second not in order:
         order = [first, *order, second]

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.guest.payload import suite_names
+from harness.guest.payload import Selection
+from harness.judge.exit_code import NOTHING_KNOWN
+from harness.judge.facts import NAMES, Section, kind_of
 from harness.judge.states import told_state, why_unknown
-from harness.model import KernelResult, Outcome, State
+from harness.listing import list_tests
+from harness.model import KernelResult, Outcome, State, Status, TestResult
 
-#: Where facts are recorded, the particular before the general; () is the whole suite. The
-#: first result names the very test, which is all that later kernels have to run.
-_RECORDED_IN: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
-    (re.compile(r"zero_copy\."), ("zero_copy",)),
-    (re.compile(r"page_cache_write$"), ("security",)),
-    (re.compile(r"af_alg_restrict$"), ("zero_copy/test_rng.py::test_input[splice]",)),
-    (re.compile(r"consumers\.|kcapi|openssl|cryptsetup|stress_ng|sha512hmac"), ("consumers",)),
-    (re.compile(r"policy\."), ("policy",)),
-    (re.compile(r"aio\.|functional\."), ("functional",)),
-    (re.compile(r"[a-z]\w*(?:\.(?!py$)\w+)*$"), ()),
-)
 _TEST = re.compile(r"[\w./-]+\.py::\w+.*")
 _SEED = re.compile(r"seed:(\d+)")
 _COMMAND_TEST = "test_command"
-#: Outcomes that say what the kernel does. Others say that the question was not answered.
-_ANSWERS = (Outcome.PASSED, Outcome.FAILED)
+#: Outcomes that are answers whatever became of other tests, the one to tell first: of a test
+#: with parameters, one that ended so decides.
+_BAD = (Outcome.CRASHED, Outcome.TIMEOUT, Outcome.FAILED)
+#: Those that leave the question open.
+_OPEN = (Outcome.ERROR, Outcome.MISSING)
+_SYSCTL = "af_alg_restrict"
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Check:
+class BisectCheck:
     """One question that a kernel can be asked.
 
     ``kind`` is "fact", "test", "seed" (the answers to the sequences of a seed of the suite
@@ -57,13 +55,32 @@ class Check:
             return (self.name,)
         if self.kind == "seed":
             return (f"differential/test_sequences.py::test_seed[{self.name}]",)
-        if test:
-            return (test,)
-        found = next(suites for pattern, suites in _RECORDED_IN if pattern.match(self.name))
-        return found
+        return (test,) if test else kind_of(self.name).suites
+
+    @property
+    def title(self) -> str:
+        """The check as people write it."""
+        return f"seed {self.name}" if self.kind == "seed" else self.name
+
+    def refuse_value(self, value: str) -> None:
+        """Raise InputError for a ``value`` that no kernel can answer with."""
+        if self.name == _SYSCTL:
+            possible: tuple[str, ...] = ("none", "0", "1", "2")
+        elif self.kind == "fact":
+            program = kind_of(self.name).section is Section.PROGRAMS
+            opposites = (State.WORKS, State.FAILS) if program else (State.PRESENT, State.ABSENT)
+            possible = (*opposites, State.UNREACHABLE)
+        elif self.kind == "seed":
+            return
+        else:
+            possible = (Outcome.PASSED, *reversed(_BAD))
+        if value not in possible:
+            raise InputError(f"{self.title} is never {value!r}: one of {', '.join(possible)}")
 
     def see(self, kernel: KernelResult) -> Seen:
-        """What ``kernel`` answered."""
+        """What ``kernel`` answered: nothing, if its guest was not the one asked for."""
+        if kernel.status in NOTHING_KNOWN:
+            return Seen("", kernel.status_reason or str(kernel.status))
         match self.kind:
             case "fact":
                 return self._see_fact(kernel)
@@ -73,30 +90,31 @@ class Check:
                 return self._see_test(kernel)
 
     def _see_fact(self, kernel: KernelResult) -> Seen:
-        if self.name == "af_alg_restrict":
-            if kernel.identity is None:
-                return Seen("", _why_not(kernel, "the guest never reported"))
+        if self.name == _SYSCTL:
             level = kernel.facts.af_alg_restrict
             return Seen("none" if level is None else str(level))
         fact = kernel.facts.named().get(self.name)
         state = told_state(self.name, fact)
+        if fact is None and kernel.status is not Status.COMPLETED:
+            return Seen("", _why_never_recorded(kernel))
         if fact is None or state is State.UNKNOWN:
             return Seen("", _why_not(kernel, why_unknown(fact)))
         return Seen(str(state), fact.evidence, fact.test)
 
     def _see_test(self, kernel: KernelResult) -> Seen:
-        mine = [test for test in kernel.tests if self._is_mine(test.id)]
-        outcomes = {test.outcome for test in mine}
-        message = next((test.message for test in mine if test.message), "")
-        for outcome in (Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR, Outcome.MISSING):
-            if outcome in outcomes:
-                return Seen("", _why_not(kernel, f"{outcome}: {message}".rstrip(": ")))
-        answers = outcomes & set(_ANSWERS)
-        if not answers:
-            return Seen("", _why_not(kernel, message or "it never ran"))
-        # Of one with parameters: those that were skipped have no say.
-        value = Outcome.FAILED if Outcome.FAILED in answers else Outcome.PASSED
-        return Seen(str(value), message, self.name)
+        # The first of each outcome; those that were skipped have no say.
+        mine = {test.outcome: test for test in reversed(kernel.tests) if self._is_mine(test.id)}
+        for outcome in _BAD:
+            if outcome in mine:
+                return Seen(str(outcome), mine[outcome].message, self.name)
+        for outcome in _OPEN:
+            if outcome in mine:
+                reason = f"{outcome}: {mine[outcome].message}".rstrip(": ")
+                return Seen("", _why_not(kernel, reason))
+        if Outcome.PASSED not in mine:
+            return Seen("", _why_not(kernel, _why_not_run(kernel, mine)))
+        passed = Seen(str(Outcome.PASSED), mine[Outcome.PASSED].message, self.name)
+        return _unless_it_died(kernel, passed)
 
     def _is_mine(self, test: str) -> bool:
         if self.kind == "command":
@@ -105,29 +123,78 @@ class Check:
 
     def _see_seed(self, kernel: KernelResult) -> Seen:
         wanted = self.suites()[0]
-        ended = any(test.id == wanted and test.outcome is Outcome.PASSED for test in kernel.tests)
-        if not ended or not kernel.transcripts:
+        mine = {test.outcome: test for test in kernel.tests if test.id == wanted}
+        for outcome in (Outcome.CRASHED, Outcome.TIMEOUT):
+            if outcome in mine:
+                return Seen(str(outcome), mine[outcome].message, wanted)
+        if Outcome.PASSED not in mine or not kernel.transcripts:
             return Seen("", _why_not(kernel, "its sequences were not played to the end"))
         text = "\n".join(f"{calls}: {seen}" for calls, seen in sorted(kernel.transcripts.items()))
-        return Seen(f"answers {hashlib.sha256(text.encode()).hexdigest()[:12]}", "", wanted)
+        answers = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return _unless_it_died(kernel, Seen(f"answers {answers}", "", wanted))
+
+
+def _unless_it_died(kernel: KernelResult, seen: Seen) -> Seen:
+    """``seen``, which a test that passed saw, unless more is known of what it did, or less.
+
+    A kernel that panics once the test asked for, the only one that ran, had passed was
+    damaged by it; one that is silent from then on, or of whose records some were lost, may
+    have been.
+    """
+    if kernel.status is Status.COMPLETED:
+        lost = f"{kernel.records_lost} records of the guest were lost"
+        return Seen("", lost) if kernel.records_lost else seen
+    panic = next((event for event in kernel.console_events if event.kind == "panic"), None)
+    if kernel.status is Status.CRASHED and panic is not None:
+        return Seen(str(Outcome.CRASHED), f"after it had passed: {panic.title}", seen.test)
+    return Seen("", f"it passed, then the guest {kernel.status}: {kernel.status_reason}")
 
 
 def _why_not(kernel: KernelResult, otherwise: str) -> str:
     return kernel.status_reason or otherwise
 
 
-def parse_check(text: str) -> Check:
+def _why_not_run(kernel: KernelResult, mine: Mapping[Outcome, TestResult]) -> str:
+    """Why no test of the check has an outcome that counts."""
+    said = [test.message for test in mine.values() if test.message]
+    return next(iter([*said, *kernel.collection_errors]), "it never ran")
+
+
+def _why_never_recorded(kernel: KernelResult) -> str:
+    """Why a kernel that died recorded no fact, and what looks for its death."""
+    died = next((test.id for test in kernel.tests if test.outcome in _BAD[:2]), "")
+    fatal = kernel.fatal_test or died
+    where, hint = (f" in {fatal}", f"; --check {fatal} looks for that") if fatal else ("", "")
+    return f"never recorded, the guest {kernel.status}{where}: {kernel.status_reason}{hint}"
+
+
+def parse_check(text: str) -> BisectCheck:
     """The check that ``text`` names: a test id, ``seed:N`` or a fact. Raises InputError."""
     if _TEST.fullmatch(text):
-        return Check("test", text)
+        return BisectCheck("test", text)
     if seed := _SEED.fullmatch(text):
-        return Check("seed", seed[1])
-    if any(pattern.match(text) for pattern, _ in _RECORDED_IN) and text not in suite_names():
-        return Check("fact", text)
+        return BisectCheck("seed", seed[1])
+    if text in NAMES:
+        return BisectCheck("fact", text)
+    near = difflib.get_close_matches(text, NAMES)
+    hint = f"; near it: {', '.join(near)}" if near else ""
     raise InputError(
-        f"{text!r} is no check: give a test id (functional/test_hash.py::test_empty), a fact"
-        " (zero_copy.skcipher.splice_file) or seed:N"
+        f"{text!r} is no check: give a test id (functional/test_hash.py::test_sha256), a fact that"
+        f" a test records (zero_copy.skcipher.splice_file) or seed:N{hint}"
     )
+
+
+def refuse_what_is_not_there(check: BisectCheck) -> None:
+    """Raise InputError for a test, parameters included, or a seed that the suite lacks."""
+    if check.kind not in ("test", "seed"):
+        return
+    (test,) = check.suites()
+    try:
+        list_tests(Selection((test,)))
+    except InputError as error:
+        raise InputError(
+            f"--check {check.title}: {str(error).removeprefix(f'--suite {test}: ')}"
+        ) from error
 
 
 def write_command_suite(command: str, directory: Path) -> Path:
@@ -161,14 +228,16 @@ def {_COMMAND_TEST}():
     return path
 
 
-def expected_value(check: Check) -> str:
+def expected_value(check: BisectCheck) -> str:
     """The value that is right by the harness's own expectations; "" if none is known."""
     if check.kind in ("test", "command"):
         return str(Outcome.PASSED)
-    if check.name == "page_cache_write" or re.match(
-        r"zero_copy\.(?:skcipher|aead|aead_aad)\.(?!recv$)", check.name
-    ):
-        return str(State.ABSENT)
-    if check.kind == "fact" and _RECORDED_IN[3][0].match(check.name):
-        return str(State.WORKS)
-    return ""
+    return str(kind_of(check.name).promised or "") if check.kind == "fact" else ""
+
+
+def is_as_expected(check: BisectCheck, value: str) -> bool:
+    """Whether ``value`` is right by the harness's own expectations; False if none is known."""
+    expected = expected_value(check)
+    # What cannot be reached cannot be abused.
+    harmless = expected == State.ABSENT and value == State.UNREACHABLE
+    return bool(expected) and (value == expected or harmless)

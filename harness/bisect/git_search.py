@@ -12,19 +12,21 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.bisect.search import Announce, Ends, described, estimate
+from harness.bisect.ends import Ends, Question
+from harness.bisect.search import Announce, described, estimate
 from harness.bisect.state import BisectState, Step
 from harness.bisect.strategy import Answer
 from harness.bisect.tester import Tester
 from harness.errors import InfrastructureError, InputError
 from harness.kernels.source.git import Commit, GitTree, git_environment
-from harness.processes import run
+from harness.processes import finish, run
 
 
 @dataclass(frozen=True)
-class GitOutcome:
+class GitSearchResult:
     """What a bisect over git found: one commit, or several of which any may be the one."""
 
+    question: Question  # with the older end first, however it was asked
     ends: Ends
     old: Step
     new: Step
@@ -54,6 +56,14 @@ class _Repository:
             directory=self._place,
         )
 
+    def is_ancestor(self, older: Commit, newer: Commit) -> bool:
+        """Whether the history of ``newer`` holds ``older``. Raises InfrastructureError."""
+        argv = ["git", "merge-base", "--is-ancestor", older.id, newer.id]
+        done = finish(argv, environment=git_environment(), directory=self._place)
+        if done.returncode not in (0, 1):
+            raise InfrastructureError(f"git merge-base: {done.stderr.strip() or done.returncode}")
+        return done.returncode == 0
+
     def head(self) -> str:
         """The commit to test next."""
         return self.git("rev-parse", "BISECT_HEAD").strip()
@@ -62,26 +72,22 @@ class _Repository:
 def search_git(
     path: Path,
     revisions: tuple[str, str],
-    find: str,
+    question: Question,
     tester: Tester,
     state: BisectState,
     announce: Announce,
-) -> GitOutcome:
-    """Find the first commit of the tree at ``path`` between an old and a new revision.
+) -> GitSearchResult:
+    """Find the first commit of the tree at ``path`` between two revisions, in either order.
 
-    Raises InputError (no such revision, the old one is no ancestor of the new one), and as
-    Tester.test does.
+    Raises InputError (no such revision, none is an ancestor of the other), and as
+    Question.ends and Tester.test do.
     """
     tree = GitTree(path)
-    old_commit, new_commit = (tree.commit(revision) for revision in revisions)
+    commits = tree.commit(revisions[0]), tree.commit(revisions[1])
     repository = _Repository(tree, state.directory / "git")
-    try:
-        repository.git("merge-base", "--is-ancestor", old_commit.id, new_commit.id)
-    except InfrastructureError as error:
-        raise InputError(
-            f"git:{path}: {revisions[0]} is no ancestor of {revisions[1]}; give the older"
-            " revision first (--old/--new with --find finds a fix)"
-        ) from error
+    old_commit, new_commit = _older_first(repository, commits, f"git:{path}", revisions)
+    if old_commit is not commits[0]:
+        question = question.reversed()
 
     def step(commit: Commit) -> Step:
         spec = f"git:{path}@{commit.id}"
@@ -94,9 +100,9 @@ def search_git(
         return known
 
     old, new = step(old_commit), step(new_commit)
-    ends = Ends(old.value, new.value, find)
+    ends = question.ends(old, new)
     if not ends.differ():
-        return GitOutcome(ends, old, new, ())
+        return GitSearchResult(question, ends, old, new, ())
     repository.git("update-ref", "--no-deref", "HEAD", new_commit.id)  # where it would go back to
     repository.git("bisect", "start", "--no-checkout", "--term-old=old", "--term-new=new")
     repository.git("bisect", "new", new_commit.id)
@@ -109,7 +115,29 @@ def search_git(
     log = repository.git("bisect", "log")
     told = repository.git("show", "--no-patch", "--stat", found[0]) if len(found) == 1 else ""
     files = repository.git("show", "--format=", "--stat", found[0]) if len(found) == 1 else ""
-    return GitOutcome(ends, old, new, found, f"{told.rstrip()}\n\n{files.rstrip()}".strip(), log)
+    return GitSearchResult(
+        question, ends, old, new, found, f"{told.rstrip()}\n\n{files.rstrip()}".strip(), log
+    )
+
+
+def _older_first(
+    repository: _Repository,
+    commits: tuple[Commit, Commit],
+    tree: str,
+    revisions: tuple[str, str],
+) -> tuple[Commit, Commit]:
+    """The two ``commits`` in the order of history. Raises InputError if it gives them none."""
+    first, second = commits
+    if first.id == second.id:
+        raise InputError(f"{tree}: {revisions[0]} and {revisions[1]} are the same commit")
+    if repository.is_ancestor(first, second):
+        return first, second
+    if repository.is_ancestor(second, first):
+        return second, first
+    raise InputError(
+        f"{tree}: neither of {revisions[0]} and {revisions[1]} is an ancestor of the other;"
+        " name ends of one line of history"
+    )
 
 
 def _tell(repository: _Repository, answer: Answer) -> str:

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.bisect.search import Ends, described
+from harness.bisect.ends import Ends
+from harness.bisect.search import described
 from harness.bisect.state import Step
 
 _ENTRIES_SHOWN = 12  # lines of a changelog on the terminal
@@ -43,7 +44,8 @@ def answer(conclusion: Conclusion) -> list[str]:
     if not conclusion.first_new:
         unjudged = [step for step in (old, new) if not step.value]
         if unjudged:
-            return [f"{step.spec} cannot be judged: {step.reason}" for step in unjudged]
+            told = [f"{step.spec} cannot be judged: {step.reason}" for step in unjudged]
+            return [*told, "with --fresh the same command tries again"]
         return [
             f"the ends do not differ: {old.spec} is {old.value}, {new.spec} is {new.value}",
             "nothing was searched",

@@ -7,45 +7,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from harness.bisect.ends import Ends, Question
 from harness.bisect.state import BisectState, Step
 from harness.bisect.strategy import Answer, Found, next_index, possible_next, steps_left
 from harness.bisect.tester import Tester, fetch_ahead
 
 
 @dataclass(frozen=True)
-class Ends:
-    """What the two ends are: the values that tell old from new.
-
-    ``find`` is the value asked for by --find, "" if the ends themselves say what differs.
-    """
-
-    old: str
-    new: str
-    find: str = ""
-
-    def answer(self, value: str) -> Answer:
-        """What a kernel with that value is."""
-        if not value:
-            return Answer.SKIP
-        if self.find:
-            wanted = Answer.NEW if self.new == self.find else Answer.OLD
-            other = Answer.OLD if wanted is Answer.NEW else Answer.NEW
-            return wanted if value == self.find else other
-        if value == self.old:
-            return Answer.OLD
-        return Answer.NEW if value == self.new else Answer.SKIP
-
-    def differ(self) -> bool:
-        """Whether there is anything to look for between them."""
-        if not self.old or not self.new:
-            return False
-        if self.find:
-            return (self.old == self.find) != (self.new == self.find)
-        return self.old != self.new
-
-
-@dataclass(frozen=True)
-class Outcome:
+class SearchResult:
     """What a bisect found, or why it found nothing."""
 
     ends: Ends
@@ -58,12 +27,17 @@ Announce = Callable[[str], None]
 
 
 def search(
-    specs: Sequence[str], find: str, tester: Tester, state: BisectState, announce: Announce
-) -> Outcome:
+    specs: Sequence[str],
+    question: Question,
+    tester: Tester,
+    state: BisectState,
+    announce: Announce,
+) -> SearchResult:
     """Test the ends of ``specs`` (oldest first), then halve what lies between.
 
     Steps that ``state`` knows are not tested again; each new one is stored as it ends.
-    What may be needed next is fetched while a kernel is tested. Raises as Tester.test does.
+    What may be needed next is fetched while a kernel is tested. Raises as Question.ends and
+    Tester.test do.
     """
     last = len(specs) - 1
     enough = threading.Event()  # what is fetched ahead has no use any more
@@ -87,15 +61,15 @@ def search(
         try:
             old = step(0, [last])
             new = step(last, [last // 2])
-            ends = Ends(old.value, new.value, find)
+            ends = question.ends(old, new)
             if not ends.differ():
-                return Outcome(ends, old, new, None)
+                return SearchResult(ends, old, new, None)
             answers = {0: Answer.OLD, last: Answer.NEW}
             while isinstance(at := next_index(len(specs), answers), int):
                 announce(_left(specs, answers, state))
                 done = step(at, possible_next(len(specs), answers, at))
                 answers[at] = ends.answer(done.value)
-            return Outcome(ends, old, new, at)
+            return SearchResult(ends, old, new, at)
         finally:
             enough.set()
             ahead.shutdown(wait=True, cancel_futures=True)
@@ -104,7 +78,8 @@ def search(
 def described(step: Step) -> str:
     """A step's result in a few words."""
     if step.value:
-        return step.value + (f" (votes: {', '.join(step.votes)})" if step.votes else "")
+        votes = ", ".join(vote or "not judged" for vote in step.votes)
+        return step.value + (f" (votes: {votes})" if votes else "")
     return f"skipped: {step.reason}"
 
 

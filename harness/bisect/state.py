@@ -9,6 +9,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -70,6 +71,9 @@ class BisectState:
             if fresh:
                 self._clear()
             self._load()
+        except OSError as error:
+            self.close()
+            raise InputError(f"{directory}: {error.strerror or error}") from error
         except BaseException:
             self.close()
             raise
@@ -83,19 +87,18 @@ class BisectState:
     def _load(self) -> None:
         try:
             data = json.loads((self.directory / _FILE).read_text())
+            asked, steps = data["asked"], [_step_of(item) for item in data["steps"]]
         except FileNotFoundError:
             return
-        except ValueError as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"{self.directory / _FILE} is damaged; start again with --fresh"
             ) from error
-        if data["asked"] != json.loads(json.dumps(asdict(self._asked))):
+        if asked != json.loads(json.dumps(asdict(self._asked))):
             raise InputError(
                 f"{self.directory} holds another bisect; name another --out, or add --fresh"
             )
-        for item in data["steps"]:
-            step = Step(**{**item, "votes": tuple(item["votes"]), "runs": tuple(item["runs"])})
-            self.steps[step.spec] = step
+        self.steps = {step.spec: step for step in steps}
 
     def record(self, step: Step) -> None:
         """Store a step. Raises InfrastructureError if that cannot be done (disk full)."""
@@ -125,3 +128,7 @@ class BisectState:
         """Let another process use the directory."""
         with contextlib.suppress(OSError):
             self._lock.release()
+
+
+def _step_of(item: dict[str, Any]) -> Step:
+    return Step(**{**item, "votes": tuple(item["votes"]), "runs": tuple(item["runs"])})

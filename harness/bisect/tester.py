@@ -7,26 +7,35 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from harness.bisect.check import Check, Seen
+from harness.bisect.check import BisectCheck, Seen
 from harness.bisect.state import BisectState, Step
-from harness.errors import BuildError, HarnessError, InfrastructureError, InputError, Interrupted
+from harness.errors import (
+    BuildError,
+    HarnessError,
+    InfrastructureError,
+    InputError,
+    Interrupted,
+)
+from harness.judge.exit_code import killed_from_outside
 from harness.kernels.resolve import resolve
-from harness.model import KernelResult, Status
+from harness.model import KernelResult, Outcome, Status
 from harness.processes import interruptible
 from harness.progress import Progress, SilentProgress
-from harness.run import Run, RunOptions
+from harness.run import Run
+from harness.run_options import RunOptions
 
 
 @dataclass(frozen=True)
 class Tester:
     """Everything that testing a kernel takes. ``options`` is a run's, but for its kernel."""
 
-    check: Check
+    check: BisectCheck
     options: RunOptions
     repeat: int
     progress: Progress
     stop: threading.Event
     suites: tuple[str, ...] = ()  # where the check is a command: the suite that holds it
+    find: str = ""  # the value that --find asks for
 
     def test(self, spec: str, state: BisectState, test: str = "") -> Step:
         """The step for ``spec``; ``test`` is the id of the test that saw the check before.
@@ -50,12 +59,7 @@ class Tester:
             release = result.release or release
             runs.append(directory)
             votes.append(self.check.see(result))
-        winner = majority([seen.value for seen in votes])
-        decisive = next((seen for seen in votes if seen.value == winner), None)
-        if decisive is None:
-            counted = Counter(seen.value or "not judged" for seen in votes)
-            told = ", ".join(f"{number} times {value}" for value, number in counted.items())
-            decisive = Seen("", f"its votes differ: {told}")
+        decisive = self._decide(votes)
         return Step(
             spec,
             decisive.value,
@@ -67,6 +71,28 @@ class Tester:
             tuple(runs),
         )
 
+    def _decide(self, votes: list[Seen]) -> Seen:
+        """What more than half of those say that answered, who must be as many as were asked.
+
+        A boot that could not be judged has no say: it is no answer to what was asked.
+        """
+        answers = [seen for seen in votes if seen.value]
+        if len(answers) < self.repeat:
+            return next(seen for seen in votes if not seen.value)
+        winner = majority([seen.value for seen in answers])
+        if winner is None and not self.find and self.check.kind in ("test", "command"):
+            # Failed, crashed, timed out: apart none may have a majority, and together one.
+            passed = str(Outcome.PASSED)
+            bad = [seen for seen in answers if seen.value != passed]
+            if 2 * len(bad) > len(answers):
+                return replace(bad[0], value=str(Outcome.FAILED))
+        decisive = next((seen for seen in answers if seen.value == winner), None)
+        if decisive is not None:
+            return decisive
+        counted = Counter(seen.value or "not judged" for seen in votes)
+        told = ", ".join(f"{number} times {value}" for value, number in counted.items())
+        return Seen("", f"its votes differ: {told}")
+
     def _boot(
         self, spec: str, state: BisectState, number: int, test: str
     ) -> tuple[KernelResult, str]:
@@ -75,10 +101,11 @@ class Tester:
         run = Run(replace(self.options, specs=(spec,), out=out, selection=selection), self.progress)
         run.stop = self.stop
         result = run.execute().kernels[0]
-        if self.stop.is_set() or result.status is Status.INTERRUPTED:
+        killed = killed_from_outside(result)
+        if self.stop.is_set() or (result.status is Status.INTERRUPTED and not killed):
             raise Interrupted("interrupted; the same command goes on with this kernel")
-        if result.status is Status.UNAVAILABLE:
-            raise InfrastructureError(result.status_reason)
+        if killed or result.status is Status.UNAVAILABLE:
+            raise InfrastructureError(f"{spec}: {result.status_reason}")
         return result, str(out.relative_to(state.directory))
 
 

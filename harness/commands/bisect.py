@@ -1,13 +1,19 @@
 """find the first kernel, or the first commit, where an observation changed
 
-A check is a test id (functional/test_hash.py::test_empty), a fact
+A check is a test id (functional/test_hash.py::test_sha256), a fact
 (zero_copy.skcipher.splice_file, page_cache_write, af_alg_restrict), seed:N (the answers to
-the call sequences of a seed of the suite differential), or --command in the guest.
+the call sequences of a seed of the suite differential), or --command in the guest. A test
+that fails, crashes the kernel or times out does not pass: that is bad; with --find it is told
+which (TEST=crashed).
+
+--good and --bad are for what is expected of a kernel (a test passes, page_cache_write is
+absent), --old and --new for any change; the ends may be named in either order.
 
 exit codes:
   0    the kernel or commit was found
   1    it was not: the ends do not differ, or others could not be tested, so that a range is left
-  2    the command was used wrongly, or an input is bad
+  2    the command was used wrongly, or an input is bad; or the good end is not as expected,
+       and the bad one is
   3    infrastructure, or an end could not be judged
   130  interrupted; the same command goes on where it was
 
@@ -21,6 +27,7 @@ examples:
 from __future__ import annotations
 
 import argparse
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -37,16 +44,24 @@ from harness.bisect.candidates import (
     split_among,
 )
 from harness.bisect.changelog import Entry, entries_between
-from harness.bisect.check import Check, parse_check, write_command_suite
-from harness.bisect.git_search import search_git
+from harness.bisect.check import (
+    BisectCheck,
+    parse_check,
+    refuse_what_is_not_there,
+    write_command_suite,
+)
+from harness.bisect.ends import Question
+from harness.bisect.git_search import GitSearchResult, search_git
 from harness.bisect.report import Conclusion, markdown, terminal_lines
-from harness.bisect.search import search
+from harness.bisect.search import SearchResult, search
 from harness.bisect.state import Asked, BisectState
 from harness.bisect.tester import Tester
 from harness.commands.options import (
     add_guest_options,
     add_source_options,
     kernel_sources,
+    positive_integer,
+    positive_seconds,
     progress_display,
 )
 from harness.commands.signals import stopping
@@ -56,7 +71,7 @@ from harness.judge.expectations import Expectations
 from harness.kernels.resolve import available
 from harness.kernels.spec import GitSpec, parse_spec
 from harness.progress import Progress
-from harness.run import RunOptions
+from harness.run_options import RunOptions
 
 _DEFAULT_SEED = 20260422  # the one of ``run``
 
@@ -83,7 +98,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="look for the kernel where CHECK became VALUE, whatever it was before",
     )
     parser.add_argument(
-        "--repeat", type=int, default=1, metavar="N", help="boot each kernel N times, and vote"
+        "--repeat",
+        type=positive_integer,
+        default=1,
+        metavar="N",
+        help="boot each kernel N times, and vote",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="its directory (default: runs/bisect-<id>)"
@@ -103,22 +122,23 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
         help="run CMD in the guest: 0 is good, 125 cannot be judged, any other bad",
     )
     parser.add_argument(
-        "--timeout", type=float, metavar="S", help="seconds that one kernel's check may take"
+        "--timeout",
+        type=positive_seconds,
+        metavar="S",
+        help="seconds that one kernel's check may take",
     )
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Bisect; returns the exit code."""
-    names, first, second = _ends(arguments)
-    check, find = _check(arguments)
-    if arguments.repeat < 1:
-        raise InputError("--repeat must be 1 or more")
+    question = _question(arguments)
+    refuse_what_is_not_there(question.check)
     among = split_among(arguments.among)
-    tree = _git_tree(among, first)
+    tree = _git_tree(among, question.specs[0])
     asked = Asked(
         arguments.check or arguments.guest_command or "",
         arguments.find or "",
-        (first, second),
+        question.specs,
         among,
         _options(arguments),
     )
@@ -127,19 +147,10 @@ def execute(arguments: argparse.Namespace) -> int:
     console = Console(stderr=True)
     try:
         with progress_display(console, arguments.quiet) as progress:
-            tester = make_tester(arguments, check, out, progress)
+            tester = make_tester(arguments, question.check, out, progress, question.find)
             with stopping(tester.stop, progress):
-                work = _Work(
-                    arguments,
-                    (first, second),
-                    names,
-                    among,
-                    check,
-                    find,
-                    tester,
-                    state,
-                    lambda text: progress.finish("bisect", text),
-                )
+                announce = functools.partial(progress.finish, "bisect")
+                work = _Work(question, among, tester, state, announce, _again(arguments))
                 conclusion = _search_list(work) if tree is None else _search_git(work, tree)
         steps = list(state.steps.values())
         (out / "bisect.md").write_text(markdown(conclusion, steps))
@@ -153,7 +164,11 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def make_tester(
-    arguments: argparse.Namespace, check: Check, out: Path, progress: Progress
+    arguments: argparse.Namespace,
+    check: BisectCheck,
+    out: Path,
+    progress: Progress,
+    find: str = "",
 ) -> Tester:
     """What tests one kernel, from the arguments; ``out`` holds the suite of --command."""
     suites: tuple[str, ...] = ()
@@ -172,9 +187,16 @@ def make_tester(
         append=tuple(arguments.append),
         suite_timeout=arguments.timeout,
     )
-    return Tester(
-        check, options, getattr(arguments, "repeat", 1), progress, threading.Event(), suites
-    )
+    return Tester(check, options, arguments.repeat, progress, threading.Event(), suites, find)
+
+
+def _question(arguments: argparse.Namespace) -> Question:
+    """What is asked, the ends in the order in which they are named: good or old first."""
+    names, first, second = _ends(arguments)
+    check, find = _check(arguments)
+    options = [word for item in arguments.among for word in ("--among", item)]
+    options += ["--repeat", str(arguments.repeat)] if arguments.repeat > 1 else []
+    return Question(check, names, (first, second), find, (*options, *_again(arguments)))
 
 
 def _ends(arguments: argparse.Namespace) -> tuple[tuple[str, str], str, str]:
@@ -187,7 +209,7 @@ def _ends(arguments: argparse.Namespace) -> tuple[tuple[str, str], str, str]:
     raise InputError("bisect: name both ends, by --good and --bad or by --old and --new")
 
 
-def _check(arguments: argparse.Namespace) -> tuple[Check, str]:
+def _check(arguments: argparse.Namespace) -> tuple[BisectCheck, str]:
     """The check, and the value that --find asks for ("" without it)."""
     name, _, value = (arguments.find or "").rpartition("=")
     if arguments.find and not (name and value):
@@ -195,16 +217,19 @@ def _check(arguments: argparse.Namespace) -> tuple[Check, str]:
             f"--find {arguments.find}: give CHECK=VALUE, for instance"
             " zero_copy.skcipher.splice_file=absent"
         )
-    return parse_checks(arguments.check, arguments.guest_command, name), value
+    check = parse_checks(arguments.check, arguments.guest_command, name)
+    if value:
+        check.refuse_value(value)
+    return check, value
 
 
-def parse_checks(check: str | None, command: str | None, found: str = "") -> Check:
+def parse_checks(check: str | None, command: str | None, found: str = "") -> BisectCheck:
     """The one check that was named in any of these ways. Raises InputError."""
     named = {text for text in (check, found) if text}
     if command and named:
         raise InputError("--command is a check by itself; leave out --check and --find")
     if command:
-        return Check("command", command)
+        return BisectCheck("command", command)
     if len(named) != 1:
         raise InputError(
             "name one check: --check, --find CHECK=VALUE or --command"
@@ -244,81 +269,76 @@ def _options(arguments: argparse.Namespace) -> tuple[str, ...]:
     words = [f"repeat={arguments.repeat}", f"root={arguments.root}"]
     words += [f"append={item}" for item in arguments.append]
     words += [f"kconfig={item}" for item in arguments.kconfig]
+    words += [f"timeout={arguments.timeout}"] if arguments.timeout else []  # it may be the answer
     return tuple(words)
 
 
 def _again(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Options that a command needs to show an end again."""
-    words = [word for item in arguments.append for word in ("--append", item)]
-    words += [word for item in arguments.kconfig for word in ("--kconfig", item)]
+    lists = {"--append": arguments.append, "--kconfig": arguments.kconfig}
+    words = [word for name, values in lists.items() for one in values for word in (name, one)]
+    defaults = {"root": "image", "accel": "auto", "mirror": None, "timeout": None}
+    for name, default in defaults.items():
+        value = getattr(arguments, name)
+        words += [f"--{name}", str(value)] if value != default else []
     return tuple(words)
-
-
-def _question(check: Check) -> str:
-    return f"seed {check.name}" if check.kind == "seed" else check.name
 
 
 @dataclass(frozen=True)
 class _Work:
     """All that the search of either kind needs."""
 
-    arguments: argparse.Namespace
-    ends: tuple[str, str]
-    names: tuple[str, str]  # the user's words for them
+    question: Question
     among: tuple[str, ...]
-    check: Check
-    find: str
     tester: Tester
     state: BisectState
     announce: Callable[[str], None]
+    again: tuple[str, ...]  # further options of the commands that show an end again
 
-    def question(self) -> str:
-        """The check as people write it."""
-        return f"seed {self.check.name}" if self.check.kind == "seed" else self.check.name
+    def conclusion(self, question: Question, result: SearchResult | GitSearchResult) -> Conclusion:
+        """What either kind of search tells, without what it found."""
+        test = result.new.test or result.old.test
+        return Conclusion(
+            question.check.title,
+            question.names,
+            result.ends,
+            result.old,
+            result.new,
+            suites=self.tester.suites or question.check.suites(test),
+            options=self.again,
+        )
 
 
 def _search_git(work: _Work, tree: Path) -> Conclusion:
-    revisions = (_revision(work.ends[0], tree), _revision(work.ends[1], tree))
-    result = search_git(tree, revisions, work.find, work.tester, work.state, work.announce)
+    first, second = work.question.specs
+    revisions = (_revision(first, tree), _revision(second, tree))
+    result = search_git(tree, revisions, work.question, work.tester, work.state, work.announce)
     details = tuple(result.described.splitlines())
-    return Conclusion(
-        work.question(),
-        work.names,
-        result.ends,
-        result.old,
-        result.new,
+    return replace(
+        work.conclusion(result.question, result),
         first_new=result.first_new,
         details=details,
         short_details=details,
-        suites=work.tester.suites or work.check.suites(result.new.test or result.old.test),
-        options=_again(work.arguments),
         noun="commit",
         log=result.log,
     )
 
 
 def _search_list(work: _Work) -> Conclusion:
+    question = work.question
     if is_listed(work.among):
-        candidates = listed(work.among, *work.ends)
+        candidates = listed(work.among, *question.specs)
     else:
         check_patterns(work.among)
         kernels = available(work.tester.options.sources, work.tester.progress)
-        candidates = from_archive(kernels, work.among, *work.ends)
+        candidates = from_archive(kernels, work.among, *question.specs)
+    if not candidates.forward:
+        question = question.reversed()
     order = candidates.kernels
     work.announce(f"{len(order)} kernels, from {order[0].spec} to {order[-1].spec}")
     specs = [kernel.spec for kernel in order]
-    result = search(specs, work.find, work.tester, work.state, work.announce)
-    names = work.names if candidates.forward else (work.names[1], work.names[0])
-    suites = work.tester.suites or work.check.suites(result.new.test or result.old.test)
-    conclusion = Conclusion(
-        work.question(),
-        names,
-        result.ends,
-        result.old,
-        result.new,
-        suites=suites,
-        options=_again(work.arguments),
-    )
+    result = search(specs, question, work.tester, work.state, work.announce)
+    conclusion = work.conclusion(question, result)
     if result.found is None:
         return conclusion
     old, new = order[result.found.last_old], order[result.found.first_new]

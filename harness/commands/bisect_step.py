@@ -1,8 +1,9 @@
 """test one kernel for git bisect run: exit code 0 good, 1 bad, 125 cannot be tested
 
-A check is a test id, good if it passes, or FACT=STATE, good if that is what is seen; the
-state may be left out where the harness itself expects one (absent for an input path of
-skcipher and aead, and for page_cache_write; works for a program).
+A check is a test id, good if it passes and bad if it fails, crashes the kernel or times
+out, or FACT=STATE, good if that is what is seen; the state may be left out where the harness
+itself expects one (absent for an input path of skcipher and aead, and for page_cache_write;
+works for a program). Where it is unreachable, present and absent cannot be told.
 
 exit codes, as git bisect run documents them:
   0    good
@@ -13,7 +14,7 @@ exit codes, as git bisect run documents them:
   130  interrupted
 
 examples:
-  git bisect run afalg-harness bisect-step --check functional/test_hash.py::test_empty
+  git bisect run afalg-harness bisect-step --check functional/test_hash.py::test_sha256
   git bisect run afalg-harness bisect-step --check zero_copy.skcipher.splice_file=present
   afalg-harness bisect-step --check page_cache_write debian:6.12.85+deb12-amd64
 """
@@ -21,17 +22,22 @@ examples:
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from rich.console import Console
 
-from harness.bisect.check import expected_value
+from harness.bisect.check import expected_value, refuse_what_is_not_there
 from harness.bisect.state import Asked, BisectState
 from harness.commands.bisect import add_check_arguments, make_tester, parse_checks
-from harness.commands.options import add_guest_options, add_source_options, progress_display
+from harness.commands.options import (
+    add_guest_options,
+    add_source_options,
+    positive_integer,
+    progress_display,
+)
 from harness.commands.signals import stopping
-from harness.errors import ExitCode, HarnessError, InputError
+from harness.errors import InputError
+from harness.model import State
 from harness.run import new_run_directory
 
 GOOD, BAD, CANNOT_TEST, USAGE, INFRASTRUCTURE = 0, 1, 125, 128, 129
@@ -48,7 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_check_arguments(parser)
     parser.add_argument(
-        "--repeat", type=int, default=1, metavar="N", help="boot it N times, and vote"
+        "--repeat",
+        type=positive_integer,
+        default=1,
+        metavar="N",
+        help="boot it N times, and vote",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="its directory (default: runs/...)")
     add_guest_options(parser)
@@ -56,23 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Test one kernel; returns an exit code in git's language."""
-    try:
-        return _step(arguments)
-    except HarnessError as error:
-        print(f"afalg-harness: {error}", file=sys.stderr)
-        if error.exit_code == ExitCode.INTERRUPTED:
-            return ExitCode.INTERRUPTED
-        return USAGE if isinstance(error, InputError) else INFRASTRUCTURE
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
-    except Exception:  # noqa: BLE001
-        # What is wrong with us must not be taken for a bad kernel (Python exits with 1).
-        sys.excepthook(*sys.exc_info())
-        return INFRASTRUCTURE
-
-
-def _step(arguments: argparse.Namespace) -> int:
+    """Test one kernel; returns an exit code in git's language, to which errors are put as well."""
     text, _, wanted = (
         (arguments.check or "").partition("=")
         if _is_fact(arguments.check)
@@ -82,8 +76,8 @@ def _step(arguments: argparse.Namespace) -> int:
     wanted = wanted or expected_value(check)
     if not wanted:
         raise InputError(f"--check {text}: say which state is good: {text}=STATE")
-    if arguments.repeat < 1:
-        raise InputError("--repeat must be 1 or more")
+    check.refuse_value(wanted)
+    refuse_what_is_not_there(check)
     out = arguments.out or new_run_directory()
     asked = Asked(str(arguments.check or arguments.guest_command), wanted, ("", ""), ())
     state = BisectState(out, asked, fresh=True)
@@ -95,13 +89,23 @@ def _step(arguments: argparse.Namespace) -> int:
         state.record(step)
     finally:
         state.close()
-    if not step.value:
-        print(f"{arguments.spec}: cannot be tested: {step.reason}")
+    code = _code(step.value, wanted)
+    told = {
+        GOOD: f"{text or 'command'} is {step.value}: good",
+        BAD: f"{text or 'command'} is {step.value}: bad, expected {wanted}",
+        CANNOT_TEST: ": ".join(filter(None, ("cannot be tested", step.value, step.reason))),
+    }
+    print(f"{arguments.spec}: {told[code]}")
+    return code
+
+
+def _code(value: str, wanted: str) -> int:
+    """What a kernel is that answered with ``value``, "" for none, where ``wanted`` is good."""
+    # What cannot be reached in this kernel was neither seen nor excluded.
+    open_question = value == State.UNREACHABLE and wanted in (State.PRESENT, State.ABSENT)
+    if not value or open_question:
         return CANNOT_TEST
-    good = step.value == wanted
-    told = "good" if good else f"bad, expected {wanted}"
-    print(f"{arguments.spec}: {text or 'command'} is {step.value}: {told}")
-    return GOOD if good else BAD
+    return GOOD if value == wanted else BAD
 
 
 def _is_fact(check: str | None) -> bool:

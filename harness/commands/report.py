@@ -1,4 +1,4 @@
-"""render the reports of a stored run again, in any format
+"""judge a stored run anew and render its reports, in any format
 
 example:
   afalg-harness report runs/20261123T101500Z-1a2b --format summary
@@ -12,13 +12,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.judge.conclude import conclude
+from harness.errors import InputError
+from harness.judge.conclude import conclude, judged_anew
 from harness.judge.expectations import run_expectations
 from harness.model import RunResult
-from harness.output import reader_may_leave
+from harness.output import complain, reader_may_leave
+from harness.replayed import replay_run
 from harness.report import store
 from harness.report.render import FORMATS, render
-from harness.report.replayed import replay_run
 from harness.report.terminal import print_tests, print_verdict
 
 
@@ -40,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Render; returns the exit code of the run that is reported."""
-    result = _replayed(arguments.run) if arguments.replay else store.load(arguments.run)
+    """Judge and render; returns the exit code of the run that is reported."""
+    result = _replayed(arguments.run) if arguments.replay else _stored(arguments.run)
     directory = arguments.run if arguments.run.is_dir() else arguments.run.parent
     formats = arguments.format or ["text"]
     for path in render(result, directory, [name for name in formats if name != "text"]):
@@ -55,6 +56,20 @@ def execute(arguments: argparse.Namespace) -> int:
     return result.exit_code
 
 
+def _stored(run: Path) -> RunResult:
+    """The stored result, judged anew; a verdict that differs from the stored one is said."""
+    stored = store.load(run)
+    result = judged_anew(stored, None)
+    if result.exit_code != stored.exit_code:
+        complain(
+            f"{run}: judged anew the exit code is {result.exit_code}; {stored.exit_code} was stored"
+        )
+    return result
+
+
 def _replayed(run: Path) -> RunResult:
-    replayed = replay_run(run)
+    try:
+        replayed = replay_run(run)
+    except OSError as error:
+        raise InputError(f"{error.filename or run}: {error.strerror or error}") from error
     return conclude(replayed, run_expectations(replayed), None)

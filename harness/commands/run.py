@@ -34,7 +34,8 @@ from harness.model import RunResult
 from harness.output import reader_may_leave
 from harness.progress import Progress
 from harness.report.terminal import print_tests, print_verdict
-from harness.run import Run, RunOptions, new_run_directory, refuse_finished
+from harness.run import Run, new_run_directory, refuse_finished
+from harness.run_options import RunOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -15,16 +16,30 @@ from harness.progress import Progress
 @contextlib.contextmanager
 def stopping(stop: threading.Event, progress: Progress) -> Iterator[None]:
     """Within this block the first SIGINT or SIGTERM sets ``stop``, a second one ends at once."""
+    reading, writing = os.pipe()
+    told: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
+        # Runs amid whatever the main thread does, which may hold the lock of the progress
+        # or of the event: so this takes none, and another thread does the rest.
+        if told or stop.is_set():
             raise SystemExit(ExitCode.INTERRUPTED)
-        stop.set()
-        progress.report("afalg-harness", f"stopping ({signal.Signals(number).name})")
+        told.append(number)
+        os.write(writing, bytes([number]))
 
+    def tell() -> None:
+        for number in os.read(reading, 1):  # none if the pipe was closed first
+            stop.set()
+            progress.report("afalg-harness", f"stopping ({signal.Signals(number).name})")
+
+    teller = threading.Thread(target=tell, name="signals", daemon=True)
+    teller.start()
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        os.close(writing)
+        teller.join()
+        os.close(reading)

@@ -3,6 +3,10 @@
 A device that opens proves little: nested machines are known that accept a VM and then
 stop with "KVM internal error" at an instruction they cannot emulate. The outcome of a
 try holds for this boot of the host and this QEMU, and is cached for as long.
+
+A kernel under test may be what fails. So another one is tried where there is one (one that
+a try has booted before, or the host's own), and a failure is the host's only if the same
+kernel boots under TCG. Else it is not remembered: that run uses TCG, the next one tries.
 """
 
 from __future__ import annotations
@@ -10,18 +14,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pexpect
 from filelock import FileLock
 
 from harness.errors import HostError
+from harness.files import write_whole
 from harness.processes import end_group, find_program, heed_hangup, run
 from harness.progress import Progress
 
 _KVM = Path("/dev/kvm")
-_TRY_SECONDS = 20
+#: How long a try may take; emulation takes some 5 s where nothing else runs.
+_TRY_SECONDS = {"kvm": 20, "tcg": 60}
+_CPU = {"kvm": "host", "tcg": "max"}
 QEMU = "qemu-system-x86_64"
 
 
@@ -42,8 +49,8 @@ def qemu_version() -> str:
 def choose_accel(wanted: str, image: Path, cache: Path, progress: Progress) -> Accel:
     """The accelerator for this host; ``wanted`` is "auto", "kvm" or "tcg".
 
-    ``image`` is a bzImage that a try may boot. Raises HostError if KVM was asked for by
-    name and does not work.
+    ``image`` is a kernel to be judged, which is tried where there is no other. Raises
+    HostError if KVM was asked for by name and does not work.
     """
     if wanted == "tcg":
         return Accel("tcg", "asked for with --accel tcg")
@@ -61,32 +68,88 @@ def _kvm_problem(image: Path, cache: Path, progress: Progress) -> str | None:
         return "this host has no /dev/kvm"
     if not os.access(_KVM, os.R_OK | os.W_OK):
         return "no permission to open /dev/kvm (add the user to its group)"
-    key = f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {qemu_version()}"
     store = cache / "accel.json"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / "accel.lock"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            cached = json.loads(store.read_text())
-            if cached["key"] == key:
-                problem = cached["problem"]
-                return str(problem) if problem is not None else None
+        known = _load(store)
+        host = f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {qemu_version()}"
+        if known.host == host:
+            return known.problem
         progress.report("host", "trying KVM (once per boot of this host)")
-        problem = _try_kvm(image)
-        store.write_text(json.dumps({"key": key, "problem": problem}))
-        verdict = "KVM works" if problem is None else f"using TCG emulation: {problem}"
+        trial = _trial(image, known.booted)
+        if trial.booted is not None:
+            outcome = _Known(host, trial.problem, str(trial.booted), _stamp(trial.booted))
+            write_whole(store, json.dumps(asdict(outcome)))
+        verdict = f"using TCG emulation: {trial.problem}" if trial.problem else "KVM works"
         progress.finish("host", verdict)
-        return problem
+        return trial.problem
 
 
-def _try_kvm(image: Path) -> str | None:
-    """Boot ``image`` under KVM as far as the missing root; why that failed, or None."""
-    argv = ["-machine", "q35,accel=kvm", "-cpu", "host", "-m", "512", "-nodefaults"]
+@dataclass(frozen=True)
+class _Known:
+    """What is remembered of tries."""
+
+    host: str = ""  # boot of the host and QEMU for which ``problem`` holds
+    problem: str | None = None
+    image: str = ""  # a kernel that has booted in a try
+    stamp: str = ""  # of which file
+
+    @property
+    def booted(self) -> Path | None:
+        """That kernel, if it is still there and the same."""
+        path = Path(self.image)
+        return path if self.image and _stamp(path) == self.stamp else None
+
+
+def _load(store: Path) -> _Known:
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return _Known(**json.loads(store.read_text()))
+    return _Known()
+
+
+def _stamp(path: Path) -> str:
+    """Tells a file from another of its name; "" if it cannot be read."""
+    if not os.access(path, os.R_OK):
+        return ""
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """How KVM did."""
+
+    problem: str | None
+    booted: Path | None  # the kernel by which that is known; None if by none that boots
+
+
+def _trial(image: Path, booted: Path | None) -> _Trial:
+    """Try KVM with the first kernel that boots at all; ``booted`` has, ``image`` may not."""
+    problem: str | None = None
+    for kernel in dict.fromkeys((booted, _host_image(), image)):
+        if kernel is None:
+            continue
+        problem = _try("kvm", kernel)
+        if problem is None or kernel == booted or _try("tcg", kernel) is None:
+            return _Trial(problem, kernel)
+    return _Trial(f"{problem}, and so did one under TCG: nothing is known of KVM", None)
+
+
+def _host_image() -> Path | None:
+    """The image of the kernel that this host runs, where it has one that we may read."""
+    image = Path("/boot", f"vmlinuz-{os.uname().release}")
+    return image if _stamp(image) else None
+
+
+def _try(accel: str, image: Path) -> str | None:
+    """Boot ``image`` under "kvm" or "tcg" as far as the missing root; why that failed, or None."""
+    argv = ["-machine", f"q35,accel={accel}", "-cpu", _CPU[accel], "-m", "512", "-nodefaults"]
     argv += ["-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", str(image)]
     argv += ["-append", "console=ttyS0 earlyprintk=serial panic=-1"]
     child = pexpect.spawn(
         find_program(QEMU),
         argv,
-        timeout=_TRY_SECONDS,
+        timeout=_TRY_SECONDS[accel],
         encoding="utf-8",
         codec_errors="replace",
         preexec_fn=heed_hangup,
@@ -108,8 +171,9 @@ def _try_kvm(image: Path) -> str | None:
             return f"/dev/kvm opens, but a trial boot stopped with {what!r}"
         if outcome == 3:
             lines = str(child.before).strip().splitlines()
-            return f"QEMU ended in a trial boot under KVM: {lines[-1] if lines else 'no output'}"
-        return f"a trial boot under KVM got nowhere in {_TRY_SECONDS} s"
+            said = lines[-1] if lines else "no output"
+            return f"QEMU ended in a trial boot under {accel.upper()}: {said}"
+        return f"a trial boot under {accel.upper()} got nowhere in {_TRY_SECONDS[accel]} s"
     finally:
         end_group(child.pid)
         child.close(force=True)

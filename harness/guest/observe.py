@@ -47,8 +47,10 @@ class Deadlines:
         Under emulation everything takes some ten times longer, and hosts are busy.
         """
         if accel == "kvm":
-            return cls(boot=60, plan=30, test=test + 10, suite=suite or 600, shutdown=60)
-        return cls(boot=180, plan=90, test=test + 20, suite=suite or 1800, shutdown=120)
+            whole = 600 if suite is None else suite
+            return cls(boot=60, plan=30, test=test + 10, suite=whole, shutdown=60)
+        whole = 1800 if suite is None else suite
+        return cls(boot=180, plan=240, test=test + 20, suite=whole, shutdown=120)
 
 
 @dataclass

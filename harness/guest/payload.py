@@ -155,6 +155,7 @@ def _checked(suite: str, known: Sequence[str]) -> Path:
     try:
         is_folder = path.is_dir()
         exists = path.exists()
+        is_empty = is_folder and not any(path.iterdir())
     except OSError as error:
         raise InputError(f"--suite {suite}: {error.strerror}") from error
     if not exists:
@@ -165,8 +166,8 @@ def _checked(suite: str, known: Sequence[str]) -> Path:
         raise InputError(f"--suite {suite}: the name {path.name} is taken by a built-in suite")
     if not is_folder and (path.suffix != ".py" or path.name == "conftest.py"):
         raise InputError(f"--suite {suite}: neither a folder nor a file of tests (.py)")
-    if is_folder and not path.name:
-        raise InputError(f"--suite {suite}: name a folder of tests")
+    if is_folder and (is_empty or not path.name):
+        raise InputError(f"--suite {suite}: not a folder of tests")
     return path
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.errors import HostError, InfrastructureError, Interrupted
 from harness.guest.console import PREFIX
-from harness.model import FATAL, BootableKernel, KernelResult
+from harness.model import FATAL, BootableKernel, ConsoleEvent, KernelResult
 from harness.processes import find_program, helper, search_path
 from harness.scratch import scratch_directory
 
@@ -29,7 +29,11 @@ def decoded(result: KernelResult, kernel: BootableKernel) -> KernelResult:
 
     What cannot be decoded, or not in time, stays as it is; a note then says why.
     """
-    lines = [line for event in result.console_events for line in event.lines]
+    events = [
+        *result.console_events,
+        *(event for boot in result.boots for event in boot.console_events),
+    ]
+    lines = [line for event in events for line in event.lines]
     if kernel.symbols is None or not any(map(_ADDRESS.search, lines)):
         return result
     known, problem = _decode(dict.fromkeys(filter(None, map(_traced, lines))), kernel)
@@ -37,9 +41,10 @@ def decoded(result: KernelResult, kernel: BootableKernel) -> KernelResult:
     return replace(
         result,
         notes=(*result.notes, *note),
-        console_events=tuple(
-            replace(event, lines=tuple(_with_place(line, known) for line in event.lines))
-            for event in result.console_events
+        console_events=_with_places(result.console_events, known),
+        boots=tuple(
+            replace(boot, console_events=_with_places(boot.console_events, known))
+            for boot in result.boots
         ),
         # Of a test that the kernel died in, these are the lines of its console.
         tests=tuple(
@@ -51,6 +56,15 @@ def decoded(result: KernelResult, kernel: BootableKernel) -> KernelResult:
             else test
             for test in result.tests
         ),
+    )
+
+
+def _with_places(
+    events: Iterable[ConsoleEvent], known: Mapping[str, str]
+) -> tuple[ConsoleEvent, ...]:
+    return tuple(
+        replace(event, lines=tuple(_with_place(line, known) for line in event.lines))
+        for event in events
     )
 
 

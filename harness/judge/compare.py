@@ -21,6 +21,7 @@ from harness.judge.verdict import missing_tests
 from harness.model import (
     FAILURES,
     FATAL,
+    Cause,
     Change,
     ChangeClass,
     Comparison,
@@ -76,6 +77,8 @@ def compare(
         changes=changes,
         baseline_spec=baseline.spec,
         candidate_spec=candidate.spec,
+        baseline_append=baseline.append,
+        candidate_append=candidate.append,
         only_baseline=tuple(test for test in _outcomes(baseline) if test in apart.baseline),
         only_candidate=tuple(test for test in _outcomes(candidate) if test in apart.candidate),
     )
@@ -194,7 +197,8 @@ def _compare_fact(
     if now is State.UNKNOWN:
         explanation = f"cannot be told any more: {why_unknown(after)}"
         seen_now = now if after is not None else _NOT_RECORDED
-        return Change(name, _worse(name), was, seen_now, explanation)
+        cls = ChangeClass.NEW if _is_of_the_host(after) else _worse(name)
+        return Change(name, cls, was, seen_now, explanation)
     why = _config_explains(difference)
     if now is State.UNREACHABLE:
         if kind_of(name).weight is Weight.REPORTED:
@@ -229,6 +233,11 @@ def _classify_states(name: str, was: State, now: State) -> tuple[ChangeClass, st
     if now is kind.right:
         return ChangeClass.FIXED, facts.explain(name, now)
     return _worse(name), facts.explain(name, now)
+
+
+def _is_of_the_host(fact: Fact | None) -> bool:
+    """Whether guest or host were at fault: the verdict says what that is worth."""
+    return fact is not None and fact.reason is not None and fact.reason.cause is Cause.HOST
 
 
 def _worse(name: str) -> ChangeClass:

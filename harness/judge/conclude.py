@@ -14,7 +14,7 @@ from harness.errors import ExitCode
 from harness.faults import tell
 from harness.judge.compare import compare
 from harness.judge.exit_code import exit_code
-from harness.judge.expectations import Expectations
+from harness.judge.expectations import Expectations, run_expectations
 from harness.judge.verdict import judge_among
 from harness.model import Comparison, KernelResult, Role, RunResult, Verdict
 
@@ -28,6 +28,17 @@ def conclude(
     kernels were put to the same tests. Raises nothing.
     """
     return _Conclusion(log).of(run, expectations, same_run=same_run)
+
+
+def judged_anew(run: RunResult, log: Path | None) -> RunResult:
+    """A stored run as its observations have it, whatever verdict was stored with them.
+
+    Runs of earlier versions did not keep all that a verdict rests on: theirs stand.
+    """
+    observed = (kernel for kernel in run.kernels if kernel.identity is not None)
+    if not all(kernel.boots for kernel in observed):
+        return run
+    return conclude(run, run_expectations(run), log)
 
 
 class _Conclusion:
@@ -76,6 +87,8 @@ class _Conclusion:
                 candidate.release,
                 baseline_spec=baseline.spec,
                 candidate_spec=candidate.spec,
+                baseline_append=baseline.append,
+                candidate_append=candidate.append,
                 fault=self._fault(error),
             )
 

@@ -101,15 +101,16 @@ def compared_candidate(
     comparison: Comparison, kernels: Sequence[KernelResult]
 ) -> KernelResult | None:
     """The candidate that a comparison is about."""
-    for kernel in kernels:
-        same = kernel.release == comparison.candidate
-        if kernel.role is Role.CANDIDATE and same and kernel.spec == comparison.candidate_spec:
-            return kernel
-    return next(
-        (
-            kernel
-            for kernel in kernels
-            if kernel.role is Role.CANDIDATE and kernel.release == comparison.candidate
-        ),
-        None,
-    )
+    alike = [
+        kernel
+        for kernel in kernels
+        if kernel.role is Role.CANDIDATE and kernel.release == comparison.candidate
+    ]
+
+    def likeness(kernel: KernelResult) -> tuple[bool, bool]:
+        return (
+            kernel.spec == comparison.candidate_spec,
+            kernel.append == comparison.candidate_append,
+        )
+
+    return max(alike, key=likeness, default=None)

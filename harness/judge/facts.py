@@ -242,3 +242,33 @@ def describe(name: str) -> str:
     if data not in _KINDS_OF_DATA or way not in _WAYS:
         return ""
     return f"{_WAYS[way]}, as {_KINDS_OF_DATA[data]}"
+
+
+_PAGES_OF_FILES = ("splice_file", "splice_tmpfs", "splice_memfd")
+_PROBED_WAYS = (
+    *_PAGES_OF_FILES,
+    *("sendfile", "vmsplice", "vmsplice_gift", "tee"),
+    *("splice_middle", "splice_last", "splice_unaligned", "splice_mixed"),
+)
+_JOBS = (
+    *(f"kcapi_dgst.{name}" for name in ("sha1", "sha256", "sha3_256", "hmac_sha256")),
+    *(f"kcapi_enc.{mode}_aes" for mode in ("cbc", "ctr", "ecb", "gcm", "xts")),
+    *("kcapi_rng.stdrng", "sha512hmac.file", "openssl.afalg_cbc_aes", "stress_ng.af_alg"),
+    *(f"cryptsetup.{what}" for what in ("benchmark_aes_cbc", "benchmark_aes_xts", "luks_format")),
+)
+#: Every fact that the built-in suite can record: what else is asked for is misspelt.
+NAMES = (
+    *(
+        f"zero_copy.{kind}.{way}"
+        for kind in ("skcipher", "aead", "aead_aad")
+        for way in _PROBED_WAYS
+    ),
+    *(f"zero_copy.hash.{way}" for way in ("sendmsg", *_PAGES_OF_FILES, "vmsplice")),
+    *(f"zero_copy.rng.{way}" for way in ("sendmsg", "splice")),
+    *(f"zero_copy.{kind}.recv" for kind in _RECEIVED),
+    *("page_cache_write", "software_only", "af_alg_restrict", "policy.unprivileged_bind"),
+    *("aio.libaio", "aio.libaio_skcipher", "functional.uncovered_algorithms"),
+    *("skcipher.hole_in_rounded_read", "skcipher.short_read_refused"),
+    *(f"consumers.{job}.{user}" for job in _JOBS for user in ("root", "nobody")),
+    "consumers.cryptsetup.luks_open.root",
+)

@@ -1,8 +1,9 @@
 """Kernel changes on purpose, each with the signature by which it is recognised.
 
 A difference is charged to one of them only if its signature was observed on the two
-kernels: in facts, in the reason a test gave for its skip, or in the kernels' own
-configs. A version number is no signature: distributions backport and revert.
+kernels: in facts, in the reason a test gave for its skip (as data, not in its words for
+people), or in the kernels' own configs. A version number is no signature: distributions
+backport and revert.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.judge.states import told_state
-from harness.model import Fact, KernelResult, Outcome, State, TestResult
+from harness.model import Cause, Fact, KernelResult, Outcome, Reason, State, TestResult
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,20 @@ class Difference:
         """The candidate's test of that id."""
         return next((test for test in self.candidate.tests if test.id == self.id), None)
 
-    def evidence(self) -> str:
-        """Why the candidate could not do it: reason of the skip, or evidence of the fact."""
+    def reason(self) -> Reason | None:
+        """Why the candidate could not do it: of a test's skip, or of a fact."""
         test = self.candidate_test()
         if test is not None:
-            return test.message if test.outcome is Outcome.SKIPPED else ""
+            return test.reason if test.outcome is Outcome.SKIPPED else None
         fact = self.candidate_fact()
         told = fact is not None and fact.state in {State.UNREACHABLE, State.FAILS}
-        return fact.evidence if fact is not None and told else ""
+        return fact.reason if fact is not None and told else None
+
+    def lost_algorithm(self) -> Reason | None:
+        """The reason, if it is an algorithm that the candidate does not know (ENOENT)."""
+        reason = self.reason()
+        lost = reason and reason.cause is Cause.NOT_BOUND and reason.errno == "ENOENT"
+        return reason if lost else None
 
     def candidate_fact(self) -> Fact | None:
         """The candidate's fact of that name."""
@@ -59,12 +66,6 @@ class KnownChange:
         return f"{source}: {observed}"
 
 
-#: The suite's words for an algorithm that the kernel does not offer (tests/afalg/af_alg.py).
-_NOT_BOUND = re.compile(r"bind (\w+) '([^']+)': ENOENT")
-_NO_SOCKET = re.compile(r"socket\(AF_ALG\): EAFNOSUPPORT")
-_RESTRICTED = re.compile(r"af_alg_restrict ?(?:=|is) ?([12])")
-#: The same of a program: the policy is the reason only if the program works without it.
-_PROGRAM_RESTRICTED = re.compile(r"fails at af_alg_restrict=([12]), works at 0")
 #: Fact: can an unprivileged process bind, as booted, whatever root can?
 _UNPRIVILEGED_BIND = "policy.unprivileged_bind"
 
@@ -138,24 +139,24 @@ def lost_option(difference: Difference) -> str:
     return next(
         (
             option
-            for option in _options_behind(difference.evidence())
+            for option in _options_behind(difference)
             if _is_set(before, option) and not _is_set(after, option)
         ),
         "",
     )
 
 
-def _options_behind(evidence: str) -> list[str]:
-    if _NO_SOCKET.search(evidence):
+def _options_behind(difference: Difference) -> list[str]:
+    reason = difference.reason()
+    if reason is not None and reason.cause is Cause.NO_SOCKET:
         return ["CONFIG_CRYPTO_USER_API"]
-    match = _NOT_BOUND.search(evidence)
-    if match is None:
+    lost = difference.lost_algorithm()
+    if lost is None:
         return []
-    kind, algorithm = match.groups()
     # "hmac(sha3-256)" is made of hmac, sha3 and 256; what is no option was never set.
-    parts = re.findall(r"\w+", algorithm)
+    parts = re.findall(r"\w+", lost.name)
     named = [_IRREGULAR.get(part, f"CONFIG_CRYPTO_{part.upper()}") for part in parts]
-    return [f"CONFIG_CRYPTO_USER_API_{kind.upper()}", *named]
+    return [f"CONFIG_CRYPTO_USER_API_{lost.type.upper()}", *named]
 
 
 def _is_set(config: Mapping[str, str], option: str) -> bool:
@@ -177,29 +178,25 @@ def _allowlist(difference: Difference) -> str:
         return ""
     if difference.id == "af_alg_restrict":
         return f"the sysctl exists on the candidate only, level {after} as booted"
-    if difference.id.startswith("consumers."):
-        program = _PROGRAM_RESTRICTED.search(difference.evidence())
-        return f"fails at af_alg_restrict={program.group(1)}, works at 0" if program else ""
     if difference.id == _UNPRIVILEGED_BIND:
         return _unprivileged_restricted(difference.candidate_fact())
-    # With the policy opened an ENOENT has another reason, so the test must say its level.
-    level = _RESTRICTED.search(difference.evidence())
-    if level and _NOT_BOUND.search(difference.evidence()):
-        return f"not on the list at af_alg_restrict={level.group(1)}"
+    reason = difference.reason()
+    if reason is not None and reason.cause is Cause.PROGRAM_RESTRICTED:
+        return f"fails at af_alg_restrict={reason.restrict}, works at 0"
+    # With the policy opened an ENOENT has another reason, so the level must be told.
+    lost = difference.lost_algorithm()
+    if lost is not None and lost.restrict:
+        return f"not on the list at af_alg_restrict={lost.restrict}"
     return ""
 
 
 def _unprivileged_restricted(fact: Fact | None) -> str:
     if fact is None or told_state(_UNPRIVILEGED_BIND, fact) is not State.ABSENT:
         return ""
-    level = _RESTRICTED.search(fact.evidence)
-    return f"observed at af_alg_restrict={level.group(1)}" if level else ""
-
-
-#: The suite's words where a test needs a module that it can unload or have loaded.
-_NEEDS_MODULES = re.compile(
-    r"this kernel has no modules|is built in$|is no module\b|no algorithm that bind\(\) would load"
-)
+    reason = fact.reason
+    if reason is None or reason.cause is not Cause.UNPRIVILEGED_RESTRICTED:
+        return ""
+    return f"observed at af_alg_restrict={reason.restrict}"
 
 
 def _without_modules(difference: Difference) -> str:
@@ -207,7 +204,9 @@ def _without_modules(difference: Difference) -> str:
         kernel.config.get("CONFIG_MODULES")
         for kernel in (difference.baseline, difference.candidate)
     )
-    if before == "y" and after != "y" and _NEEDS_MODULES.search(difference.evidence()):
+    reason = difference.reason()
+    needs_modules = reason is not None and reason.cause is Cause.NO_MODULE
+    if before == "y" and after != "y" and needs_modules:
         return "CONFIG_MODULES is not set in the candidate's config"
     return ""
 
@@ -219,14 +218,13 @@ def _drbg_unset(difference: Difference) -> str:
     return f"{describe_option(option, difference.candidate.config)}, so 'stdrng' is ENOENT"
 
 
-_CBCMAC = re.compile(r"bind hash 'cbcmac\((?!aes\))[^']+': ENOENT")
-
-
 def _cbcmac_of_aes_only(difference: Difference) -> str:
     """crypto/aes.c (7.2) has cbcmac(aes) itself; the template over any cipher is gone."""
     aes = "functional/test_hash.py::test_consistent[cbcmac(aes)]"
     passed = {test.id for test in difference.candidate.tests if test.outcome is Outcome.PASSED}
-    if _CBCMAC.search(difference.evidence()) and aes in passed:
+    lost = difference.lost_algorithm()
+    template = lost is not None and lost.type == "hash" and lost.name.startswith("cbcmac(")
+    if template and aes in passed:
         return "cbcmac(aes) can be bound, cbcmac of another cipher cannot"
     return ""
 

@@ -75,7 +75,7 @@ def judge(
 
     Works on any result, whatever its status; raises nothing. ``ok`` needs evidence: a run
     in which nothing was planned, in which every test was skipped, or in which a planned
-    test did not report is not ok. Reports outside any test and taints count unless
+    test did not report is not ok. Reports and taints count unless
     ``baseline`` has the same; ``other_boots`` says whether another kernel booted in the
     same run.
 

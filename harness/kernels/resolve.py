@@ -47,11 +47,18 @@ def resolve(spec: str, sources: KernelSources, progress: Progress) -> BootableKe
     architecture), FetchError (the mirror cannot be reached, a download failed), HostError
     (a program is missing) and InfrastructureError (the cache cannot be written).
     """
-    parsed = parse_spec(spec)
     # Programs that are told of the cache run in directories of their own.
     sources = replace(sources, cache=sources.cache.absolute())
-    job = Job(spec, KernelStore(sources.cache), progress)
-    match parsed:
+    try:
+        return _resolve(Job(spec, KernelStore(sources.cache), progress), sources)
+    except PermissionError as error:
+        if error.filename is None or Path(error.filename).is_relative_to(sources.cache):
+            raise
+        raise InputError(f"{spec}: {error.filename}: {error.strerror}") from error
+
+
+def _resolve(job: Job, sources: KernelSources) -> BootableKernel:
+    match parsed := parse_spec(job.spec):
         case ImageSpec(path):
             return _from_parts(job, from_image(path))
         case DirectorySpec(path):

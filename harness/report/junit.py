@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -22,7 +22,7 @@ from harness.model import (
     Status,
     TestResult,
 )
-from harness.report.overview import name_of
+from harness.report.overview import distinct_name, is_unknown, side_names, verdict_word
 from harness.text import xml_text
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def _legal(value: T) -> T:
         legal = xml_text(value)
     elif isinstance(value, tuple):
         legal = tuple(map(_legal, value))
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         legal = {_legal(name): _legal(item) for name, item in value.items()}
     elif is_dataclass(value) and not isinstance(value, type):
         legal = replace(
@@ -62,7 +62,7 @@ def _legal(value: T) -> T:
 def _suite(kernel: KernelResult, result: RunResult) -> TestSuite:
     cases = [*_kernel_cases(kernel), *_test_cases(kernel), *_change_cases(kernel, result)]
     return TestSuite(
-        name=name_of(kernel),
+        name=distinct_name(kernel, result.kernels),
         test_cases=cases,
         timestamp=result.started,
         properties=_properties(kernel, result),
@@ -79,7 +79,7 @@ def _properties(kernel: KernelResult, result: RunResult) -> dict[str, str]:
         "release": kernel.release,
         "role": kernel.role,
         "status": kernel.status,
-        "verdict": "ok" if kernel.verdict.ok else "not ok",
+        "verdict": verdict_word(kernel),
         "accel": result.host.accel,
         "taint": str(kernel.taint) if known else "unknown",
         "af_alg_restrict": "none" if restrict is None else str(restrict),
@@ -99,6 +99,8 @@ def _kernel_cases(kernel: KernelResult) -> Iterator[TestCase]:
             message = f"{check.id}: expected {check.expected}, saw {check.seen}"
             if check.id == "status":
                 case.add_error_info(f"{kernel.status}: {kernel.status_reason}", _all(kernel))
+            elif is_unknown(kernel):
+                case.add_error_info(message, check.explanation, error_type="unknown")
             else:
                 case.add_failure_info(message, check.explanation, failure_type="expectation")
         yield case if broken else _softened(case, kernel)
@@ -107,10 +109,13 @@ def _kernel_cases(kernel: KernelResult) -> Iterator[TestCase]:
 
 
 def _softened_verdict(kernel: KernelResult, broken: bool) -> TestCase:
-    """The verdict itself: red even if a reason has no case of its own."""
+    """The verdict itself: red even if a reason has no case of its own; unknown is no failure."""
     case = TestCase(name="verdict", classname="expectations", stdout=_again(kernel))
     first = kernel.verdict.reasons[0] if kernel.verdict.reasons else "not ok"
-    case.add_failure_info(first, _all(kernel), failure_type="verdict")
+    if is_unknown(kernel):
+        case.add_error_info(first, _all(kernel), error_type="unknown")
+    else:
+        case.add_failure_info(first, _all(kernel), failure_type="verdict")
     return case if broken else _softened(case, kernel)
 
 
@@ -179,7 +184,7 @@ def _change_cases(kernel: KernelResult, result: RunResult) -> Iterator[TestCase]
         for change in losses(comparison, result.kernels):
             case = TestCase(
                 name=change.id,
-                classname=f"changes from {comparison.baseline}",
+                classname=f"changes from {side_names(comparison, result.kernels)[0]}",
                 stdout=_again(kernel),
             )
             seen = f"{change.cls}: {change.baseline} -> {change.candidate}"

@@ -58,7 +58,7 @@ _EXIT_SENTENCES = {
         "or the baseline did not run to its end"
     ),
     ExitCode.USAGE: "an input is bad, or no test was selected",
-    ExitCode.INFRASTRUCTURE: "a kernel could not be run, so nothing is known of it",
+    ExitCode.INFRASTRUCTURE: "a kernel could not be run or observed, so nothing is known of it",
     ExitCode.INTERRUPTED: "interrupted; what had finished is stored",
 }
 
@@ -128,8 +128,61 @@ class ChangeGroup:
 
 
 def name_of(kernel: KernelResult) -> str:
-    """What to call a kernel: its release, or its spec while that is unknown."""
-    return kernel.release or kernel.spec
+    """What to call a kernel: its release, or its spec while that is unknown, and its arguments.
+
+    ``7.3.4 [slub_debug=FZPU, fips=1 (no effect)]``
+    """
+    told = [
+        f"{word} (no effect)" if word in kernel.ignored_arguments else word
+        for word in _appended(kernel)
+    ]
+    return (kernel.release or kernel.spec) + (f" [{', '.join(told)}]" if told else "")
+
+
+def distinct_name(kernel: KernelResult, kernels: Sequence[KernelResult]) -> str:
+    """What to call a kernel so that none of the others is meant, by its spec or its role."""
+    name = name_of(kernel)
+    alike = [other for other in kernels if other is not kernel and name_of(other) == name]
+    if not alike:
+        return name
+    told = kernel.role if any(other.spec == kernel.spec for other in alike) else kernel.spec
+    return f"{name} ({told})"
+
+
+def side_names(comparison: Comparison, kernels: Sequence[KernelResult]) -> tuple[str, str]:
+    """What to call the two kernels of a comparison."""
+    baseline, candidate = sides(comparison, kernels)
+    return (
+        distinct_name(baseline, kernels) if baseline is not None else "baseline",
+        distinct_name(candidate, kernels) if candidate is not None else "candidate",
+    )
+
+
+def sides(
+    comparison: Comparison, kernels: Sequence[KernelResult]
+) -> tuple[KernelResult | None, KernelResult | None]:
+    """The two kernels of a comparison."""
+    baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
+    return baseline, compared_candidate(comparison, kernels)
+
+
+def _appended(kernel: KernelResult) -> list[str]:
+    """Words that ``--append`` added to the kernel's command line."""
+    return [word for item in kernel.append for word in item.split()]
+
+
+def is_unknown(kernel: KernelResult) -> bool:
+    """Whether nothing certain is known of a kernel, by no fault of its own."""
+    # Runs of earlier versions, which record no boots, do not say that it is unknown.
+    unfinished = kernel.status in (*NOTHING_KNOWN, Status.INTERRUPTED) and not kernel.boots
+    return kernel.verdict.unknown or unfinished
+
+
+def verdict_word(kernel: KernelResult) -> str:
+    """``ok``, ``not ok`` or ``unknown``."""
+    if is_unknown(kernel):
+        return "unknown"
+    return "ok" if kernel.verdict.ok else "not ok"
 
 
 def exit_sentence(result: RunResult) -> str:
@@ -143,12 +196,10 @@ def verdict_cell(kernel: KernelResult, result: RunResult) -> Cell:
 
     ``lost 3``: as expected in itself, but the run fails for what it lost against the baseline.
     """
-    # Runs of earlier versions, which record no boots, do not say that it is unknown.
-    unfinished = kernel.status in (*NOTHING_KNOWN, Status.INTERRUPTED) and not kernel.boots
-    if kernel.verdict.unknown or unfinished:
+    if is_unknown(kernel):
         return Cell("unknown", Mood.DOUBTFUL)
     if kernel.role is Role.BASELINE:
-        return Cell("ok" if kernel.verdict.ok else "not ok", Mood.PLAIN)
+        return Cell(verdict_word(kernel), Mood.PLAIN)
     if not kernel.verdict.ok:
         return Cell("NOT OK", Mood.BAD)
     lost = sum(
@@ -168,10 +219,12 @@ def rows(result: RunResult) -> list[Row]:
         *([_row("spec", kernels, lambda kernel: Cell(kernel.spec))] if ambiguous else []),
         _row("role", kernels, lambda kernel: Cell(kernel.role)),
         _row("status", kernels, _status),
+        *([_row("boots", kernels, _boots)] if any(len(one.boots) > 1 for one in kernels) else []),
         *_fact_rows(kernels),
         *_test_rows(kernels),
         _row("taint", kernels, _taint),
         *_event_rows(kernels),
+        *([_row("console watch", kernels, _watch)] if any(map(_is_void, kernels)) else []),
         _row("boot+suite", kernels, _seconds),
         _row("verdict", kernels, lambda kernel: verdict_cell(kernel, result)),
     ]
@@ -189,6 +242,24 @@ def _row(
 def _status(kernel: KernelResult) -> Cell:
     mood = Mood.PLAIN if kernel.status is Status.COMPLETED else Mood.BAD
     return Cell(kernel.status.replace("_", " "), mood)
+
+
+def _boots(kernel: KernelResult) -> Cell:
+    told = ", ".join(boot.status.replace("_", " ") for boot in kernel.boots)
+    return Cell(told or NOT_KNOWN, Mood.BAD if len(kernel.boots) > 1 else Mood.PLAIN)
+
+
+def _watch(kernel: KernelResult) -> Cell:
+    watch = kernel.console_watch
+    if watch is None:
+        return Cell(NOT_KNOWN)
+    told = f"{watch.seen} of {watch.written} lines seen"
+    return Cell(f"void: {told}", Mood.DOUBTFUL) if _is_void(kernel) else Cell(told)
+
+
+def _is_void(kernel: KernelResult) -> bool:
+    """Whether the silence of a kernel's console proves nothing."""
+    return any(check.id == "console_watch" and not check.met for check in kernel.verdict.checks)
 
 
 def fact_cell(kernel: KernelResult, name: str) -> Cell:
@@ -330,33 +401,27 @@ def not_compared(comparison: Comparison, kernels: Sequence[KernelResult]) -> str
     """Why there is no comparison: ``7.3.4 boot failed``; "" if there is one."""
     if comparison.fault:
         return comparison.fault
-    baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
-    sides = (baseline, compared_candidate(comparison, kernels))
     return ", ".join(
-        f"{name_of(side)} {side.status.replace('_', ' ')}"
-        for side in sides
+        f"{distinct_name(side, kernels)} {side.status.replace('_', ' ')}"
+        for side in sides(comparison, kernels)
         if side is not None and side.status in NOTHING_KNOWN
     )
 
 
-def selected_apart(comparison: Comparison) -> tuple[str, ...]:
+def selected_apart(comparison: Comparison, kernels: Sequence[KernelResult]) -> tuple[str, ...]:
     """What only one of two runs had selected, a sentence for each side."""
-    sides = (
-        (comparison.only_baseline, comparison.baseline or comparison.baseline_spec),
-        (comparison.only_candidate, comparison.candidate or comparison.candidate_spec),
-    )
-    names = ("baseline", "candidate")
+    alone = (comparison.only_baseline, comparison.only_candidate)
+    roles = ("baseline", "candidate")
     return tuple(
-        f"not compared, selected on the {name} only ({release}): {listed(tests)}"
-        for name, (tests, release) in zip(names, sides, strict=True)
+        f"not compared, selected on the {role} only ({name}): {listed(tests)}"
+        for role, name, tests in zip(roles, side_names(comparison, kernels), alone, strict=True)
         if tests
     )
 
 
 def sequences_compared(comparison: Comparison, kernels: Sequence[KernelResult]) -> str:
     """How many sequences of calls both kernels answered, and how many differently; may be ""."""
-    baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
-    candidate = compared_candidate(comparison, kernels)
+    baseline, candidate = sides(comparison, kernels)
     if baseline is None or candidate is None:
         return ""
     before, after = baseline.transcripts, candidate.transcripts
@@ -408,7 +473,9 @@ def notes(kernel: KernelResult) -> tuple[str, ...]:
         for package in kernel.packages
         if package.trust != "signed index"
     ]
-    arguments = (f"kernel arguments added: {' '.join(kernel.append)}",) if kernel.append else ()
+    # Of those that had no effect the verdict says so.
+    added = [word for word in _appended(kernel) if word not in kernel.ignored_arguments]
+    arguments = (f"kernel arguments added: {' '.join(added)}",) if added else ()
     return tuple(dict.fromkeys((*kernel.verdict.notes, *kernel.notes, *unsigned, *arguments)))
 
 

@@ -6,11 +6,12 @@ tests/afalg/player.py. The program needs Python 3.10 and nothing of ours.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from harness.model import Comparison, Reproducer
+from harness.model import Reproducer
 
 #: How to read an answer.
 LEGEND = (
@@ -36,7 +37,8 @@ _REFUSED = re.compile(r"E[A-Z]+\d*")
 def steps(reproducer: Reproducer) -> Iterator[tuple[str, str, str]]:
     """Each call with the answers of baseline and candidate."""
     _, _, calls = reproducer.sequence.partition(": ")
-    yield from zip(calls.split("; "), reproducer.baseline, reproducer.candidate, strict=True)
+    answers = (reproducer.baseline, reproducer.candidate)
+    yield from itertools.zip_longest(calls.split("; "), *answers, fillvalue="?")
 
 
 def told_steps(reproducer: Reproducer, baseline: str, candidate: str) -> Iterator[str]:
@@ -50,13 +52,6 @@ def told_steps(reproducer: Reproducer, baseline: str, candidate: str) -> Iterato
             yield f"  {call}"
             yield f"    {baseline}: {was}"
             yield f"    {candidate}: {now}"
-
-
-def names(comparison: Comparison) -> tuple[str, str]:
-    """What to call the two kernels."""
-    if comparison.baseline == comparison.candidate:
-        return "baseline", "candidate"
-    return comparison.baseline or "baseline", comparison.candidate or "candidate"
 
 
 def program(reproducer: Reproducer, baseline: str, candidate: str) -> str:

@@ -12,6 +12,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from harness.errors import ExitCode, InfrastructureError, InputError
 from harness.model import SCHEMA, Change, RunResult
+from harness.report.upgrade import with_reasons
 from harness.strict import MALFORMED, problem, strict_converter
 
 FILE_NAME = "results.json"
@@ -39,7 +40,8 @@ def save(result: RunResult, path: Path) -> None:
 def load(run: Path) -> RunResult:
     """Read the result of a stored run, given as its directory or as the file itself.
 
-    Fields that this version does not know are ignored. Raises InputError for a missing
+    Fields that this version does not know are ignored, and reasons that an earlier one did
+    not store are made up for (harness/report/upgrade.py). Raises InputError for a missing
     file, for one that is not JSON, is of another schema, or lacks a field.
     """
     path = run
@@ -58,7 +60,7 @@ def load(run: Path) -> RunResult:
     try:
         result: RunResult = _CONVERTER.structure(data, RunResult)
         ExitCode(result.exit_code)
-        return result
+        return with_reasons(result)
     except MALFORMED as error:
         raise InputError(f"{path}: {problem(error)}") from error
 

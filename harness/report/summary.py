@@ -13,6 +13,7 @@ from harness.model import (
     FAILURES,
     Change,
     Comparison,
+    ConsoleEvent,
     KernelResult,
     Reproducer,
     Role,
@@ -25,18 +26,20 @@ from harness.report.overview import (
     Row,
     change_groups,
     common_skips,
+    distinct_name,
     exit_sentence,
     explanations,
+    is_unknown,
     name_of,
     not_compared,
     notes,
     rows,
     selected_apart,
     sequences_compared,
+    side_names,
     verdict_cell,
 )
 from harness.report.reproducer import LEGEND, program, steps
-from harness.report.reproducer import names as kernel_names
 from harness.text import clean
 
 _DETAIL_LINES = 40
@@ -69,7 +72,7 @@ def summary_lines(result: RunResult) -> Iterator[str]:
     for comparison in result.comparisons:
         yield from _changes(comparison, result)
     for kernel in result.kernels:
-        yield from _kernel(kernel)
+        yield from _kernel(kernel, result)
 
 
 def _text(text: str) -> str:
@@ -89,8 +92,10 @@ def _verdict(kernel: KernelResult, result: RunResult) -> Iterator[str]:
     counts = kernel.status in NOTHING_KNOWN or ran_in_part(kernel)
     role = " (baseline)" if counts else " (baseline, does not count)"
     role = role if kernel.role is Role.BASELINE else ""
-    yield f"- **{verdict_cell(kernel, result).text}** {_text(name_of(kernel))}{role}"
-    if kernel.role is Role.BASELINE and kernel.status is Status.COMPLETED:
+    name = _text(distinct_name(kernel, result.kernels))
+    yield f"- **{verdict_cell(kernel, result).text}** {name}{role}"
+    completed = kernel.status is Status.COMPLETED and not is_unknown(kernel)
+    if kernel.role is Role.BASELINE and completed:
         return
     for reason in kernel.verdict.reasons:
         yield f"  - {_text(reason)}"
@@ -122,7 +127,7 @@ def _explanations(result: RunResult) -> Iterator[str]:
 
 def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
     yield ""
-    names = (comparison.baseline or "?", comparison.candidate or comparison.candidate_spec)
+    names = side_names(comparison, result.kernels)
     yield f"## Changes from {_text(names[0])} to {_text(names[1])}"
     yield ""
     groups = change_groups(comparison, result.kernels)
@@ -131,7 +136,7 @@ def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
         yield f"Not compared: {_text(obstacle)}."
         return
     compared = sequences_compared(comparison, result.kernels)
-    for line in (*selected_apart(comparison), *([compared] if compared else [])):
+    for line in (*selected_apart(comparison, result.kernels), *([compared] if compared else [])):
         yield f"{_text(line[:1].upper() + line[1:])}."
         yield ""
     if not groups:
@@ -149,7 +154,7 @@ def _changes(comparison: Comparison, result: RunResult) -> Iterator[str]:
         yield f"{LEGEND}."
     for change in comparison.changes:
         if change.reproducer is not None:
-            yield from _reproducer(change, change.reproducer, kernel_names(comparison))
+            yield from _reproducer(change, change.reproducer, names)
 
 
 def _reproducer(change: Change, found: Reproducer, names: tuple[str, str]) -> Iterator[str]:
@@ -175,17 +180,18 @@ def _reproducer(change: Change, found: Reproducer, names: tuple[str, str]) -> It
         yield f"The same with: {', '.join(map(_code, found.others))}{left_out}."
 
 
-def _kernel(kernel: KernelResult) -> Iterator[str]:
+def _kernel(kernel: KernelResult, result: RunResult) -> Iterator[str]:
     sections = [
         *_failures(kernel),
-        *_events(kernel),
+        *_earlier_boots(kernel),
+        *_events(kernel.console_events),
         *_skips(kernel),
         *(f"- {_text(note)}" for note in notes(kernel)),
     ]
     if not sections:
         return
     yield ""
-    yield f"## {_text(name_of(kernel))}"
+    yield f"## {_text(distinct_name(kernel, result.kernels))}"
     yield ""
     yield from sections
     if kernel.reproduce:
@@ -200,8 +206,16 @@ def _failures(kernel: KernelResult) -> Iterator[str]:
             yield from _fenced(test.details.splitlines())
 
 
-def _events(kernel: KernelResult) -> Iterator[str]:
-    for event in kernel.console_events:
+def _earlier_boots(kernel: KernelResult) -> Iterator[str]:
+    """What was heard of the boots before the one that ran the suite."""
+    for number, boot in enumerate(kernel.boots[:-1], 1):
+        status = boot.status.replace("_", " ")
+        yield f"- boot {number} of {len(kernel.boots)}: {status}: {_text(boot.status_reason)}"
+        yield from _events(boot.console_events)
+
+
+def _events(events: Sequence[ConsoleEvent]) -> Iterator[str]:
+    for event in events:
         where = f"in {_code(event.test)}" if event.test else "before the first test"
         yield f"- console, {event.seconds:.1f} s, {where}: {event.kind}: {_text(event.title)}"
         yield from _fenced(event.lines)

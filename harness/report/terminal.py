@@ -17,21 +17,27 @@ from harness.report.overview import (
     Mood,
     brief,
     change_groups,
+    distinct_name,
     exit_sentence,
     explanations,
     frames,
+    is_unknown,
     name_of,
     not_compared,
     notes,
     rows,
     selected_apart,
     sequences_compared,
+    side_names,
+    sides,
+    verdict_word,
 )
-from harness.report.reproducer import names as kernel_names
 from harness.report.reproducer import told_steps
 from harness.text import clean
 
 _STYLES = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.BAD: "bold red", Mood.DOUBTFUL: "yellow"}
+#: What a baseline is, in the words of its verdict.
+_FINDINGS = {"not ok": "not as expected", "unknown": "unknown"}
 _IDS_SHOWN = 5  # of a group of changes that is no loss
 _REASONS_SHOWN = 12
 _TRACES_SHOWN = 3
@@ -51,9 +57,9 @@ def print_verdict(result: RunResult, console: Console, run_dir: Path | None) -> 
     for comparison in result.comparisons:
         _print_changes(comparison, result, console, cut=run_dir is not None)
     for kernel in result.kernels:
-        _print_reasons(kernel, console, cut=run_dir is not None)
+        _print_reasons(kernel, result, console, cut=run_dir is not None)
     for kernel in result.kernels:
-        _print_notes(kernel, console)
+        _print_notes(kernel, result, console)
     console.print()
     if run_dir is not None:
         _line(console, f"run directory: {run_dir}")
@@ -85,11 +91,11 @@ def _line(console: Console, text: str, indent: int = 0, style: str = "") -> None
 def _heading(kernel: KernelResult) -> Text:
     """The kernel's name, broken where people read it apart: four kernels fit in 80 columns."""
     lines = [""]
-    for part in re.split(r"(?=[+/-])|(?<=:)", clean(name_of(kernel))):
+    for part in re.split(r"(?=[+/-])|(?<=:)|(?<= )", clean(name_of(kernel))):
         if lines[-1] and (part[:1] == "+" or len(lines[-1] + part) > _COLUMN):
             lines.append("")
         lines[-1] += part
-    return Text("\n".join(lines), style="bold")
+    return Text("\n".join(map(str.strip, lines)), style="bold")
 
 
 def _table(result: RunResult) -> Table:
@@ -121,7 +127,7 @@ def _print_explanations(result: RunResult, console: Console) -> None:
 
 def _print_changes(comparison: Comparison, result: RunResult, console: Console, cut: bool) -> None:
     """What changed; ``cut`` long lists if a report on file has them whole."""
-    names = f"{comparison.baseline or '(unknown)'} to {comparison.candidate or '(unknown)'}"
+    names = " to ".join(side_names(comparison, result.kernels))
     groups = change_groups(comparison, result.kernels)
     console.print()
     obstacle = not_compared(comparison, result.kernels)
@@ -139,19 +145,21 @@ def _print_changes(comparison: Comparison, result: RunResult, console: Console, 
         shown = group.ids[:_IDS_SHOWN] if cut and not group.loss else group.ids
         for name in shown:
             _line(console, name, indent=4)
-            _print_reproducer(reproducers.get(name), comparison, console)
+            _print_reproducer(
+                reproducers.get(name), side_names(comparison, result.kernels), console
+            )
         if len(shown) < len(group.ids):
             _line(console, f"and {len(group.ids) - len(shown)} more {_ELSEWHERE}", indent=4)
     _print_sequences(comparison, result, console)
 
 
 def _print_reproducer(
-    reproducer: Reproducer | None, comparison: Comparison, console: Console
+    reproducer: Reproducer | None, names: tuple[str, str], console: Console
 ) -> None:
     """The shortest sequence of calls that shows a difference."""
     if reproducer is None:
         return
-    for line in told_steps(reproducer, *kernel_names(comparison)):
+    for line in told_steps(reproducer, *names):
         _line(console, line, indent=6)
     more = len(reproducer.others) + reproducer.others_left_out
     if more:
@@ -160,36 +168,36 @@ def _print_reproducer(
 
 def _print_sequences(comparison: Comparison, result: RunResult, console: Console) -> None:
     told = sequences_compared(comparison, result.kernels)
-    for line in (*selected_apart(comparison), *([told] if told else [])):
+    for line in (*selected_apart(comparison, result.kernels), *([told] if told else [])):
         _line(console, line, indent=2, style="dim")
 
 
 def _caveat(comparison: Comparison, result: RunResult) -> str:
     """Says which side was not observed whole, so that silence is not taken for sameness."""
-    sides = {comparison.baseline, comparison.candidate}
     partial = [
-        f"{name_of(kernel)} {kernel.status.replace('_', ' ')}"
-        for kernel in result.kernels
-        if name_of(kernel) in sides and kernel.status is not Status.COMPLETED
+        f"{distinct_name(kernel, result.kernels)} {kernel.status.replace('_', ' ')}"
+        for kernel in sides(comparison, result.kernels)
+        if kernel is not None and kernel.status is not Status.COMPLETED
     ]
     return f"(only what both observed: {', '.join(partial)})" if partial else ""
 
 
-def _print_reasons(kernel: KernelResult, console: Console, cut: bool) -> None:
-    """Why a kernel is not ok; of a baseline in short, since it does not count."""
+def _print_reasons(kernel: KernelResult, result: RunResult, console: Console, cut: bool) -> None:
+    """Why a kernel is not ok, or unknown; of a baseline in short, since it does not count."""
     if kernel.verdict.ok:
         return
     counts = kernel.status in NOTHING_KNOWN or ran_in_part(kernel)
     baseline = kernel.role is Role.BASELINE and not counts
     reasons = kernel.verdict.reasons
+    name = distinct_name(kernel, result.kernels)
     console.print()
     if baseline:
-        title = f"{name_of(kernel)}, the baseline, is not as expected (does not count):"
+        title = f"{name}, the baseline, is {_FINDINGS[verdict_word(kernel)]} (does not count):"
         reasons = reasons[:_BASELINE_REASONS] if cut else reasons
     else:
         reasons = reasons[:_REASONS_SHOWN] if cut else reasons
-        title = f"{name_of(kernel)} is not ok:"
-    _line(console, title, style="" if baseline else "bold red")
+        title = f"{name} is {verdict_word(kernel)}:"
+    _line(console, title, style="" if baseline else _verdict_style(kernel))
     for reason in reasons:
         _line(console, f"- {reason}", indent=2)
     hidden = len(kernel.verdict.reasons) - len(reasons)
@@ -201,6 +209,10 @@ def _print_reasons(kernel: KernelResult, console: Console, cut: bool) -> None:
         _line(console, f"again: {kernel.reproduce}", indent=2)
 
 
+def _verdict_style(kernel: KernelResult) -> str:
+    return _STYLES[Mood.DOUBTFUL if is_unknown(kernel) else Mood.BAD]
+
+
 def _print_frames(kernel: KernelResult, console: Console) -> None:
     """Where in its source a kernel was when it reported something, as far as that is known."""
     events = [event for event in kernel.console_events if event.test]
@@ -209,11 +221,11 @@ def _print_frames(kernel: KernelResult, console: Console) -> None:
         _line(console, f"- {line}", indent=4)
 
 
-def _print_notes(kernel: KernelResult, console: Console) -> None:
+def _print_notes(kernel: KernelResult, result: RunResult, console: Console) -> None:
     found = notes(kernel)
     if found:
         console.print()
-        _line(console, f"notes on {name_of(kernel)}:")
+        _line(console, f"notes on {distinct_name(kernel, result.kernels)}:")
         for note in found:
             _line(console, f"- {note}", indent=2)
 
@@ -221,8 +233,9 @@ def _print_notes(kernel: KernelResult, console: Console) -> None:
 def print_tests(result: RunResult, console: Console) -> None:
     """Print every test's outcome, a line each, with its message's first line (``-v``)."""
     for kernel in result.kernels:
-        console.print(f"\ntests on {name_of(kernel)}", style="bold", highlight=False)
+        name = clean(distinct_name(kernel, result.kernels))
+        console.print(Text(f"\ntests on {name}", style="bold"), highlight=False)
         for test in kernel.tests:
             message = test.message.partition("\n")[0]
             line = f"  {test.outcome:8} {test.seconds:7.3f} s  {test.id}  {message}".rstrip()
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(clean(line), markup=False, highlight=False, soft_wrap=True)

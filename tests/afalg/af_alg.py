@@ -12,6 +12,10 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
+from unavailable import Unavailable, restriction
+
+from harness.guest.inside.words import Cause, Reason
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -38,13 +42,27 @@ DECRYPT = ALG_OP_DECRYPT
 ControlMessage = tuple[int, bytes]
 
 
-class NotOffered(Exception):
-    """The kernel does not offer an algorithm or an interface; says what was observed."""
+class NotOffered(Unavailable):
+    """The kernel does not offer an algorithm or an interface."""
 
 
 def errno_name(error: OSError) -> str:
     """The symbolic name of an error: ``ENOENT``."""
     return errno.errorcode.get(error.errno or 0, str(error.errno))
+
+
+def failed(call: str, error: OSError) -> Unavailable:
+    """A call that is not about AF_ALG and that the kernel refused."""
+    name = errno_name(error)
+    return Unavailable(f"{call}: {name}", Reason(Cause.OTHER, name=call, errno=name))
+
+
+def not_bound(
+    kind: str, name: str, error: str, *, restrict: int | None = None, remark: str = ""
+) -> NotOffered:
+    """What a bind() that ended in ``error`` (``ENOENT``) says, at that af_alg_restrict."""
+    reason = Reason(Cause.NOT_BOUND, kind, name, error, restrict)
+    return NotOffered(f"bind {kind} {name!r}: {error}{remark}", reason)
 
 
 def shorten(data: bytes, limit: int = 16) -> str:
@@ -161,7 +179,7 @@ class Transform:
             self.sock.bind((kind, name, feature, mask))
         except FileNotFoundError as error:
             self.sock.close()
-            raise NotOffered(f"bind {kind} {name!r}: {errno_name(error)}") from error
+            raise not_bound(kind, name, errno_name(error), restrict=restriction()) from error
         except OSError:
             self.sock.close()
             raise
@@ -199,5 +217,6 @@ def open_socket() -> socket.socket:
         return socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET, 0)
     except OSError as error:
         if error.errno == errno.EAFNOSUPPORT:
-            raise NotOffered("socket(AF_ALG): EAFNOSUPPORT") from error
+            reason = Reason(Cause.NO_SOCKET, errno="EAFNOSUPPORT", restrict=restriction())
+            raise NotOffered("socket(AF_ALG): EAFNOSUPPORT", reason) from error
         raise

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import af_alg
 import libc
-import pytest
+from unavailable import skip
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,11 +109,11 @@ def context() -> Iterator[Context]:
     """An AIO context; skips where the kernel has none."""
     machine = os.uname().machine
     if machine not in _AIO_NUMBERS:
-        pytest.skip(f"no system call numbers known for {machine}")
+        skip(f"no system call numbers known for {machine}", Reason(Cause.HOST, name=machine))
     try:
         new = Context(_AIO_NUMBERS[machine])
     except OSError as error:
-        pytest.skip(f"io_setup: {af_alg.errno_name(error)}")
+        af_alg.failed("io_setup", error).skip()
     try:
         yield new
     finally:
@@ -172,7 +174,7 @@ def ring() -> Iterator[Ring]:
     try:
         new = Ring()
     except OSError as error:
-        pytest.skip(f"io_uring_setup: {af_alg.errno_name(error)}")
+        af_alg.failed("io_uring_setup", error).skip()
     try:
         yield new
     finally:

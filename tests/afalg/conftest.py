@@ -8,16 +8,18 @@ gives two more fixtures: ``record_fact`` (say what a probe saw) and ``known_answ
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import af_alg
 import pytest
+from unavailable import RESTRICT
+
+from harness.guest.inside.words import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RESTRICT = Path("/proc/sys/crypto/af_alg_restrict")
+    from harness.guest.inside.words import Reason
 
 # As plugins and not as conftest.py files of their folders: with those, pytest has to find
 # out for each hook of each test which of them apply, an eighth of a whole run.
@@ -36,11 +38,19 @@ class RecordFact(Protocol):
     """Type of the ``record_fact`` fixture.
 
     ``state`` is present, absent, unreachable or unknown; ``control`` (the positive control
-    of the probe) fired, failed or not_run.
+    of the probe) fired, failed or not_run. ``reason`` says as data why it is unreachable,
+    unknown or fails; ``witness`` what the witness inside the kernel said, if there is one.
     """
 
     def __call__(
-        self, name: str, *, state: str, control: str = "not_run", evidence: str = ""
+        self,
+        name: str,
+        *,
+        state: str,
+        control: str = "not_run",
+        evidence: str = "",
+        reason: Reason | None = None,
+        witness: str = Witness.NONE,
     ) -> None: ...
 
 
@@ -87,13 +97,13 @@ def load_af_alg() -> None:
 
 
 @pytest.fixture(scope="module")
-def refusals() -> dict[tuple[str, str], str]:
+def refusals() -> dict[tuple[str, str], af_alg.NotOffered]:
     """What the kernel did not offer: each such bind() costs it two runs of modprobe."""
     return {}
 
 
 @pytest.fixture
-def bind(refusals: dict[tuple[str, str], str]) -> Iterator[Bind]:
+def bind(refusals: dict[tuple[str, str], af_alg.NotOffered]) -> Iterator[Bind]:
     """Bind algorithms; skips the test, with the errno, if the kernel does not offer one."""
     with ExitStack() as stack:
 
@@ -101,12 +111,12 @@ def bind(refusals: dict[tuple[str, str], str]) -> Iterator[Bind]:
             kind: str, name: str, *, feature: int = 0, mask: int = 0
         ) -> af_alg.Transform:
             if (kind, name) in refusals:
-                pytest.skip(refusals[kind, name])
+                refusals[kind, name].skip()
             try:
                 transform = af_alg.Transform(kind, name, feature=feature, mask=mask)
-            except af_alg.NotOffered as reason:
-                refusals[kind, name] = str(reason)
-                pytest.skip(str(reason))
+            except af_alg.NotOffered as refusal:
+                refusals[kind, name] = refusal
+                refusal.skip()
             return stack.enter_context(transform)
 
         yield bind_or_skip

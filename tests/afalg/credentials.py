@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import af_alg
 import libc
+from unavailable import Unavailable
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +34,12 @@ NOBODY_ID = 65534
 _SECONDS = 25.0  # below the time limit of a test
 
 
-class Unavailable(Exception):
-    """The kernel does not let a process take this credential; says what was observed."""
+class NoCredential(Unavailable):
+    """The kernel does not let a process enter a user namespace of its own."""
+
+    def __init__(self, error: str) -> None:
+        call = "unshare(CLONE_NEWUSER)"
+        super().__init__(f"{call}: {error}", Reason(Cause.OTHER, name=call, errno=error))
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class Credential:
             # A network namespace as well: its owner has CAP_NET_ADMIN over its sockets.
             libc.unshare(libc.CLONE_NEWUSER | libc.CLONE_NEWNET)
         except OSError as error:
-            raise Unavailable(f"unshare(CLONE_NEWUSER): {af_alg.errno_name(error)}") from error
+            raise NoCredential(af_alg.errno_name(error)) from error
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/gid_map").write_text(f"0 {self.uid} 1")
         Path("/proc/self/uid_map").write_text(f"0 {self.uid} 1")
@@ -107,7 +114,7 @@ ROOT_IN_NAMESPACE = Credential("root_in_namespace", 0, namespace=True)
 def run_as(credential: Credential, function: Callable[[], Any]) -> Any:
     """The result (JSON) of ``function`` in a child process with this credential.
 
-    Raises Unavailable, or AssertionError with what went wrong in the child.
+    Raises NoCredential, or AssertionError with what went wrong in the child.
     """
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -126,8 +133,8 @@ def run_as(credential: Credential, function: Callable[[], Any]) -> Any:
         os.close(read_end)
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-    if "unavailable" in report:
-        raise Unavailable(report["unavailable"])
+    if "no credential" in report:
+        raise NoCredential(report["no credential"])
     assert "result" in report, (
         f"child as {credential.name}: {report.get('error', f'no report, wait status {status}')}"
     )
@@ -138,8 +145,8 @@ def _attempt(credential: Credential, function: Callable[[], Any]) -> dict[str, A
     try:
         credential.take()
         return {"result": function()}
-    except Unavailable as reason:
-        return {"unavailable": str(reason)}
+    except NoCredential as refusal:
+        return {"no credential": refusal.reason.errno}
     except BaseException:  # noqa: BLE001  (its parent reports it)
         return {"error": traceback.format_exc(limit=-3)}
 

@@ -10,7 +10,9 @@ import ctypes
 import os
 
 import libc
-import pytest
+from unavailable import skip
+
+from harness.guest.inside.words import Cause, Reason
 
 #: add_key, keyctl
 _NUMBERS = {"x86_64": (248, 250), "aarch64": (217, 219)}
@@ -29,7 +31,7 @@ PERMIT_NO_SEARCH = 0x37373737
 def _numbers() -> tuple[int, int]:
     machine = os.uname().machine
     if machine not in _NUMBERS:
-        pytest.skip(f"no system call numbers known for {machine}")
+        skip(f"no system call numbers known for {machine}", Reason(Cause.HOST, name=machine))
     return _NUMBERS[machine]
 
 

@@ -10,12 +10,16 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import af_alg
 import libc
+from unavailable import Unavailable
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,33 +152,41 @@ class MemorySource:
         libc.memory_at(self.address, self.length)[offset : offset + len(contents)] = contents
 
 
-class NoSource(Exception):
-    """The guest has no place for a source of the sort that was asked for."""
+class NoSource(Unavailable):
+    """The guest cannot give a source of the sort that was asked for."""
+
+    def __init__(self, sort: str, problem: str, error: str = "") -> None:
+        super().__init__(problem, Reason(Cause.HOST, name=sort, errno=error))
 
 
 @contextmanager
 def source(sort: str, contents: bytes, *, gift: bool = False) -> Iterator[Source]:
     """Fresh pages of these contents: "disk" (a file), "tmpfs", "memfd" or "memory"."""
+    with ExitStack() as stack:
+        try:
+            made = _source(stack, sort, contents, gift)
+        except OSError as error:
+            name = af_alg.errno_name(error)
+            raise NoSource(sort, f"no pages of {sort}: {error}", name) from error
+        yield made
+
+
+def _source(stack: ExitStack, sort: str, contents: bytes, gift: bool) -> Source:
     if sort == "memory":
         length = -(-len(contents) // PAGE) * PAGE
         address = libc.map_memory(length)
-        try:
-            memory = MemorySource(address, length, gift)
-            memory.overwrite(0, contents)
-            yield memory
-        finally:
-            libc.unmap_memory(address, length)
-        return
+        stack.callback(libc.unmap_memory, address, length)
+        memory = MemorySource(address, length, gift)
+        memory.overwrite(0, contents)
+        return memory
     if sort == "memfd":
-        with scratch_memfd(contents) as descriptor:
-            yield FileSource(descriptor, "a memfd")
-        return
+        return FileSource(stack.enter_context(scratch_memfd(contents)), "a memfd")
     wanted = ("tmpfs",) if sort == "tmpfs" else DISK_FILE_SYSTEMS
     directory = writable_directory(*wanted)
     if directory is None:
-        raise NoSource(f"no writable file system of type {', '.join(wanted)} is mounted")
-    with scratch_file(directory, contents) as descriptor:
-        yield FileSource(descriptor, f"a file on {directory}")
+        raise NoSource(sort, f"no writable file system of type {', '.join(wanted)} is mounted")
+    descriptor = stack.enter_context(scratch_file(directory, contents))
+    return FileSource(descriptor, f"a file on {directory}")
 
 
 def frame_numbers(address: int, count: int) -> list[int]:

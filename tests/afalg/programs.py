@@ -11,35 +11,43 @@ from __future__ import annotations
 import errno
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import af_alg
-import pytest
 from credentials import NOBODY_ID
-from restriction import RESTRICT, Policy
+from restriction import Policy
+from unavailable import RESTRICT, Unavailable, restriction
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from conftest import RecordFact
 
+#: Share of its time in which a program computes that is slow and does not sleep.
+_BUSY = 0.5
 _SECONDS = 13.0  # for all programs of one job; two jobs stay below the time limit of a test
 
 
-class Missing(Exception):
+class Missing(Unavailable):
     """The guest lacks something that the job needs; says what."""
 
+    def __init__(self, name: str, problem: str, cause: Cause = Cause.HOST) -> None:
+        super().__init__(f"{name}: {problem}", Reason(cause, name=name))
 
-class Unfinished(Exception):
+
+class Unfinished(Unavailable):
     """A program was ended at its time limit."""
 
 
@@ -54,6 +62,11 @@ _EVENTS = (
 )
 _LINE = re.compile(r"-(?P<pid>\d+)\s+\[\d+\] .*?: (?P<event>\w+): \(.*?\) ?(?P<rest>.*)$")
 _ADDRESS = re.compile(r'type="([^"]*)" name="([^"]*)"')
+_UNREADABLE = ("?", "?")
+
+
+#: A program that is refused more binds tries whatever it knows: no single one is the reason.
+_FEW = 3
 
 
 @dataclass
@@ -61,16 +74,27 @@ class Use:
     """What was asked of AF_ALG while it was watched."""
 
     told: bool  # whether there was anything to watch with
-    refusals: list[str] = field(default_factory=list)
+    refusals: list[af_alg.NotOffered] = field(default_factory=list)
     requests: int = 0
 
     def __str__(self) -> str:
         if not self.told:
             return "AF_ALG calls not watched"
-        refusals = list(dict.fromkeys(self.refusals))
-        if len(refusals) > 3:  # it tries whatever it knows, so no single one is the reason
+        refusals = [str(one) for one in self.different()]
+        if len(refusals) > _FEW:
             refusals = [f"refused binds: {len(refusals)}"]
         return "; ".join([f"requests accepted: {self.requests}", *refusals])
+
+    def different(self) -> list[af_alg.NotOffered]:
+        """The refusals, each once."""
+        return list({str(one): one for one in self.refusals}.values())
+
+    @property
+    def reason(self) -> Reason | None:
+        """The refusal that may have made a program fail; None if no single one can have."""
+        refusals = self.different()
+        unknown = [one.reason for one in refusals if one.reason.errno == "ENOENT"]
+        return unknown[0] if unknown and len(refusals) <= _FEW else None
 
 
 def _append(path: Path, text: str) -> None:
@@ -120,7 +144,7 @@ class Watcher:
         try:
             yield uses
         finally:
-            asked: dict[str, str] = {}
+            asked: dict[str, tuple[str, str]] = {}
             for line in (self._instance / "trace").read_text().splitlines():
                 match = _LINE.search(line)
                 if match is None:
@@ -129,15 +153,18 @@ class Watcher:
                 own = uses.setdefault(int(pid), Use(told=True))
                 address = _ADDRESS.search(rest)
                 if event == "bind":
-                    asked[pid] = "{} {!r}".format(*address.groups()) if address else "?"
+                    asked[pid] = (address[1], address[2]) if address else _UNREADABLE
                 elif event == "accept":
                     own.requests += 1
                     uses[0].requests += 1
                 elif not rest.endswith("=0"):
                     number = -int(rest.rpartition("=")[2])
                     name = errno.errorcode.get(number, str(number))
+                    refusal = af_alg.not_bound(
+                        *asked.get(pid, _UNREADABLE), name, restrict=restriction()
+                    )
                     for use in (own, uses[0]):
-                        use.refusals.append(f"bind {asked.get(pid, '?')}: {name}")
+                        use.refusals.append(refusal)
 
 
 # Programs
@@ -180,7 +207,7 @@ class Runner:
     ) -> subprocess.Popen[bytes]:
         """A program in a session of its own."""
         if shutil.which(argv[0]) is None:
-            raise Missing(f"{argv[0]}: not in this guest")
+            raise Missing(str(argv[0]), "not in this guest")
         process = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -203,19 +230,39 @@ class Runner:
                 stdin, timeout=max(0.1, self._deadline - time.monotonic())
             )
         except subprocess.TimeoutExpired:
-            raise Unfinished(f"{process.args!r}: no end within {_SECONDS:g} s") from None
+            raise self._unfinished(process) from None
         finally:
-            if process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
+            _end(process)
         return Finished(process.returncode, output, errors.decode(errors="replace"))
+
+    def _unfinished(self, process: subprocess.Popen[bytes]) -> Unfinished:
+        """Whether it was slow, which is the machine's fault, or slept, which is the kernel's."""
+        before = _seconds_of_children()
+        _end(process)
+        spent = _seconds_of_children() - before
+        slow = spent > _SECONDS * _BUSY
+        words = f"no end within {_SECONDS:g} s, of which it computed for {spent:.1f} s"
+        return Unfinished(f"{process.args!r}: {words}", Reason(Cause.HOST if slow else Cause.OTHER))
 
     def run(
         self, argv: Sequence[str | Path], stdin: bytes = b"", keep: tuple[int, ...] = ()
     ) -> Finished:
         """Start a program and wait for it."""
         return self.finish(self.start(argv, keep), stdin)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program that still runs, with all that it started."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def _seconds_of_children() -> float:
+    """CPU time of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 #: Runs programs; returns why they did not do their job, "" if they did. Raises Missing,
@@ -249,19 +296,23 @@ class Observer:
         fact = f"consumers.{fact}.{user}"
         try:
             self._judge(fact, user, job, first or partial(self._try, user, job))
-        except Missing as reason:
-            self._record(fact, state="unreachable", evidence=str(reason))
-            pytest.skip(str(reason))
-        except Unfinished as reason:
-            self._record(fact, state="unknown", evidence=str(reason))
-            pytest.skip(str(reason))
+        except (Missing, Unfinished) as lack:
+            state = "unreachable" if isinstance(lack, Missing) else "unknown"
+            self._record(fact, state=state, evidence=str(lack), reason=lack.reason)
+            lack.skip()
         except AssertionError as wrong:
             line = next(iter(str(wrong).splitlines()), "")
-            self._record(fact, state="fails", control="fired", evidence=f"wrong output: {line}")
+            self._record(
+                fact,
+                state="fails",
+                control="fired",
+                evidence=f"wrong output: {line}",
+                reason=Reason(Cause.OTHER),
+            )
             raise
 
     def _judge(self, fact: str, user: str, job: Job, attempt: Callable[[], Trial]) -> None:
-        no_socket = _no_socket()
+        refused = _refused_socket()
         level = int(RESTRICT.read_text()) if RESTRICT.exists() else 0
         at = f" at af_alg_restrict={level}" if RESTRICT.exists() else ""
         first = attempt()
@@ -271,7 +322,7 @@ class Observer:
             control = used if first.use.told else "not_run"
             self._record(fact, state="works", control=control, evidence=f"works{at}; {first.use}")
             return
-        fired = bool(first.use.refusals or first.use.requests or no_socket)
+        fired = bool(first.use.refusals or first.use.requests or refused)
         told = first
         evidence = f"fails{at}"
         if level:
@@ -280,12 +331,18 @@ class Observer:
             fired = fired or not told.failure
             evidence += " and at 0" if told.failure else ", works at 0"
         # What the kernel says with the policy opened is the reason, if it fails there, too.
-        reasons = [first.failure, no_socket, str(told.use if told.failure else first.use)]
+        use = told.use if told.failure else first.use
+        no_socket = refused.reason if refused and told is first else None
+        reason = no_socket or use.reason or Reason(Cause.OTHER)
+        if not told.failure:
+            reason = replace(reason, cause=Cause.PROGRAM_RESTRICTED, restrict=level)
+        words = [first.failure, str(refused or ""), str(use)]
         self._record(
             fact,
             state="fails",
             control="fired" if fired else "not_run" if not first.use.told else "failed",
-            evidence="; ".join([evidence, *filter(None, reasons)]),
+            evidence="; ".join([evidence, *filter(None, words)]),
+            reason=reason,
         )
 
     def _try(self, user: str, job: Job) -> Trial:
@@ -295,9 +352,9 @@ class Observer:
         return Trial(failure, uses[0])
 
 
-def _no_socket() -> str:
+def _refused_socket() -> af_alg.NotOffered | None:
     try:
         af_alg.open_socket().close()
-    except af_alg.NotOffered as reason:
-        return str(reason)
-    return ""
+    except af_alg.NotOffered as refusal:
+        return refusal
+    return None

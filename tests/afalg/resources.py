@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import blocking
-import pytest
+from unavailable import skip
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +28,10 @@ def sockets() -> int:
     try:
         first = Path("/proc/net/sockstat").read_text().splitlines()[0]
     except FileNotFoundError:  # net/ipv4/proc.c
-        pytest.skip("no /proc/net/sockstat: a kernel without CONFIG_INET counts no sockets")
+        skip(
+            "no /proc/net/sockstat: a kernel without CONFIG_INET counts no sockets",
+            Reason(Cause.OTHER, name="/proc/net/sockstat", errno="ENOENT"),
+        )
     return int(first.removeprefix("sockets: used "))
 
 

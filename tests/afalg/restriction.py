@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import af_alg
 import credentials
 import libc
-import pytest
 from allowlist import ALLOWLIST, MORE_NAMES, OTHER_SPELLINGS, UNLISTED, Name
+from unavailable import RESTRICT, skip
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     import socket
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from credentials import Credential
 
-RESTRICT = Path("/proc/sys/crypto/af_alg_restrict")
 KINDS = ("aead", "hash", "rng", "skcipher")
 BOUND = "ok"
 
@@ -71,11 +72,14 @@ class Policy:
         """Skip the test on a kernel without the sysctl."""
         try:
             af_alg.open_socket().close()  # loads af_alg, which brings the sysctl
-        except af_alg.NotOffered as reason:
+        except af_alg.NotOffered as refusal:
             if not RESTRICT.exists():
-                pytest.skip(str(reason))
+                refusal.skip()
         if not RESTRICT.exists():
-            pytest.skip("af_alg_restrict: no such sysctl (af_alg is loaded)")
+            skip(
+                "af_alg_restrict: no such sysctl (af_alg is loaded)",
+                Reason(Cause.NO_SYSCTL, name="af_alg_restrict"),
+            )
 
     @contextmanager
     def at(self, level: int | None) -> Iterator[None]:
@@ -127,8 +131,8 @@ class Policy:
         with self._older_socket(level) as sock, self.at(level):
             try:
                 seen = credentials.run_as(credential, lambda: attempt_all(names, sock))
-            except credentials.Unavailable as reason:
-                pytest.skip(str(reason))
+            except credentials.NoCredential as refusal:
+                refusal.skip()
         known = dict(zip(names, seen, strict=True))
         self._answers[level, credential] = known
         return known
@@ -149,7 +153,7 @@ class Policy:
         """Skip the test if this kernel has no such algorithm: its refusal proves nothing."""
         answer = self.offered(name)
         if answer != BOUND:
-            pytest.skip(f"bind {name}: {answer} (at af_alg_restrict=0)")
+            af_alg.not_bound(*name, answer, remark=" (at af_alg_restrict=0)").skip()
 
     def expected(self, *, privileged: bool) -> set[Name]:
         """The names on the list, as far as this kernel offers them at all."""

@@ -25,6 +25,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import libc
 import pages
 from pages import PAGE
+from probing import Void
+from unavailable import Unavailable
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,10 +51,6 @@ _MESSAGE = struct.Struct("=B7xQQ8x")  # struct uffd_msg of a page fault: event, 
 
 #: Longer than any call takes on a slow machine; reached only if something hangs.
 _SECONDS = 20.0
-
-
-class Unavailable(Exception):
-    """The guest has no userfaultfd for faults inside the kernel; says what was observed."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,9 @@ class Region:
         try:
             self._faults = libc.userfaultfd()
         except OSError as error:
-            raise Unavailable(f"userfaultfd: {error.strerror}") from error
+            raise Unavailable(
+                f"userfaultfd: {error.strerror}", Reason(Cause.OTHER, name="userfaultfd")
+            ) from error
         self._stack.callback(os.close, self._faults)
         fcntl.ioctl(self._faults, _UFFDIO_API, struct.pack("=QQQ", _API, 0, 0))
         held = struct.pack("=QQQQ", self.address + PAGE, PAGE, _REGISTER_MODE_MISSING, 0)
@@ -235,6 +237,11 @@ class Control:
 
     failure: str = ""
 
+    def require(self) -> None:
+        """Raise Void unless they were."""
+        if self.failure:
+            raise Void(self.failure, control=self.outcome)
+
     @property
     def outcome(self) -> str:
         """For record_fact: fired or failed."""
@@ -253,8 +260,8 @@ def input_control() -> Control:
         with pages.pipe() as (read_end, write_end):
             copied = held(lambda region: os.write(write_end, region.memory))
             written = os.read(read_end, 2 * PAGE)
-    except Unavailable as reason:
-        return Control(str(reason))
+    except (Unavailable, OSError) as problem:
+        return Control(str(problem))
     if not (pinned and target[:PAGE] == NEW):
         return Control("process_vm_readv was not seen to read pinned memory")
     if not (copied and written[:PAGE] == OLD):
@@ -280,8 +287,8 @@ def output_control() -> Control:
         with pages.pipe() as (read_end, write_end):
             os.write(write_end, data)
             copied = Output.of(lambda region: os.readv(read_end, [region.memory]))
-    except Unavailable as reason:
-        return Control(str(reason))
+    except (Unavailable, OSError) as problem:
+        return Control(str(problem))
     if pinned.state(OLD) != "present":
         return Control(f"process_vm_writev was not seen to pin: {pinned.describe(OLD)}")
     if copied.state(OLD) != "absent":

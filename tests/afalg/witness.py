@@ -29,6 +29,8 @@ import af_alg
 import libc
 from pages import PAGE
 
+from harness.guest.inside.words import Witness as Agreement
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -54,6 +56,9 @@ _LINE = re.compile(
 _ARGUMENT = re.compile(r"(\w+)=(\S+)")
 
 
+_TOLD = frozenset({"present", "absent"})
+
+
 @dataclass(frozen=True)
 class Testimony:
     """What the witness says: ``state`` present or absent, "" if it cannot tell, and why."""
@@ -64,12 +69,18 @@ class Testimony:
     def __str__(self) -> str:
         return f"witness: {self.words}" if self.state else f"no witness: {self.words}"
 
+    def on(self, probe: str) -> Agreement:
+        """What it makes of the state that a probe found; nothing of one that found none."""
+        if not self.state:
+            return Agreement.SILENT
+        if probe == self.state:
+            return Agreement.AGREED
+        return Agreement.DISAGREED if probe in _TOLD else Agreement.NONE
+
 
 def agreed(probe: str, testimony: Testimony) -> str:
     """The state that a probe found, unless the witness says the opposite: then ``unknown``."""
-    told = {"present", "absent"}
-    contrary = {probe, testimony.state} == told
-    return "unknown" if contrary else probe
+    return "unknown" if testimony.on(probe) is Agreement.DISAGREED else probe
 
 
 @dataclass(frozen=True)
@@ -165,8 +176,8 @@ class Witness:
         """Every kernel makes a page to copy into when one is sent by sendmsg()."""
         try:
             transform = af_alg.Transform("skcipher", "cbc(aes)")
-        except af_alg.NotOffered as reason:
-            return f"its control could not run: {reason}"
+        except af_alg.NotOffered as refusal:
+            return f"its control could not run: {refusal}"
         with transform:
             transform.set_key(bytes(16))
             request = transform.request()

@@ -25,16 +25,16 @@ class Keyed(Protocol):
 def keyed() -> Iterator[Keyed]:
     """Transforms with a key, each made once; raises NotOffered each time if it is not."""
     made: dict[str, af_alg.Transform] = {}
-    refused: dict[str, str] = {}
+    refused: dict[str, af_alg.NotOffered] = {}
 
     def get(kind: str, name: str, key: bytes = b"") -> af_alg.Transform:
         if name in refused:
-            raise af_alg.NotOffered(refused[name])
+            raise refused[name].with_traceback(None)
         if name not in made:
             try:
                 made[name] = af_alg.Transform(kind, name)
-            except af_alg.NotOffered as reason:
-                refused[name] = str(reason)
+            except af_alg.NotOffered as refusal:
+                refused[name] = refusal
                 raise
             if key:
                 made[name].set_key(key)

@@ -14,6 +14,7 @@ from harness.judge.expectations import Expectations
 from harness.judge.verdict import judge_run
 from harness.model import (
     SCHEMA,
+    Cause,
     ConsoleEvent,
     Control,
     Fact,
@@ -23,6 +24,7 @@ from harness.model import (
     KernelResult,
     Outcome,
     PackageFile,
+    Reason,
     Role,
     RunResult,
     State,
@@ -63,6 +65,7 @@ CONFIG = {
     "CONFIG_CRYPTO_SALSA20": "m",
 }
 NO_SOCKET = "socket(AF_ALG): EAFNOSUPPORT"
+SOCKET_REFUSED = Reason(Cause.NO_SOCKET, errno="EAFNOSUPPORT")
 WARNING = "WARNING: CPU: 1 PID: 77 at crypto/af_alg.c:300 af_alg_pull_tsgl+0x1/0x9"
 KASAN = "BUG: KASAN: slab-use-after-free in af_alg_sendmsg+0x1f2/0x8c0 [af_alg]"
 
@@ -78,18 +81,22 @@ PLAN = (*FUNCTIONAL, *(path_test(path) for path in PATHS), COPY_FAIL_TEST)
 
 def path_fact(path: str, state: State, control: Control = Control.FIRED) -> Fact:
     """What the probe of a path recorded."""
-    evidence = NO_SOCKET if state is State.UNREACHABLE else "page of a file overwritten"
-    return Fact(state, control, evidence, path_test(path))
+    if state is State.UNREACHABLE:
+        return Fact(state, control, NO_SOCKET, path_test(path), SOCKET_REFUSED)
+    return Fact(state, control, "page of a file overwritten", path_test(path))
 
 
 def facts(paths: State, write: State, restrict: int | None = None) -> Facts:
     """All facts of a kernel, every path in the same state."""
     void = {State.UNREACHABLE: Control.NOT_RUN, State.UNKNOWN: Control.FAILED}
-    evidence = NO_SOCKET if paths is State.UNREACHABLE else "authencesn"
+    refused = paths is State.UNREACHABLE
+    evidence, reason = (NO_SOCKET, SOCKET_REFUSED) if refused else ("authencesn", None)
     return Facts(
         af_alg_restrict=restrict,
         zero_copy={path: path_fact(path, paths, void.get(paths, Control.FIRED)) for path in PATHS},
-        page_cache_write=Fact(write, void.get(write, Control.FIRED), evidence, COPY_FAIL_TEST),
+        page_cache_write=Fact(
+            write, void.get(write, Control.FIRED), evidence, COPY_FAIL_TEST, reason
+        ),
     )
 
 
@@ -99,9 +106,15 @@ def results(plan: Iterable[str] = PLAN, **changed: TestResult) -> tuple[TestResu
     return tuple(other.get(test, TestResult(test, Outcome.PASSED, seconds=0.021)) for test in plan)
 
 
-def skipped(test: str, reason: str) -> TestResult:
+def skipped(test: str, message: str, reason: Reason | None = None) -> TestResult:
     """A test that was skipped."""
-    return TestResult(test, Outcome.SKIPPED, seconds=0.002, message=reason)
+    return TestResult(test, Outcome.SKIPPED, seconds=0.002, message=message, reason=reason)
+
+
+def not_bound(test: str, kind: str, name: str, error: str = "ENOENT") -> TestResult:
+    """A test that was skipped because the kernel does not offer an algorithm."""
+    reason = Reason(Cause.NOT_BOUND, kind, name, error)
+    return skipped(test, f"bind {kind} {name!r}: {error}", reason)
 
 
 def failed(test: str, message: str) -> TestResult:
@@ -160,8 +173,8 @@ def new() -> KernelResult:
         kernel(NEW),
         facts=facts(State.ABSENT, State.ABSENT, restrict=1),
         tests=results(
-            rng=skipped(STDRNG_TEST, "bind rng 'stdrng': ENOENT"),
-            salsa=skipped(SALSA_TEST, "bind skcipher 'salsa20': ENOENT"),
+            rng=not_bound(STDRNG_TEST, "rng", "stdrng"),
+            salsa=not_bound(SALSA_TEST, "skcipher", "salsa20"),
         ),
         config=config | {"CONFIG_CRYPTO_DRBG": "n"},
         packages=(
@@ -176,7 +189,7 @@ def no_af_alg() -> KernelResult:
     return replace(
         kernel("7.2.12-custom"),
         facts=facts(State.UNREACHABLE, State.UNREACHABLE),
-        tests=tuple(skipped(test, NO_SOCKET) for test in PLAN),
+        tests=tuple(skipped(test, NO_SOCKET, SOCKET_REFUSED) for test in PLAN),
         config={name: "n" for name in CONFIG if "USER_API" in name},
         notes=(NO_SOCKET,),
     )

@@ -162,9 +162,15 @@ def test_edited_results(field: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         ("report", "{}"),
         ("report", "{}/results.json"),
+        ("report", "--replay", "{}"),
         ("compare", "{}", "{}"),
         ("run", "/k", "--expectations", "{}/e.toml"),
         ("run", "/k", "--out", "{}/new", "--root", "host"),
+        ("run", "/k", "--root", "{}/root"),
+        ("run", "/k", "--root", "host", "--suite", "{}"),
+        ("kernels", "show", "{}/bzImage"),
+        ("kernels", "show", "{}/a.deb"),
+        ("kernels", "show", "git:{}/tree@HEAD"),
     ],
     ids=" ".join,
 )
@@ -180,6 +186,7 @@ def test_no_permission(words: tuple[str, ...], tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        cwd=tmp_path,
         env=dict(os.environ) | {"AFALG_CACHE": str(tmp_path / "cache")},
     )
     assert finished.returncode == 2, finished.stderr

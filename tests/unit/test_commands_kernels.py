@@ -15,10 +15,12 @@ import pytest
 
 from harness import cli
 from harness.commands.kernels import list as list_command
+from harness.commands.kernels import show as show_command
 from harness.errors import ExitCode
 from harness.kernels.archive.debian import ArchiveKernel
 from harness.kernels.cache.kernel_store import KernelStore
 from harness.kernels.sources import KernelSources
+from harness.static.finding import Finding, Word
 
 COMMAND = str(Path(sys.executable).parent / "afalg-harness")
 KERNELS = (
@@ -149,6 +151,48 @@ def test_list_as_json(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def _findings(modules: Path | None, image: Path) -> tuple[Finding, ...]:
+    """Of a kernel whose hash sockets alone take pages."""
+    assert modules is None, "these kernels have none"
+    assert image.name.startswith("vmlinuz-")
+    return (
+        Finding("aead.input", Word.CANNOT, ("aead_sendmsg",)),
+        Finding("hash.input", Word.CAN, ("hash_sendmsg", "extract_iter_to_sg")),
+        Finding("skcipher.output", Word.CAN, ("skcipher_recvmsg", "pin_user_pages")),
+        Finding("rng.output", Word.SILENT, reason="no symbols"),
+    )
+
+
+def test_what_the_code_of_cached_kernels_says(
+    cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(list_command, "ask", _findings)
+    assert _run("list", "--static", "6.12*") == ExitCode.OK
+    heading, line = capsys.readouterr().out.splitlines()
+    assert heading.split("  ")[0] == "KERNEL"
+    assert line.split() == ["debian:6.12.43+deb12-amd64", "hash", "skcipher", "rng.output"]
+    assert _run("list", "--static", "--json") == ExitCode.OK
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 3, "those in the cache"
+    assert rows[0]["code"][1]["evidence"] == ["hash_sendmsg", "extract_iter_to_sg"]
+
+
+def test_what_the_code_of_one_kernel_says(
+    cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show_command, "ask", _findings)
+    assert _run("show", "debian:7.3-gone-amd64") == ExitCode.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(maxsplit=1)[1] for line in lines if line.startswith("code:")] == [
+        "aead.input cannot: nothing below aead_sendmsg takes them",
+        "hash.input can refer to pages: hash_sendmsg -> extract_iter_to_sg",
+        "skcipher.output can refer to pages: skcipher_recvmsg -> pin_user_pages",
+        "rng.output silent: no symbols",
+    ]
+    assert _run("show", "debian:7.3-gone-amd64", "--json") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["code"][3]["reason"] == "no symbols"
+
+
 @pytest.mark.parametrize("json_too", [False, True])
 def test_nothing_matches(cache: Path, capsys: pytest.CaptureFixture[str], json_too: bool) -> None:
     assert _run("list", "5.*", *(["--json"] if json_too else [])) == ExitCode.USAGE
@@ -172,9 +216,7 @@ def test_nothing_matches(cache: Path, capsys: pytest.CaptureFixture[str], json_t
     ],
 )
 def test_wrong_use(cache: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        _run(*arguments)
-    assert ended.value.code == ExitCode.USAGE
+    assert _run(*arguments) == ExitCode.USAGE
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -193,9 +235,7 @@ COMMANDS += [["cache", "list"], ["cache", "prune"]]
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        _run(*command, "--help")
-    assert ended.value.code == 0
+    assert _run(*command, "--help") == ExitCode.OK
     assert " ".join(["  afalg-harness kernels", *command]) in capsys.readouterr().out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -12,7 +13,51 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InfrastructureError, Interrupted
-from harness.processes import finish, group_members, helper, interruptible, run
+from harness.processes import finish, finish_bytes, group_members, helper, interruptible, run
+
+_HARNESS = Path(__file__).parents[2] / "harness"
+#: What starts programs, by the module it is in; ours kill what they start when we end.
+_PAST_US = {
+    "subprocess": {"Popen", "call", "check_call", "check_output", "getoutput", "run"},
+    "os": {"popen", "posix_spawn", "posix_spawnp", "spawnv", "spawnvp", "system"},
+}
+
+
+def _starts(path: Path) -> list[str]:
+    """Where a module starts a program by itself."""
+    names = {f"{module}.{name}" for module, names in _PAST_US.items() for name in names}
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in names:
+            found.append(f"{path.relative_to(_HARNESS)}:{node.lineno}")
+        if isinstance(node, ast.ImportFrom) and node.module in _PAST_US:
+            imported = {alias.name for alias in node.names} & _PAST_US[node.module]
+            found += [f"{path.relative_to(_HARNESS)}:{node.lineno}"] * bool(imported)
+    return found
+
+
+def test_no_program_is_started_past_us() -> None:
+    ours = _starts(_HARNESS / "processes.py")
+    inside = _HARNESS / "guest/inside"  # runs in the guest, where the harness is not
+    others = [path for path in _HARNESS.rglob("*.py") if inside not in path.parents]
+    assert len(ours) == 1
+    assert [start for path in others for start in _starts(path)] == ours
+
+
+def test_bytes_go_in_and_come_out(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 1000
+    done = finish_bytes(["cat"], stdin=data)
+    assert (done.returncode, done.stdout) == (0, data)
+    file = tmp_path / "file"
+    file.write_bytes(data)
+    with file.open("rb") as opened:
+        assert finish_bytes(["cat"], stdin=opened.fileno()).stdout == data
+    assert finish_bytes(["true"], stdin=data).returncode == 0
+    assert finish_bytes(["cat"]).stdout == b""
+
+
+def test_text_is_decoded_whatever_it_is() -> None:
+    assert finish(["cat"], stdin=b"a\xff\r\nb").stdout == "a\ufffd\nb"
 
 
 def test_failure_is_one_line() -> None:

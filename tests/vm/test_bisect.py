@@ -129,6 +129,7 @@ def test_a_step_of_git_bisect_run(tree: Path, tmp_path: Path) -> None:
     [
         (["--check", f"{FACT}=present", NEW], 1),
         (["--command", "sh -c 'uname -r | grep -q 6.12.96'", NEW], 0),
+        (["--command", "sh -c 'echo c > /proc/sysrq-trigger'", NEW], 1),  # it panics
         (["--check", FACT, "debian:7.99-amd64"], 125),
         (["--check", "software_only", NEW], 128),
         (["--check", "nonsense::", NEW], 128),

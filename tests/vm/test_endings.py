@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness.model import Outcome, Status
+from harness.replayed import replay_run
 from harness.report import store
-from harness.report.replayed import replay_run
-from harness.scratch import sweep
+from harness.scratch import leftovers, sweep
 
 from .conftest import RunCommand, execute_until, guest_processes, recorded
 
@@ -73,22 +72,13 @@ def _suite(tmp_path: Path, text: str) -> str:
     return str(folder)
 
 
-def _leftovers() -> set[Path]:
-    """Scratch directories of runs that have ended."""
-    return {
-        path
-        for path in Path(tempfile.gettempdir()).glob("afalg-*")
-        if not Path("/proc", path.name.split("-")[1]).exists()
-    }
-
-
 @pytest.fixture(autouse=True)
 def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
     sweep()
-    assert _leftovers() == set()
+    assert leftovers() == []
     yield
     assert guest_processes(tmp_path / "run") == []
-    assert _leftovers() == set()
+    assert leftovers() == []
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ examples:
   afalg-harness kernels list '*cloud*' --suite trixie-backports
   afalg-harness kernels list --flavour amd64 --from 6.12.80 --to 6.12
   afalg-harness kernels list --cached --json
+  afalg-harness kernels list --static
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ from harness.commands.options import add_source_options, kernel_sources, progres
 from harness.errors import ExitCode, InputError
 from harness.kernels.archive.debian import ArchiveKernel, flavour_of
 from harness.kernels.cache.contents import Entry, kernels_by_release
+from harness.kernels.cache.kernel_store import KernelStore
 from harness.kernels.resolve import available, indexed
+from harness.kernels.sources import KernelSources
 from harness.kernels.spec import FLAVOURS, SUITES
 from harness.report.tables import Column, print_table
+from harness.static.finding import Finding, Word
+from harness.static.witness import ask
 
 VERBOSE = "a column for the flavour, too"
 
@@ -34,6 +39,12 @@ _COLUMNS = (
     Column("VERSION", wrap=False, dropped_below=72),
     Column("CACHED", wrap=False),
     Column("SUITES"),
+)
+_FINDINGS = (
+    Column("KERNEL", style="cyan", wrap=False),
+    Column("INPUT BY REFERENCE"),
+    Column("OUTPUT BY REFERENCE"),
+    Column("SILENT"),
 )
 
 
@@ -64,6 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cached", action="store_true", help="only those in the cache; needs no network"
     )
+    parser.add_argument(
+        "--static",
+        action="store_true",
+        help="of those in the cache, which inputs and outputs of request sockets can refer to"
+        " pages, going by the kernel's code; nothing is booted (kernels show says why)",
+    )
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
     add_source_options(parser, builds=False)
 
@@ -77,6 +94,7 @@ def _version(text: str) -> tuple[int, ...]:
 def execute(arguments: argparse.Namespace) -> int:
     """List; raises InputError if nothing matches."""
     sources = kernel_sources(arguments)
+    arguments.cached |= arguments.static
     cached = kernels_by_release(sources.cache)
     with progress_display(Console(stderr=True), arguments.quiet) as progress:
         if arguments.cached:
@@ -89,12 +107,14 @@ def execute(arguments: argparse.Namespace) -> int:
         if _matches(kernel, arguments)
         and not (arguments.cached and _cached(kernel, cached) != "yes")
     )
+    findings = {kernel: _ask(kernel, sources) for kernel in kernels if arguments.static}
     if arguments.json:
         rows = [
             {
                 "spec": f"debian:{kernel.release}",
                 **asdict(kernel),
                 "cached": _cached(kernel, cached) == "yes",
+                **({"code": [asdict(each) for each in findings[kernel]]} if findings else {}),
             }
             for kernel in kernels
         ]
@@ -102,7 +122,9 @@ def execute(arguments: argparse.Namespace) -> int:
     if not kernels:
         where = "the cache" if arguments.cached else "Debian's archive"
         raise InputError(f"kernels list: no kernel of {where} matches; ask for less")
-    if not arguments.json:
+    if findings and not arguments.json:
+        _print_findings(findings)
+    elif not arguments.json:
         _print(kernels, cached, arguments.verbose)
     sys.stdout.flush()
     return ExitCode.OK
@@ -139,6 +161,28 @@ def _cached(kernel: ArchiveKernel, cached: dict[str, Entry]) -> str:
     if entry is None:
         return ""
     return "yes" if entry.version == kernel.version else "other version"
+
+
+def _ask(kernel: ArchiveKernel, sources: KernelSources) -> tuple[Finding, ...]:
+    """What the code of a cached kernel says; nothing if it has just been deleted."""
+    spec = f"debian:{kernel.release}"
+    bootable = KernelStore(sources.cache).recall(kernel.release, spec, kernel.version)
+    return ask(bootable.modules_tree, bootable.image) if bootable is not None else ()
+
+
+def _print_findings(findings: dict[ArchiveKernel, tuple[Finding, ...]]) -> None:
+    rows = []
+    for kernel, found in findings.items():
+        can = [finding.way for finding in found if finding.word is Word.CAN]
+        silent = [finding.way for finding in found if finding.word is Word.SILENT]
+        by_reference = [_kinds(direction, can) for direction in ("input", "output")]
+        rows.append([f"debian:{kernel.release}", *by_reference, " ".join(silent)])
+    print_table(_FINDINGS, rows, Console())
+
+
+def _kinds(direction: str, ways: list[str]) -> str:
+    """The interfaces that have one of ``ways`` in this direction."""
+    return " ".join(way.split(".")[0] for way in ways if way.endswith(f".{direction}"))
 
 
 def _print(kernels: tuple[ArchiveKernel, ...], cached: dict[str, Entry], verbose: bool) -> None:

@@ -1,6 +1,8 @@
 """show what a kernel is: version, build id, compiler, AF_ALG, signatures, where it is from
 
-The kernel is fetched and prepared if it is not in the cache; nothing is booted.
+The kernel is fetched and prepared if it is not in the cache; nothing is booted. "code" is
+what its code says of each way into and out of a request socket: whether calls lead from
+the socket's operations to a function that takes pages by reference.
 
 examples:
   afalg-harness kernels show debian:7.3.4+deb13-amd64
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 
 from rich.console import Console
@@ -24,6 +26,8 @@ from harness.kernels.bootable.inspect import KernelInfo, inspect
 from harness.kernels.cache.contents import origin_of
 from harness.kernels.image.config import crypto_config
 from harness.kernels.resolve import resolve
+from harness.static.finding import Finding
+from harness.static.witness import ask
 
 VERBOSE = "every crypto option of the config, not only those about AF_ALG"
 
@@ -42,19 +46,21 @@ def execute(arguments: argparse.Namespace) -> int:
         kernel = resolve(arguments.spec, sources, progress)
         progress.report(arguments.spec, "reading")
         info = inspect(kernel, origin_of(kernel.image))
+        findings = ask(kernel.modules_tree, kernel.image)
     if arguments.verbose and kernel.config is not None:
         info = replace(info, config=crypto_config(kernel.config))
     if arguments.json:
-        print(json.dumps(asdict(info), indent=2))
+        code = [asdict(finding) for finding in findings]
+        print(json.dumps({**asdict(info), "code": code}, indent=2))
     else:
-        _print(info, Console())
+        _print([*_items(info), *_code(findings)], Console())
     return ExitCode.OK
 
 
-def _print(info: KernelInfo, console: Console) -> None:
+def _print(items: Iterable[tuple[str, str]], console: Console) -> None:
     """One line per item; on a terminal what is long wraps beside its name."""
     if not console.is_terminal:
-        for name, value in _items(info):
+        for name, value in items:
             line = f"{name + ':':<14}{value}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         return
@@ -62,7 +68,7 @@ def _print(info: KernelInfo, console: Console) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     last = ""
-    for name, value in _items(info):
+    for name, value in items:
         table.add_row("" if name == last else name, Text(value))
         last = name
     console.print(table)
@@ -92,6 +98,11 @@ def _items(info: KernelInfo) -> Iterator[tuple[str, str]]:
     config = sorted((info.config or {}).items(), key=lambda item: "USER_API" not in item[0])
     for name, value in config:
         yield "config", f"{name}={value}"
+
+
+def _code(findings: tuple[Finding, ...]) -> Iterator[tuple[str, str]]:
+    for finding in findings:
+        yield "code", f"{finding.way} {finding.in_words()}"
 
 
 def _signed(info: KernelInfo) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import bz2
 import lzma
 import struct
-import subprocess
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.processes import find_program
+from harness.processes import finish_bytes
 
 _SETUP_SECTS = 0x1F1  # 512-byte sectors of real-mode code, less one
 _SYSSIZE = 0x1F4  # size of the protected-mode code in 16-byte paragraphs
@@ -114,9 +113,7 @@ def _unlzma(payload: bytes) -> bytes:
 def _by_program(name: str) -> Callable[[bytes], bytes]:
     def unpack(payload: bytes) -> bytes:
         # The build appends the unpacked size (4 bytes), which programs take for damage.
-        result = subprocess.run(
-            [find_program(name), "-dc"], input=payload[:-4], capture_output=True, check=False
-        )
+        result = finish_bytes([name, "-dc"], stdin=payload[:-4])
         if result.returncode != 0:
             complaint = result.stderr.decode(errors="replace").strip().splitlines()
             raise ValueError(f"{name}: {complaint[-1] if complaint else 'failed'}")

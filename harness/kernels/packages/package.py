@@ -24,7 +24,7 @@ from pathlib import Path
 
 from harness.errors import HostError, InputError
 from harness.model import PackageFile
-from harness.processes import find_program, search_path
+from harness.processes import finish, helper, search_path
 from harness.scratch import scratch_directory
 
 #: Members worth unpacking. Most modules drive hardware that no guest of ours has.
@@ -117,15 +117,7 @@ def read_with(argv: Sequence[str], path: Path) -> Output:
     Raises HostError if the program is not installed.
     """
     with scratch_directory() as home, path.open("rb") as package:
-        result = subprocess.run(
-            [find_program(argv[0]), *argv[1:]],
-            stdin=package,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=_environment(home),
-            check=False,
-        )
+        result = finish(argv, stdin=package.fileno(), environment=_environment(home))
     return Output(result.returncode, result.stdout, _reason(result.stderr))
 
 
@@ -141,12 +133,12 @@ def payload_of(path: Path, argv: Sequence[str]) -> Iterator[tarfile.TarFile]:
         scratch_directory() as home,
         path.open("rb") as package,
         tempfile.TemporaryFile() as said,
-        subprocess.Popen(
-            [find_program(argv[0]), *argv[1:]],
-            stdin=package,
+        helper(
+            argv,
+            stdin=package.fileno(),
             stdout=subprocess.PIPE,
-            stderr=said,
-            env=_environment(home),
+            stderr=said.fileno(),
+            environment=_environment(home),
         ) as process,
     ):
         assert process.stdout is not None
@@ -156,9 +148,6 @@ def payload_of(path: Path, argv: Sequence[str]) -> Iterator[tarfile.TarFile]:
                 yield archive
         except _DAMAGED as error:
             damage = error
-        except BaseException:
-            process.kill()
-            raise
         while process.stdout.read(1 << 20):
             pass
         # What the program says of a damaged package tells more than the stream's end.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import lzma
 import re
-import subprocess
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from harness.kernels.image.bzimage import read_release
 from harness.kernels.image.config import read_config
 from harness.kernels.image.ikconfig import config_in, config_in_image
 from harness.kernels.parts.build_tree import built_image, is_build_tree
-from harness.processes import find_program
+from harness.processes import finish_bytes
 
 _MODULE = re.compile(r"(.*\.ko)(?:\.(xz|gz|zst))?")
 _CONFIG_MODULE = "kernel/kernel/configs.ko"
@@ -64,12 +63,7 @@ def read_module(path: Path) -> bytes:
 
 
 def _unzstd(path: Path) -> bytes:
-    result = subprocess.run(
-        [find_program("zstd"), "-dcq", path],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
+    result = finish_bytes(["zstd", "-dcq", path])
     if result.returncode != 0:
         reason = result.stderr.decode(errors="replace").strip()
         raise InputError(f"{path}: the module cannot be read: {reason}")

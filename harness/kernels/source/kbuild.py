@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import BuildError, HostError, InfrastructureError
 from harness.kernels.source.fragments import Fragment, check_granted
-from harness.processes import find_program, find_vng, helper, run, search_path
+from harness.processes import find_program, find_vng, finish, helper, run, search_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,13 +67,7 @@ def find_compiler() -> Compiler:
     compiler = find_program(name)
     version = run([compiler, "--version"], doing=f"asking {name} for its version").splitlines()[0]
     for header, package in _HEADERS.items():
-        tried = subprocess.run(
-            [compiler, "-E", "-x", "c", "-"],
-            input=f"#include <{header}>\n",
-            text=True,
-            capture_output=True,
-            check=False,
-        )
+        tried = finish([compiler, "-E", "-x", "c", "-"], stdin=f"#include <{header}>\n".encode())
         if tried.returncode != 0:
             raise HostError(f"{header} is not installed; apt-get install {package}")
     cached = shutil.which("ccache", path=search_path()) is not None
@@ -141,7 +135,7 @@ def _build(
 ) -> int:
     """Run the build, none of whose processes outlives us; returns its exit status."""
     with (
-        log.open("w", encoding="utf-8", errors="replace") as file,
+        log.open("w", encoding="utf-8") as file,
         helper(
             argv,
             stdout=subprocess.PIPE,
@@ -153,7 +147,8 @@ def _build(
     ):
         assert process.stdout is not None
         steps = 0
-        for line in process.stdout:
+        for said in process.stdout:
+            line = said.decode(errors="replace")
             file.write(line)
             if step := _STEP.match(line):
                 steps += 1

@@ -41,8 +41,8 @@ def test_seed(
     unsteady: list[str] = []
     try:
         kernel = player.Player(subject)
-    except af_alg.NotOffered as reason:
-        pytest.skip(str(reason))
+    except af_alg.NotOffered as refusal:
+        refusal.skip()
     with kernel:
         for _ in range(SEQUENCES):
             for order, calls in enumerate(

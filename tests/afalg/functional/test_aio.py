@@ -32,6 +32,7 @@ import pages
 import pytest
 from af_alg import DECRYPT, ENCRYPT
 from samples import AAD, IV, KEY, NONCE, TEXT, cbc, encrypt, gcm, pattern, seal
+from unavailable import restriction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -248,7 +249,7 @@ def bind_asynchronous(kind: str, name: str) -> af_alg.Transform:
     try:
         return af_alg.Transform(kind, name)
     except FileExistsError as error:
-        raise af_alg.NotOffered(f"bind {kind} {name!r}: EEXIST") from error
+        raise af_alg.not_bound(kind, name, "EEXIST", restrict=restriction()) from error
 
 
 def asynchronous_skcipher() -> Asynchronous:
@@ -284,22 +285,22 @@ def refuses_asynchronous() -> str:
     """Whether AF_ALG refuses what is asynchronous (7524070f26d8, 7.2): how that shows."""
     try:
         asynchronous_aead().transform.close()
-    except af_alg.NotOffered as reason:
-        if "pcrypt" in str(reason) and "EEXIST" in str(reason):
-            return f"{reason}: made, and not taken"
-        if "pcrypt" in str(reason) and Path("/sys/module/pcrypt").exists():
-            return f"{reason}, though pcrypt is loaded"
+    except af_alg.NotOffered as refusal:
+        if "pcrypt" in refusal.reason.name and refusal.reason.errno == "EEXIST":
+            return f"{refusal}: made, and not taken"
+        if "pcrypt" in refusal.reason.name and Path("/sys/module/pcrypt").exists():
+            return f"{refusal}, though pcrypt is loaded"
     return ""
 
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_asynchronous_completion(kind: str, record_fact: RecordFact, bind: Bind) -> None:
     """Does a read by io_submit() complete later, the kernel's AIO of sockets being there?"""
+    missing, reason = "", None
     try:
         found = MAKERS[kind]()
-        missing = ""
-    except af_alg.NotOffered as reason:
-        missing = str(reason)
+    except af_alg.NotOffered as refusal:
+        missing, reason = str(refusal), refusal.reason
         plain, request, expected = begun(bind, kind, TEXT)
         found = Asynchronous(plain.name, plain, expected, None)
     with found.transform:
@@ -321,15 +322,16 @@ def test_asynchronous_completion(kind: str, record_fact: RecordFact, bind: Bind)
     fired = not early and len(late) == 1
     state = "absent" if at_once else "present"
     if missing and at_once:
-        refusal = refuses_asynchronous()
-        state = "absent" if refusal else "unreachable"
-        missing = f"{refusal or missing}; "
+        how = refuses_asynchronous()
+        state = "absent" if how else "unreachable"
+        missing = f"{how or missing}; "
     record_fact(
         FACTS[kind],
         state=state,
         control="fired" if fired else "failed",
         evidence=f"{missing}read of {found.name} complete "
         f"{'at' if at_once else 'after'} the end of io_submit",
+        reason=reason if state == "unreachable" else None,
     )
     assert fired, f"control: {len(early)} completions before, {len(late)} after the write"
     assert events[0].result == len(found.expected), f"{found.name}: {events[0].result}"

@@ -24,6 +24,9 @@ import pytest
 import resources
 from af_alg import ENCRYPT
 from samples import IV, TEXT, cbc, encrypt, gcm
+from unavailable import skip
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +70,10 @@ def test_type_is_loaded(kind: str, bind: Bind) -> None:
         except FileNotFoundError:
             subprocess.run(["modprobe", f"algif-{kind}"], check=False, capture_output=True)
             if not Path(f"/sys/module/algif_{kind}").exists():
-                pytest.skip(f"bind {kind}: ENOENT, and modprobe does not load it either")
+                skip(
+                    f"bind {kind}: ENOENT, and modprobe does not load it either",
+                    Reason(Cause.NOT_BOUND, kind, KINDS[kind], "ENOENT"),
+                )
             bind(kind, KINDS[kind])
             pytest.fail(f"bind {kind}: ENOENT, though modprobe algif-{kind} makes it work")
 
@@ -76,7 +82,7 @@ def test_type_is_unloaded(bind: Bind) -> None:
     """The module of a type stays while a socket is bound to it, goes then, and comes back."""
     transform = gcm(bind)
     if not Path("/sys/module/algif_aead/refcnt").exists():
-        pytest.skip("algif_aead is built in")
+        skip("algif_aead is built in", Reason(Cause.NO_MODULE, name="algif_aead"))
     with expect.refused(errno.EAGAIN, "delete_module(algif_aead) with a bound socket"):
         libc.delete_module("algif_aead")
     transform.close()

@@ -25,6 +25,9 @@ import resources
 from af_alg import DECRYPT, ENCRYPT, MSG_DONTWAIT
 from pages import PAGE
 from samples import AAD, IV, KEY, NONCE, TEXT, cbc, encrypt, gcm, pattern, seal
+from unavailable import skip
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -295,11 +298,11 @@ def memory_cgroup(limit: int) -> Iterator[Path]:
         try:
             libc.mount("cgroup2", top)
         except OSError as error:
-            pytest.skip(f"mount cgroup2: {af_alg.errno_name(error)}")
+            af_alg.failed("mount cgroup2", error).skip()
         group = Path(top, "afalg")
         try:
             if "memory" not in Path(top, "cgroup.controllers").read_text().split():
-                pytest.skip("no memory controller in cgroup2")
+                skip("no memory controller in cgroup2", Reason(Cause.OTHER, name="cgroup2"))
             Path(top, "cgroup.subtree_control").write_text("+memory")
             group.mkdir()
             Path(group, "memory.max").write_text(str(limit))

@@ -42,7 +42,7 @@ def by_serial(bind: Bind) -> Iterator[af_alg.Transform]:
         set_key_by_serial(transform, 0)
     except OSError as error:
         if error.errno == errno.ENOPROTOOPT:
-            pytest.skip("ALG_SET_KEY_BY_KEY_SERIAL: ENOPROTOOPT")
+            af_alg.failed("ALG_SET_KEY_BY_KEY_SERIAL", error).skip()
     yield transform
 
 
@@ -331,7 +331,7 @@ def test_serial_of_encrypted_key(by_serial: af_alg.Transform, bind: Bind) -> Non
     try:
         key = keyring.add("encrypted", "afalg-encrypted", b"new default user:afalg-master 32")
     except OSError as error:
-        pytest.skip(f"add_key(encrypted): {af_alg.errno_name(error)}")
+        af_alg.failed("add_key(encrypted)", error).skip()
     *_, blob = keyring.read(key).rstrip(b"\0").split()
     iv, ciphertext = bytes.fromhex(blob[:32].decode()), bytes.fromhex(blob[34:98].decode())
     wrapping = bind("skcipher", "cbc(aes)")

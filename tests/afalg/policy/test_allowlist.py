@@ -20,7 +20,6 @@ from credentials import Credential
 from restriction import (
     BOUND,
     KINDS,
-    RESTRICT,
     Answers,
     Policy,
     attempt,
@@ -30,6 +29,9 @@ from restriction import (
     read_proc_crypto,
     unload,
 )
+from unavailable import RESTRICT, skip
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from conftest import RecordFact
@@ -130,7 +132,10 @@ def test_driver_names(kind: str, policy: Policy) -> None:
     seen = {name for name in drivers if answers[name] != "ENOENT"}
     assert not seen, f"not ENOENT: {listing(seen)}"
     if not drivers:
-        pytest.skip(f"no {kind} driver can be bound by its name at af_alg_restrict=0")
+        skip(
+            f"no {kind} driver can be bound by its name at af_alg_restrict=0",
+            Reason(Cause.OTHER, type=kind),
+        )
 
 
 def test_exact_name(policy: Policy) -> None:
@@ -146,7 +151,10 @@ def test_exact_name(policy: Policy) -> None:
     seen = [f"{name}: {answers[name]}" for name in others if answers[name] != "ENOENT"]
     assert not seen, f"expected ENOENT, saw {', '.join(seen)}"
     if not longer:
-        pytest.skip("no name that begins with a listed one can be bound at af_alg_restrict=0")
+        skip(
+            "no name that begins with a listed one can be bound at af_alg_restrict=0",
+            Reason(Cause.OTHER, type="hash"),
+        )
 
 
 # Level 1, by credential
@@ -211,7 +219,10 @@ def test_refusal_loads_nothing(credential: Credential, policy: Policy) -> None:
             assert name in read_proc_crypto()[0]
             return
         tried.append(f"bind {name}: {answer}")
-    pytest.skip(f"no algorithm that bind() would load: {', '.join(tried)}")
+    skip(
+        f"no algorithm that bind() would load: {', '.join(tried)}",
+        Reason(Cause.NO_MODULE),
+    )
 
 
 # The other levels
@@ -241,9 +252,9 @@ def test_unprivileged_as_booted(policy_answers: Policy, record_fact: RecordFact)
     fact = "policy.unprivileged_bind"
     try:
         af_alg.open_socket().close()
-    except af_alg.NotOffered as reason:
-        record_fact(fact, state="unreachable", evidence=str(reason))
-        pytest.skip(str(reason))
+    except af_alg.NotOffered as refusal:
+        record_fact(fact, state="unreachable", evidence=str(refusal), reason=refusal.reason)
+        refusal.skip()
     level = int(RESTRICT.read_text()) if RESTRICT.exists() else None
     # At level 0 and without the sysctl the same names are tried as a kernel offers in all.
     as_root = bound(policy_answers.answers(level, credentials.ROOT))
@@ -258,6 +269,7 @@ def test_unprivileged_as_booted(policy_answers: Policy, record_fact: RecordFact)
             f"{policy}: of {len(as_root)} names that root could bind, nobody could bind "
             f"{len(as_root & seen)}"
         ),
+        reason=Reason(Cause.UNPRIVILEGED_RESTRICTED, restrict=level) if refused and level else None,
     )
     assert as_root, "root could bind nothing"
     assert seen <= as_root, f"bound by nobody and not by root: {listing(seen - as_root)}"

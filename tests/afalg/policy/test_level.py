@@ -18,7 +18,10 @@ import credentials
 import expect
 import pytest
 from allowlist import Name
-from restriction import BOUND, RESTRICT, Policy, attempt, set_level
+from restriction import BOUND, Policy, attempt, set_level
+from unavailable import RESTRICT, skip
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from credentials import Credential
@@ -61,7 +64,10 @@ def test_default(policy: Policy) -> None:
     """The level is 1 unless the kernel command line says otherwise."""
     assert policy
     if "af_alg_restrict=" in Path("/proc/cmdline").read_text():
-        pytest.skip("af_alg_restrict is given on the kernel command line")
+        skip(
+            "af_alg_restrict is given on the kernel command line",
+            Reason(Cause.OTHER, name="af_alg_restrict"),
+        )
     level = RESTRICT.read_text().strip()
     assert level == "1", f"expected level 1 as booted, saw {level}"
 
@@ -120,8 +126,8 @@ def test_write_refused(credential: Credential, policy: Policy) -> None:
     assert attempts() == ["ok", "ok", "ok"], "as root"
     try:
         seen = credentials.run_as(credential, attempts)
-    except credentials.Unavailable as reason:
-        pytest.skip(str(reason))
+    except credentials.NoCredential as refusal:
+        refusal.skip()
     assert seen == ["ok", "EACCES", "EACCES"], f"read, write, both: {seen}"
 
 

@@ -15,7 +15,10 @@ import af_alg
 import libc
 import pytest
 from allowlist import Name
-from restriction import BOUND, KINDS, RESTRICT, attempt, set_level
+from restriction import BOUND, KINDS, attempt, set_level
+from unavailable import RESTRICT, skip
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +40,7 @@ SAMPLES = {
 def opened() -> Iterator[None]:
     """The policy opened for each test: it is not what is refused here."""
     if not MODPROBE.exists():
-        pytest.skip("this kernel has no modules: nothing can be unloaded")
+        skip("this kernel has no modules: nothing can be unloaded", Reason(Cause.NO_MODULE))
     open_policy()
     yield
     open_policy()
@@ -47,9 +50,9 @@ def open_policy() -> None:
     """Load af_alg, and let it offer everything."""
     try:
         af_alg.open_socket().close()
-    except af_alg.NotOffered as reason:
+    except af_alg.NotOffered as refusal:
         if not RESTRICT.exists():
-            pytest.skip(str(reason))
+            refusal.skip()
     if RESTRICT.exists():
         set_level(0)
 
@@ -80,11 +83,14 @@ def no_modprobe() -> Iterator[None]:
 def unload(module: str) -> None:
     """Unload a module; skips the test if that cannot be."""
     if not (MODULES / module / "refcnt").exists():
-        pytest.skip(f"{module} is not a loaded module: built in or not configured")
+        skip(
+            f"{module} is not a loaded module: built in or not configured",
+            Reason(Cause.NO_MODULE, name=module),
+        )
     try:
         libc.delete_module(module)
     except OSError as error:
-        pytest.skip(f"delete_module {module}: {af_alg.errno_name(error)}")
+        af_alg.failed(f"delete_module {module}", error).skip()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,7 +98,7 @@ def test_interface_absent(kind: str) -> None:
     """Without its module, bind() to an interface is ENOENT, and the other interfaces work."""
     name, offered = answer(kind)
     if offered != BOUND:
-        pytest.skip(f"bind {name}: {offered}")
+        af_alg.not_bound(*name, offered).skip()
     others = [other for other in KINDS if other != kind and answer(other)[1] == BOUND]
     with no_modprobe():
         unload(f"algif_{kind}")
@@ -110,7 +116,7 @@ def test_no_module_for_type() -> None:
     """A type for which there is no module is ENOENT, and the socket can still be bound."""
     name, offered = answer("hash")
     if offered != BOUND:
-        pytest.skip(f"bind {name}: {offered}")
+        af_alg.not_bound(*name, offered).skip()
     with af_alg.open_socket() as sock:
         for kind in ("akcipher", "kpp", "cipher", "algif_hash", ""):
             seen = attempt(sock, Name(kind, name.algorithm))

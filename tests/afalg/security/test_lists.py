@@ -18,6 +18,9 @@ import pytest
 from af_alg import DECRYPT, ENCRYPT
 from pages import PAGE
 from samples import IV, NONCE, TEXT, gcm, pattern
+from unavailable import skip
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from conftest import Bind
@@ -39,7 +42,10 @@ def with_later_fixes(bind: Bind) -> None:
     except OSError as error:
         assert error.errno == errno.EINVAL, f"associated data of 2^31 bytes: {error}"
     else:
-        pytest.skip(f"without {LATER_FIX} this kernel may lack the older fix, too, and would die")
+        skip(
+            f"without {LATER_FIX} this kernel may lack the older fix, too, and would die",
+            Reason(Cause.NOT_FIXED, name=LATER_FIX.partition(" ")[0]),
+        )
 
 
 @pytest.mark.regression(

@@ -13,13 +13,16 @@ The file here is a scratch file that the test made, opened read-only for the spl
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import af_alg
 import libc
 import pages
 import pytest
 from pages import PAGE
+from probing import Probe, handing_over, untold
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from conftest import RecordFact
@@ -45,19 +48,11 @@ KEY = (
 )
 def test_authencesn_leaves_the_file_alone(record_fact: RecordFact) -> None:
     """Does authencesn decryption of a spliced page change the file it came from?"""
-
-    def give_up(state: str, reason: str) -> NoReturn:
-        record_fact("page_cache_write", state=state, evidence=reason)
-        pytest.skip(reason)
-
-    try:
-        transform = af_alg.Transform("aead", ALGORITHM)
-    except af_alg.NotOffered as reason:
-        give_up("unreachable", str(reason))
-    with transform:
+    probe = Probe("page_cache_write", record_fact)
+    with probe.searching(), af_alg.Transform("aead", ALGORITHM) as transform:
         directory = pages.writable_directory(*pages.DISK_FILE_SYSTEMS, "tmpfs")
         if directory is None:
-            give_up("unknown", "no writable file system for the scratch file is mounted")
+            raise pages.NoSource("disk", "no writable file system for the scratch file is mounted")
         transform.set_key(KEY)
         transform.set_authsize(TAG)
         sealed = seal(transform)
@@ -68,10 +63,8 @@ def test_authencesn_leaves_the_file_alone(record_fact: RecordFact) -> None:
         ):
             request = transform.request()
             request.send(AAD, op=af_alg.DECRYPT, iv=IV, assoclen=len(AAD), more=True)
-            try:
+            with handing_over("splice", "aead", ALGORITHM):
                 feed(descriptor, request, control_in)
-            except OSError as error:
-                give_up("unreachable", f"splice into {ALGORITHM}: {af_alg.errno_name(error)}")
             opened = request.recv(len(AAD) + len(sealed))
             after = os.pread(descriptor, len(sealed), 0)
             pages.write_all(writable, bytes(len(sealed)))
@@ -82,7 +75,7 @@ def test_authencesn_leaves_the_file_alone(record_fact: RecordFact) -> None:
     fired = opened == AAD + TEXT and shared == bytes(len(sealed))
     state = ("absent" if after == sealed else "present") if fired else "unknown"
     record_fact(
-        "page_cache_write",
+        probe.fact,
         state=state,
         control="fired" if fired else "failed",
         evidence=(
@@ -91,10 +84,11 @@ def test_authencesn_leaves_the_file_alone(record_fact: RecordFact) -> None:
             f"{af_alg.difference(sealed, after)}; the tag begins at byte {len(TEXT)}, "
             f"bytes 4 to 7 of the associated data are {AAD[4:].hex()}"
         ),
+        reason=None if fired else Reason(Cause.OTHER),
     )
     assert opened == AAD + TEXT, "decrypted text: " + af_alg.difference(AAD + TEXT, opened)
     if not fired:
-        pytest.skip("control did not fire: the file's page was not shared up to the socket")
+        untold("control did not fire: the file's page was not shared up to the socket")
 
 
 def seal(transform: af_alg.Transform) -> bytes:

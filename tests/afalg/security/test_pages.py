@@ -18,6 +18,9 @@ import pytest
 from af_alg import DECRYPT, ENCRYPT, MSG_DONTWAIT, MSG_MORE
 from pages import PAGE
 from samples import AAD, KEY, NONCE, TEXT, gcm, seal
+from unavailable import skip
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +34,10 @@ def lost_pages_show() -> None:
     """The control: pages that are lost for a while are missing while they are."""
     seen = page_count.seen_in_pipes()
     if seen < page_count.LIMIT:
-        pytest.skip(f"of {page_count.LOST} pages in pipes {seen} are seen to be missing")
+        skip(
+            f"of {page_count.LOST} pages in pipes {seen} are seen to be missing",
+            Reason(Cause.OTHER, name="/proc/vmstat"),
+        )
 
 
 def given_back(what: str, once: Callable[[], None]) -> None:

@@ -19,6 +19,9 @@ from af_alg import ENCRYPT, MSG_MORE
 from blocking import Blocking
 from pages import PAGE
 from samples import AAD, IV, NONCE, TAG, TEXT, cbc, encrypt, gcm, pattern, seal
+from unavailable import skip
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -253,8 +256,8 @@ def test_no_memory_accounting_without_limits() -> None:
     """AF_ALG claims no accounting of socket memory: it has not the limits that this takes."""
     try:
         af_alg.open_socket().close()
-    except af_alg.NotOffered as reason:
-        pytest.skip(str(reason))
+    except af_alg.NotOffered as refusal:
+        refusal.skip()
     # name, size, sockets, memory (-1: not accounted), pressure, ...: net/core/sock.c
     protocols = {
         words[0]: words
@@ -264,7 +267,10 @@ def test_no_memory_accounting_without_limits() -> None:
     assert "ALG" in protocols, "/proc/net/protocols does not list ALG"
     accounted = [name for name, words in protocols.items() if words[3].isdigit()]
     if not accounted:
-        pytest.skip("/proc/net/protocols shows no protocol with accounting of memory")
+        skip(
+            "/proc/net/protocols shows no protocol with accounting of memory",
+            Reason(Cause.OTHER, name="/proc/net/protocols"),
+        )
     memory = protocols["ALG"][3]
     assert memory == "-1", f"CVE-2022-48781: {memory} pages accounted to ALG, expected -1 (none)"
 

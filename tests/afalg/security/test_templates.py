@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 
 import af_alg
 import pytest
+from unavailable import reason_of, skip
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from conftest import Bind, RecordFact
@@ -96,12 +99,18 @@ def test_bind_loads_crypto_modules_only(form: str, bind: Bind) -> None:
     bind("skcipher", "cbc(aes)")
     # The control: modules do get loaded on behalf of bind(), this one for its type.
     if not Path("/sys/module/algif_skcipher/initstate").exists():
-        pytest.skip("algif_skcipher is no module: nothing shows that bind() can load any")
+        skip(
+            "algif_skcipher is no module: nothing shows that bind() can load any",
+            Reason(Cause.NO_MODULE, name="algif_skcipher"),
+        )
     module = "brd"  # the RAM disk
     directory = Path("/lib/modules") / os.uname().release
     index = directory / "modules.dep"
     if loaded(module) or not index.exists() or f"/{module}.ko" not in index.read_text():
-        pytest.skip(f"there is no module {module} that could be loaded")
+        skip(
+            f"there is no module {module} that could be loaded",
+            Reason(Cause.NO_MODULE, name=module),
+        )
     refused("CVE-2013-7421", "skcipher", form)
     refused("CVE-2013-7421", "hash", form)
     assert not loaded(module), f"CVE-2013-7421: bind to {form!r} loaded the module {module}"
@@ -126,7 +135,7 @@ def crypto_socket() -> socket.socket:
     try:
         sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_CRYPTO)
     except OSError as error:
-        pytest.skip(f"netlink crypto: {af_alg.errno_name(error)}")
+        af_alg.failed("netlink crypto", error).skip()
     sock.settimeout(10)
     return sock
 
@@ -170,7 +179,7 @@ def reported_names() -> list[list[bytes]]:
                     return reports
                 if kind == NLMSG_ERROR:
                     number = -struct.unpack_from("=i", message)[0]
-                    pytest.skip(f"netlink crypto: {errno.errorcode.get(number, number)}")
+                    af_alg.failed("netlink crypto", OSError(number, "")).skip()
                 reports.append(names_in(message))
 
 
@@ -233,7 +242,7 @@ def test_pcrypt_instance_is_freed(bind: Bind) -> None:
     name = f"pcrypt({driver_of(inner)})"
     number = crypto_user(CRYPTO_MSG_NEWALG, name=name, driver=name)
     if number:
-        pytest.skip(f"no pcrypt instance could be made: {errno.errorcode.get(number, number)}")
+        af_alg.failed("no pcrypt instance could be made", OSError(number, "")).skip()
     instances = [
         line.partition(": ")[2]
         for line in Path("/proc/crypto").read_text().splitlines()
@@ -257,14 +266,15 @@ def test_software_only(record_fact: RecordFact, bind: Bind) -> None:
     """
     try:
         bind("hash", "sha1")
-    except pytest.skip.Exception as reason:
-        record_fact("software_only", state="unreachable", evidence=str(reason))
+    except pytest.skip.Exception as skipped:
+        why = reason_of(skipped)
+        record_fact("software_only", state="unreachable", evidence=str(skipped), reason=why)
         raise
     try:
         with af_alg.Transform("hash", "sha1", feature=0x1000, mask=0x1000):
             state, seen = "present", "accepted"
-    except af_alg.NotOffered as reason:
-        state, seen = "absent", str(reason)
+    except af_alg.NotOffered as refusal:
+        state, seen = "absent", str(refusal)
     record_fact(
         "software_only",
         state=state,

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import af_alg
 import expect
@@ -27,8 +27,12 @@ import pages
 import pytest
 import userfault
 from pages import PAGE
+from probing import Probe, Void, handing_over, untold
+from unavailable import Unavailable
 from userfault import NEW, OLD, with_changed_front
-from witness import Witness, agreed
+from witness import Witness
+
+from harness.guest.inside.words import Witness as Agreement
 
 if TYPE_CHECKING:
     from conftest import RecordFact
@@ -51,26 +55,25 @@ def test_sendmsg(
     keyed: Keyed, witness: Witness, held_input: userfault.Control, record_fact: RecordFact
 ) -> None:
     """Does a hash read the sender's memory after it took hold of it, or a copy? (sha256)"""
-    fact = "zero_copy.hash.sendmsg"
-    request = request_or_skip(keyed, fact, record_fact)
-    if held_input.failure:
-        give_up(fact, "unknown", held_input.failure, record_fact, control="failed")
-    with request, witness.watch() as watched:
-        held = with_changed_front(lambda region: request.sock.send(region.memory))
-        seen = request.recv(32)
+    probe = Probe("zero_copy.hash.sendmsg", record_fact)
+    with probe.searching():
+        request = keyed("hash", ALGORITHM).request()
+        held_input.require()
+        with request, witness.watch() as watched:
+            held = with_changed_front(lambda region: request.sock.send(region.memory))
+            seen = request.recv(32)
     of_old = hashlib.sha256(OLD + OLD).digest()
     of_new = hashlib.sha256(NEW + OLD).digest()
     testimony = witness.of_pins(watched, held.thread)
     told = {of_new: "present", of_old: "absent"}.get(seen, "unknown") if held.held else "unknown"
-    state = agreed(told, testimony)
-    record_fact(
-        fact,
-        state=state,
+    state = probe.conclude(
+        told,
+        testimony,
         control=held_input.outcome if held.held else "failed",
         evidence=(
             f"{ALGORITHM}, page changed while the call waited for the next one: digest "
             f"{seen[:8].hex()}, of the old page {of_old[:8].hex()}, of the new one "
-            f"{of_new[:8].hex()}: {told}; {testimony}"
+            f"{of_new[:8].hex()}: {told}"
         ),
     )
     assert held.result == 2 * PAGE, f"expected {2 * PAGE} bytes taken, saw {held.result}"
@@ -79,43 +82,18 @@ def test_sendmsg(
         f"expected {of_old.hex()} or {of_new.hex()}"
     )
     if state == "unknown":
-        pytest.skip(f"the probe says {told}; {testimony}" if held.held else "the call did not wait")
+        untold(f"the probe says {told}; {testimony}" if held.held else "the call did not wait")
 
 
 @pytest.mark.parametrize("path", SPLICED)
 def test_splice(path: str, keyed: Keyed, witness: Witness, record_fact: RecordFact) -> None:
     """Does the scatterlist of a hash refer to the very page that was spliced? (sha256)"""
-    fact = f"zero_copy.hash.{path}"
-    contents = OLD * len(LENGTHS)
-    links: list[str] = []
-    bases: set[int] = set()
-    plausible = True
-    with ExitStack() as stack:
-        try:
-            source = stack.enter_context(pages.source(SPLICED[path], contents))
-        except pages.NoSource as reason:
-            give_up(fact, "unknown", str(reason), record_fact)
-        for number, length in enumerate(LENGTHS):
-            request = request_or_skip(keyed, fact, record_fact)
-            with request, pages.pipe() as (read_end, write_end):
-                assert source.put(write_end, number * PAGE, length) == length
-                with witness.watch() as watched:
-                    assert os.splice(read_end, request.fileno(), length) == length
-                expected = hashlib.sha256(OLD[:length]).digest()
-                expect.same(expected, request.recv(32), "digest of the spliced page")
-            for call in watched.of("digest"):
-                fields = call.arguments
-                links.append(fields.get("link", ""))
-                sizes = (fields.get("nbytes"), fields.get("length"))
-                plausible &= sizes == (str(length), str(length))
-                frame = frame_of(source, number, len(LENGTHS))
-                bases.add(map_base(fields, frame) if plausible else -1)
-    if len(links) != len(LENGTHS) or not plausible:
-        why = witness.why_not.get("digest", f"crypto_ahash_digest called {len(links)} times")
-        give_up(fact, "unknown", f"no witness: {why}", record_fact)
+    probe = Probe(f"zero_copy.hash.{path}", record_fact)
+    with probe.searching(), pages.source(SPLICED[path], OLD * len(LENGTHS)) as source:
+        links, bases = scatterlists(path, source, keyed("hash", ALGORITHM), witness)
     state = "present" if len(bases) == 1 else "absent"
     record_fact(
-        fact,
+        probe.fact,
         state=state,
         control="fired",
         evidence=(
@@ -123,7 +101,36 @@ def test_splice(path: str, keyed: Keyed, witness: Witness, record_fact: RecordFa
             f"{', '.join(links)}, which {'fit' if state == 'present' else 'do not fit'} the "
             "page frames of the pages spliced"
         ),
+        witness=Agreement.AGREED,
     )
+
+
+def scatterlists(
+    path: str, source: pages.Source, transform: af_alg.Transform, witness: Witness
+) -> tuple[list[str], set[int]]:
+    """The page_link of each page's scatterlist, and where each has the array of struct page.
+
+    Raises Void without a witness that told as much.
+    """
+    links: list[str] = []
+    bases: set[int] = set()
+    for number, length in enumerate(LENGTHS):
+        with transform.request() as request, pages.pipe() as (read_end, write_end):
+            with handing_over(path, "hash", ALGORITHM), witness.watch() as watched:
+                assert source.put(write_end, number * PAGE, length) == length
+                assert os.splice(read_end, request.fileno(), length) == length
+            expected = hashlib.sha256(OLD[:length]).digest()
+            expect.same(expected, request.recv(32), "digest of the spliced page")
+        for call in watched.of("digest"):
+            sizes = (call.arguments.get("nbytes"), call.arguments.get("length"))
+            if sizes != (str(length), str(length)):
+                raise Void(f"no witness: a scatterlist of {sizes}", witness=Agreement.SILENT)
+            links.append(call.arguments.get("link", ""))
+            bases.add(map_base(call.arguments, frame_of(source, number, len(LENGTHS))))
+    if len(links) != len(LENGTHS):
+        why = witness.why_not.get("digest", f"crypto_ahash_digest called {len(links)} times")
+        raise Void(f"no witness: {why}", witness=Agreement.SILENT)
+    return links, bases
 
 
 def frame_of(source: pages.Source, number: int, count: int) -> int:
@@ -148,15 +155,12 @@ def map_base(fields: dict[str, str], frame: int) -> int:
 @pytest.mark.parametrize("path", SPLICED)
 def test_splice_is_over_when_it_returns(path: str, keyed: Keyed) -> None:
     """A page spliced into a hash amid a message may be overwritten once the call is back."""
-    try:
-        transform = keyed("hash", ALGORITHM)
-    except af_alg.NotOffered as reason:
-        pytest.skip(str(reason))
     with ExitStack() as stack:
         try:
+            transform = keyed("hash", ALGORITHM)
             source = stack.enter_context(pages.source(SPLICED[path], OLD))
-        except pages.NoSource as reason:
-            pytest.skip(str(reason))
+        except Unavailable as lack:
+            lack.skip()
         request = stack.enter_context(transform.request())
         control, control_in = stack.enter_context(pages.pipe())
         with pages.pipe() as (read_end, write_end):
@@ -168,19 +172,3 @@ def test_splice_is_over_when_it_returns(path: str, keyed: Keyed) -> None:
         expected = hashlib.sha256(OLD + b"tail").digest()
         expect.same(expected, request.recv(32), "digest of the page as it was spliced")
         expect.same(NEW, os.read(control, PAGE), "second reference to the page")
-
-
-def request_or_skip(keyed: Keyed, fact: str, record_fact: RecordFact) -> af_alg.Request:
-    """A request of the hash."""
-    try:
-        return keyed("hash", ALGORITHM).request()
-    except af_alg.NotOffered as reason:
-        give_up(fact, "unreachable", str(reason), record_fact)
-
-
-def give_up(
-    fact: str, state: str, reason: str, record_fact: RecordFact, control: str = "not_run"
-) -> NoReturn:
-    """Record why a state cannot be told, and skip."""
-    record_fact(fact, state=state, control=control, evidence=reason)
-    pytest.skip(reason)

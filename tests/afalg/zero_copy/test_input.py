@@ -22,7 +22,7 @@ import os
 import random
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import af_alg
 import expect
@@ -30,7 +30,8 @@ import libc
 import pages
 import pytest
 from pages import PAGE
-from witness import Witness, agreed
+from probing import Probe, handing_over, untold
+from witness import Testimony, Witness
 
 if TYPE_CHECKING:
     from conftest import RecordFact
@@ -180,8 +181,8 @@ def test_sendmsg_copies(kind: str, prober: Prober) -> None:
     target, path = TARGETS[kind], PATHS["splice_memfd"]
     try:
         transform = prober.transform(target)
-    except af_alg.NotOffered as reason:
-        pytest.skip(str(reason))
+    except af_alg.NotOffered as refusal:
+        refusal.skip()
     expected = prober.copied(target, path, overwritten=False)
     buffer = bytearray(path.fed(overwritten=False))
     with target.start(transform, path) as request:
@@ -232,74 +233,87 @@ class Prober:
 
     def probe(self, target: Target, name: str, record_fact: RecordFact) -> None:
         """Feed pages, overwrite, read the result, and record which contents it is of."""
-        path, fact = PATHS[name], f"zero_copy.{target.kind}.{name}"
+        path, probe = PATHS[name], Probe(f"zero_copy.{target.kind}.{name}", record_fact)
+        with probe.searching():
+            seen = self._feed(target, name)
+        state = probe.conclude(
+            seen.told,
+            seen.testimony,
+            control="fired" if seen.fired else "failed",
+            evidence=(
+                f"{target.algorithm}, {seen.origin} overwritten after {name}: result "
+                f"{target.excerpt(seen.result, path)}, of the old page "
+                f"{target.excerpt(seen.of_old, path)}, of the new one "
+                f"{target.excerpt(seen.of_new, path)}: {seen.told}"
+                f"{' in part' if seen.in_part else ''}"
+            ),
+        )
+        assert seen.in_part or seen.result in {seen.of_old, seen.of_new}, (
+            "result of neither the old nor the new page: against the old, "
+            + af_alg.difference(seen.of_old, seen.result)
+            + "; against the new, "
+            + af_alg.difference(seen.of_new, seen.result)
+        )
+        if not seen.fired:
+            untold(
+                "control did not fire: the page was not shared up to the socket, "
+                + af_alg.difference(path.fed(overwritten=True), seen.shared)
+            )
+        if state != seen.told:
+            untold(f"the probe says {seen.told}; {seen.testimony}")
 
-        def give_up(state: str, reason: str) -> NoReturn:
-            record_fact(fact, state=state, evidence=reason)
-            pytest.skip(reason)
-
+    def _feed(self, target: Target, name: str) -> Seen:
+        path = PATHS[name]
         with ExitStack() as stack:
-            try:
-                transform = self.transform(target)
-                contents = path.contents(overwritten=False)
-                source = stack.enter_context(pages.source(path.source, contents, gift=path.gift))
-            except af_alg.NotOffered as reason:
-                give_up("unreachable", str(reason))
-            except pages.NoSource as reason:
-                give_up("unknown", str(reason))
+            transform = self.transform(target)
+            contents = path.contents(overwritten=False)
+            source = stack.enter_context(pages.source(path.source, contents, gift=path.gift))
             of_old = self.copied(target, path, overwritten=False)
             of_new = self.copied(target, path, overwritten=True)
             request = stack.enter_context(target.start(transform, path))
             control, control_in = stack.enter_context(pages.pipe(room=2 * MANY))
-            try:
-                with self._witness.watch() as watched:
-                    feed(path, source, request, control_in)
-            except OSError as error:
-                give_up(
-                    "unreachable", f"{name} into {target.algorithm}: {af_alg.errno_name(error)}"
-                )
+            with (
+                handing_over(name, target.type, target.algorithm),
+                self._witness.watch() as watched,
+            ):
+                feed(path, source, request, control_in)
             start, end = path.changed
             source.overwrite(start, path.contents(overwritten=True)[start:end])
             if path.after:
                 request.send(OLD[: path.after])
             elif is_open_ended(path):
                 request.send()
-            seen = target.result(request, path)
+            result = target.result(request, path)
             shared = os.read(control, path.length)
-            in_part = seen not in {of_old, of_new} and (
-                seen == target.copied(transform, path, target.fed_in_part(path))
+            in_part = result not in {of_old, of_new} and (
+                result == target.copied(transform, path, target.fed_in_part(path))
             )
-
         testimony = self._witness.of_input(watched, target.pages_of_a_copy(path))
         fired = shared == path.fed(overwritten=True)
-        told = {of_new: "present", of_old: "absent"}.get(seen, "unknown") if fired else "unknown"
-        if in_part and fired:
-            told = "present"
-        state = agreed(told, testimony)
-        record_fact(
-            fact,
-            state=state,
-            control="fired" if fired else "failed",
-            evidence=(
-                f"{target.algorithm}, {source.origin} overwritten after {name}: result "
-                f"{target.excerpt(seen, path)}, of the old page {target.excerpt(of_old, path)}, "
-                f"of the new one {target.excerpt(of_new, path)}: {told}"
-                f"{' in part' if in_part else ''}; {testimony}"
-            ),
-        )
-        assert in_part or seen in {of_old, of_new}, (
-            "result of neither the old nor the new page: against the old, "
-            + af_alg.difference(of_old, seen)
-            + "; against the new, "
-            + af_alg.difference(of_new, seen)
-        )
-        if not fired:
-            pytest.skip(
-                "control did not fire: the page was not shared up to the socket, "
-                + af_alg.difference(path.fed(overwritten=True), shared)
-            )
-        if state != told:
-            pytest.skip(f"the probe says {told}; {testimony}")
+        return Seen(source.origin, result, of_old, of_new, shared, fired, in_part, testimony)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came out of a socket whose pages were overwritten, and what of a copied message."""
+
+    origin: str
+    result: bytes
+    of_old: bytes
+    of_new: bytes
+    shared: bytes  # what the second reference to the pages gave in the end
+    fired: bool  # the control
+    in_part: bool
+    testimony: Testimony
+
+    @property
+    def told(self) -> str:
+        """The state by the result alone."""
+        if not self.fired:
+            return "unknown"
+        if self.in_part or self.result == self.of_new:
+            return "present"
+        return "absent" if self.result == self.of_old else "unknown"
 
 
 def is_open_ended(path: Path) -> bool:

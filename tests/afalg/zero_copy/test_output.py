@@ -13,14 +13,15 @@ in the old one already when the call waited, was copied (``absent``).
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import af_alg
 import pytest
 import userfault
 from pages import PAGE
+from probing import Probe, untold
 from userfault import OLD, Output, Region
-from witness import Witness, agreed
+from witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,45 +94,34 @@ class Recv:
 
         ``known`` is the output, if not what recv() into a buffer that nobody touches gives.
         """
-        fact = f"zero_copy.{kind}.recv"
-        try:
+        probe = Probe(f"zero_copy.{kind}.recv", self._record_fact)
+        at = PAGE - length // 2
+        with probe.searching():
             if not known:
                 with ask() as request:
                     known = request.recv(length)
             request = ask()
-        except af_alg.NotOffered as reason:
-            self.give_up(fact, "unreachable", str(reason))
-        assert len(known) == length, f"expected {length} bytes, saw {len(known)}"
-        if self._control.failure:
-            self.give_up(fact, "unknown", self._control.failure, "failed")
-        at = PAGE - length // 2
-        with request, self._witness.watch() as watched:
-            output = Output.of(lambda region: receive(request, region, at, length), at)
+            assert len(known) == length, f"expected {length} bytes, saw {len(known)}"
+            self._control.require()
+            with request, self._witness.watch() as watched:
+                output = Output.of(lambda region: receive(request, region, at, length), at)
         testimony = self._witness.of_pins(watched, output.thread)
         expected = known[: length // 2]
         told = output.state(expected)
-        state = agreed(told, testimony)
-        self._record_fact(
-            fact,
-            state=state,
+        state = probe.conclude(
+            told,
+            testimony,
             control=self._control.outcome if output.held else "failed",
             evidence=(
                 f"{algorithm}, page replaced while recv waited for the next one: "
-                f"{output.describe(expected)}: {told}; {testimony}"
+                f"{output.describe(expected)}: {told}"
             ),
         )
         assert output.returned == length, f"expected {length} bytes, saw {output.returned}"
         if told == "unknown" and output.held:
             pytest.fail(f"output in neither page: {output.describe(expected)}")
         if state == "unknown":
-            pytest.skip(
-                f"the probe says {told}; {testimony}" if output.held else "recv did not wait"
-            )
-
-    def give_up(self, fact: str, state: str, reason: str, control: str = "not_run") -> NoReturn:
-        """Record why a state cannot be told, and skip."""
-        self._record_fact(fact, state=state, control=control, evidence=reason)
-        pytest.skip(reason)
+            untold(f"the probe says {told}; {testimony}" if output.held else "recv did not wait")
 
 
 def receive(request: af_alg.Request, region: Region, at: int, length: int) -> int:

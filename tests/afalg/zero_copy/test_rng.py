@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import af_alg
 import pages
 import pytest
 import userfault
 from pages import PAGE
+from probing import Probe, Void, untold
 from userfault import Output, Region
-from witness import Witness, agreed
+from witness import Witness
+
+from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from conftest import RecordFact
@@ -32,74 +35,69 @@ def test_recv(
     keyed: Keyed, witness: Witness, held_output: userfault.Control, record_fact: RecordFact
 ) -> None:
     """Are random numbers written into the reader's pages themselves?"""
-    fact = "zero_copy.rng.recv"
-    request, name = generator(keyed, fact, record_fact)
-    if held_output.failure:
-        give_up(fact, "unknown", held_output.failure, record_fact, "failed")
+    probe = Probe("zero_copy.rng.recv", record_fact)
     at = PAGE - HALF
 
     def receive(region: Region) -> int:
         pieces = [region.memory[at:PAGE], region.memory[PAGE : PAGE + HALF]]
         return request.sock.recvmsg_into(pieces, 0, af_alg.MSG_DONTWAIT)[0]
 
-    with request, witness.watch() as watched:
-        output = Output.of(receive, at)
+    with probe.searching():
+        request, name = generator(keyed)
+        held_output.require()
+        with request, witness.watch() as watched:
+            output = Output.of(receive, at)
     # Nobody knows the numbers: whatever has come to the old page, or else to the new one.
     expected = output.new if any(output.new) else output.old
     testimony = witness.of_pins(watched, output.thread)
     told = output.state(expected)
-    state = agreed(told, testimony)
-    record_fact(
-        fact,
-        state=state,
+    state = probe.conclude(
+        told,
+        testimony,
         control=held_output.outcome if output.held else "failed",
         evidence=(
             f"{name}, page replaced while recv waited for the next one: "
-            f"{output.describe(expected)}: {told}; {testimony}"
+            f"{output.describe(expected)}: {told}"
         ),
     )
     assert output.returned == 2 * HALF, f"expected {2 * HALF} bytes, saw {output.returned}"
     assert len(set(expected)) > 1, f"expected random bytes, saw {expected.hex()}"
     if state == "unknown":
-        pytest.skip(f"the probe says {told}; {testimony}" if output.held else "recv did not wait")
+        untold(f"the probe says {told}; {testimony}" if output.held else "recv did not wait")
 
 
 @pytest.mark.parametrize("path", ["sendmsg", "splice"])
 def test_input(path: str, keyed: Keyed, record_fact: RecordFact) -> None:
     """Can anything be put into a random number generator, by copy or by reference?"""
-    fact = f"zero_copy.rng.{path}"
-    request, name = generator(keyed, fact, record_fact)
-    with request, pages.pipe() as (read_end, write_end):
-        os.write(write_end, bytes(16))
-        try:
-            if path == "sendmsg":
-                request.send(bytes(16))
+    probe = Probe(f"zero_copy.rng.{path}", record_fact)
+    with probe.searching():
+        request, name = generator(keyed)
+        with request, pages.pipe() as (read_end, write_end):
+            os.write(write_end, bytes(16))
+            try:
+                if path == "sendmsg":
+                    request.send(bytes(16))
+                else:
+                    os.splice(read_end, request.fileno(), 16)
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
+                refused = Reason(Cause.OTHER, "rng", name, "EOPNOTSUPP")
             else:
-                os.splice(read_end, request.fileno(), 16)
-        except OSError as error:
-            assert error.errno == errno.EOPNOTSUPP, f"saw {af_alg.errno_name(error)}"
-            record_fact(fact, state="unreachable", evidence=f"{path} to {name}: EOPNOTSUPP")
-            return
-    record_fact(fact, state="unknown", evidence=f"{path} to {name} is accepted: no probe of it")
-    pytest.skip(f"{path} to {name} is accepted: no probe of it")
+                raise Void(f"{path} to {name} is accepted: no probe of it")
+    record_fact(
+        probe.fact, state="unreachable", evidence=f"{path} to {name}: EOPNOTSUPP", reason=refused
+    )
 
 
-def generator(keyed: Keyed, fact: str, record_fact: RecordFact) -> tuple[af_alg.Request, str]:
+def generator(keyed: Keyed) -> tuple[af_alg.Request, str]:
     """A request of the first generator that the kernel offers, and its name."""
-    reasons = []
+    refusals = []
     for name, seed in GENERATORS:
         try:
             transform = keyed("rng", name, seed)
-        except af_alg.NotOffered as reason:
-            reasons.append(str(reason))
+        except af_alg.NotOffered as refusal:
+            refusals.append(refusal)
             continue
         return transform.request(), name
-    give_up(fact, "unreachable", ", ".join(reasons), record_fact)
-
-
-def give_up(
-    fact: str, state: str, reason: str, record_fact: RecordFact, control: str = "not_run"
-) -> NoReturn:
-    """Record why a state cannot be told, and skip."""
-    record_fact(fact, state=state, control=control, evidence=reason)
-    pytest.skip(reason)
+    raise af_alg.NotOffered(", ".join(map(str, refusals)), refusals[0].reason)

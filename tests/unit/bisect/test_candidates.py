@@ -108,6 +108,11 @@ def test_a_list_keeps_its_order() -> None:
     assert not backwards.forward
 
 
+def test_a_list_between_one_kernel_and_itself() -> None:
+    with pytest.raises(InputError, match="same kernel"):
+        listed(("a", "b"), "a", "a")
+
+
 def test_packages_of_one_kernel_stay_together() -> None:
     assert split_among(["a.deb,b.deb", "x,y"]) == ("a.deb,b.deb", "x", "y")
 

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from harness.bisect import search as search_module
+from harness.bisect.check import BisectCheck
+from harness.bisect.ends import Ends, Question
 from harness.bisect.git_search import search_git
-from harness.bisect.search import Ends, search
+from harness.bisect.search import search
 from harness.bisect.state import Asked, BisectState, Step
 from harness.bisect.strategy import Answer, Found
 from harness.errors import InfrastructureError, InputError, Interrupted
@@ -55,10 +57,14 @@ def run(values: Mapping[str, str | Exception], out: Path, find: str = "", **opti
     tester = FakeTester(values)
     state = BisectState(out, ASKED, fresh=options.pop("fresh", False))
     try:
-        outcome = search(SPECS, find, tester, state, lambda _: None)  # type: ignore[arg-type]
+        outcome = search(SPECS, ask(find), tester, state, lambda _: None)  # type: ignore[arg-type]
     finally:
         state.close()
     return outcome, tester
+
+
+def ask(find: str = "", names: tuple[str, str] = ("old", "new")) -> Question:
+    return Question(BisectCheck("fact", "software_only"), names, ("a", "f"), find)
 
 
 def values(text: str) -> dict[str, str | Exception]:
@@ -128,11 +134,21 @@ def test_another_question_in_the_same_place(tmp_path: Path) -> None:
         BisectState(tmp_path, Asked("page_cache_write", "", ("a", "f"), ()), fresh=False)
 
 
-def test_damaged_state(tmp_path: Path) -> None:
-    (tmp_path / "bisect.json").write_text("{")
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "{}", "null", '{"asked": {}, "steps": [1]}', '{"asked": {}, "steps": 1}']
+)
+def test_damaged_state(content: str, tmp_path: Path) -> None:
+    (tmp_path / "bisect.json").write_text(content)
     with pytest.raises(InputError, match="--fresh"):
         BisectState(tmp_path, ASKED, fresh=False)
     BisectState(tmp_path, ASKED, fresh=True).close()
+
+
+def test_a_place_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "bisect.json").mkdir()
+    for fresh in (False, True):
+        with pytest.raises(InputError, match=str(tmp_path)):
+            BisectState(tmp_path, ASKED, fresh=fresh)
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
@@ -170,6 +186,12 @@ def test_what_an_interrupted_run_left_is_removed(tmp_path: Path) -> None:
     state.close()
 
 
+def commit(path: Path, tag: str, *words: str, message: str = "a change") -> None:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@t")
+    for argv in (words, ("commit", "-qm", message), ("tag", tag)):
+        subprocess.run(["git", *identity, *argv], cwd=path, check=True)
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Callable[[int], Path]:
     def make(commits: int) -> Path:
@@ -177,13 +199,7 @@ def tree(tmp_path: Path) -> Callable[[int], Path]:
         subprocess.run(["git", "init", "-q", path], check=True)
         for number in range(commits):
             (path / "file").write_text(str(number))
-            for words in (["add", "."], ["commit", "-qm", f"change {number}"]):
-                subprocess.run(
-                    ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words],
-                    cwd=path,
-                    check=True,
-                )
-            subprocess.run(["git", "tag", f"v{number}"], cwd=path, check=True)
+            commit(path, f"v{number}", "add", ".", message=f"change {number}")
         return path
 
     return make
@@ -196,13 +212,14 @@ def commit_id(tree: Path, revision: str) -> str:
     return done.stdout.strip()
 
 
-def git_bisect(tree: Path, text: str, out: Path, find: str = "") -> Any:
+def git_bisect(tree: Path, text: str, out: Path, ends: tuple[str, str] | None = None) -> Any:
     table = {commit_id(tree, f"v{n}"): "" if char == "-" else char for n, char in enumerate(text)}
     tester = FakeTester(table)
     state = BisectState(out, ASKED, fresh=False)
     try:
-        ends = ("v0", f"v{len(text) - 1}")
-        found = search_git(tree, ends, find, tester, state, lambda _: None)  # type: ignore[arg-type]
+        ends = ends or ("v0", f"v{len(text) - 1}")
+        question = ask(names=("good", "bad"))
+        found = search_git(tree, ends, question, tester, state, lambda _: None)  # type: ignore[arg-type]
     finally:
         state.close()
     return found, tester
@@ -233,11 +250,34 @@ def test_git_ends_that_do_not_differ(tree: Callable[[int], Path], tmp_path: Path
     assert len(tester.tested) == 2
 
 
-def test_git_ends_the_wrong_way_round(tree: Callable[[int], Path], tmp_path: Path) -> None:
+def test_git_ends_the_other_way_round(tree: Callable[[int], Path], tmp_path: Path) -> None:
+    path = tree(9)
+    found, tester = git_bisect(path, "pppppaaaa", tmp_path / "out", ends=("v8", "v0"))
+    assert found.first_new == (commit_id(path, "v5"),)
+    assert (found.ends.old, found.ends.new) == ("p", "a")
+    assert found.question.names == ("bad", "good")
+    straight, _ = git_bisect(path, "pppppaaaa", tmp_path / "again")
+    assert straight.first_new == found.first_new
+    assert straight.question.names == ("good", "bad")
+    assert [spec.rpartition("@")[2] for spec in tester.tested[:2]] == [
+        commit_id(path, "v0"),
+        commit_id(path, "v8"),
+    ]
+
+
+def test_git_ends_that_are_none(tree: Callable[[int], Path], tmp_path: Path) -> None:
     path = tree(3)
-    state = BisectState(tmp_path / "out", ASKED, fresh=False)
-    with pytest.raises(InputError, match="no ancestor"):
-        search_git(path, ("v2", "v0"), "", FakeTester({}), state, print)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="no such commit"):
-        search_git(path, ("v0", "v9"), "", FakeTester({}), state, print)  # type: ignore[arg-type]
-    state.close()
+    commit(path, "other", "checkout", "-q", "--orphan", "elsewhere")
+    for ends, message in (
+        (("v2", "other"), "neither of v2 and other is an ancestor"),
+        (("v0", "v9"), "no such commit"),
+        (("v0", "v0^0"), "the same commit"),
+    ):
+        with pytest.raises(InputError, match=message):
+            git_bisect(path, "ppp", tmp_path / "out", ends=ends)
+
+
+def test_old_and_new_stay_words_for_age() -> None:
+    assert ask().reversed().names == ("old", "new")
+    assert ask().reversed().specs == ("f", "a")
+    assert ask(names=("good", "bad")).reversed().names == ("bad", "good")

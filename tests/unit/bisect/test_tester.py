@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,18 +11,31 @@ from typing import Any
 import pytest
 
 from harness.bisect import tester as module
-from harness.bisect.check import Check
+from harness.bisect.check import BisectCheck
 from harness.bisect.state import Asked, BisectState
 from harness.bisect.tester import majority
-from harness.errors import BuildError, FetchError, HarnessError, InputError, Interrupted
+from harness.errors import (
+    BuildError,
+    FetchError,
+    HarnessError,
+    InfrastructureError,
+    InputError,
+    Interrupted,
+)
 from harness.judge.expectations import Expectations
 from harness.kernels.sources import KernelSources
 from harness.model import KernelResult, Outcome, Role, Status, TestResult
 from harness.progress import SilentProgress
-from harness.run import RunOptions
+from harness.run_options import RunOptions
 
-TEST = "functional/test_hash.py::test_empty"
-OUTCOMES = {"p": Outcome.PASSED, "f": Outcome.FAILED, "-": Outcome.SKIPPED}
+TEST = "functional/test_hash.py::test_sha256"
+OUTCOMES = {
+    "p": Outcome.PASSED,
+    "f": Outcome.FAILED,
+    "c": Outcome.CRASHED,
+    "t": Outcome.TIMEOUT,
+    "-": Outcome.SKIPPED,
+}
 
 
 @pytest.fixture
@@ -39,6 +53,7 @@ def make(
     repeat: int = 1,
     error: HarnessError | None = None,
     status: Status = Status.COMPLETED,
+    status_exit: int | None = None,
 ) -> module.Tester:
     """A tester whose guests answer as ``boots`` says, one letter each."""
     answers = iter(boots)
@@ -53,7 +68,7 @@ def make(
             spec = self.options.specs[0]
             assert self.options.selection.suites == (TEST,)
             kernel = KernelResult(
-                spec, "1.0", Role.CANDIDATE, status, status_reason="why", tests=(test,)
+                spec, "1.0", Role.CANDIDATE, status, "why", status_exit, tests=(test,)
             )
             return type("Result", (), {"kernels": (kernel,)})
 
@@ -66,7 +81,9 @@ def make(
     options = RunOptions(
         (), None, KernelSources(tmp_path), tmp_path / "out", "command", Expectations()
     )
-    return module.Tester(Check("test", TEST), options, repeat, SilentProgress(), threading.Event())
+    return module.Tester(
+        BisectCheck("test", TEST), options, repeat, SilentProgress(), threading.Event()
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +96,12 @@ def make(
         ("ppfppp", 3, "passed", 6),  # they differ: once more, then the majority
         ("pfpfff", 3, "failed", 6),
         ("pfpf", 2, "", 4),  # a draw steers nothing
-        ("-p-p", 2, "", 4),
+        ("-p-p", 2, "passed", 4),  # what could not be judged has no say
+        ("-p--", 2, "", 4),  # fewer answers than were asked for
+        ("--", 2, "", 2),
+        ("fpcpct", 3, "failed", 6),  # none has a majority, but it does not pass
+        ("ctcppt", 3, "failed", 6),
+        ("pcppff", 3, "", 6),
     ],
 )
 def test_votes(
@@ -95,6 +117,16 @@ def test_votes(
     assert (step.value, len(step.runs)) == (value, booted)
     assert len(step.votes) == (booted if repeat > 1 else 0)
     assert step.value or step.reason
+
+
+def test_a_vote_on_one_sort_of_failure(
+    state: BisectState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks for a crash does not get told of other failures instead."""
+    tester = make(monkeypatch, tmp_path, "fpcpct", repeat=3)
+    step = dataclasses.replace(tester, find="crashed").test("a", state)
+    assert step.value == ""
+    assert "2 times crashed" in step.reason
 
 
 def test_majority() -> None:
@@ -120,17 +152,25 @@ def test_a_failed_download_is_not_held_against_the_kernel(
 
 
 @pytest.mark.parametrize(
-    ("status", "raised"), [(Status.INTERRUPTED, Interrupted), (Status.UNAVAILABLE, HarnessError)]
+    ("status", "status_exit", "raised"),
+    [
+        (Status.INTERRUPTED, None, Interrupted),
+        (Status.INTERRUPTED, 3, InfrastructureError),  # QEMU was killed from outside
+        (Status.UNAVAILABLE, 3, InfrastructureError),
+        (Status.UNAVAILABLE, 2, InfrastructureError),
+    ],
 )
 def test_a_run_that_did_not_happen(
     status: Status,
+    status_exit: int | None,
     raised: type[Exception],
     state: BisectState,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(raised):
-        make(monkeypatch, tmp_path, status=status).test("a", state)
+        make(monkeypatch, tmp_path, status=status, status_exit=status_exit).test("a", state)
+    assert state.steps == {}, "it says nothing of the kernel"
 
 
 def test_a_kernel_that_does_not_boot_is_skipped(

@@ -220,13 +220,15 @@ def test_without_own_suites_nothing_is_added() -> None:
         ("other/zero_copy", "the name zero_copy is taken by a built-in suite"),
         ("notes.txt", "neither a folder nor a file of tests"),
         ("other/conftest.py", "neither a folder nor a file of tests"),
-        ("/", "name a folder of tests"),
+        ("/", "not a folder of tests"),
+        ("empty", "not a folder of tests"),
         ("pages.py::test", "has no test test"),
     ],
 )
 def test_refused(suite: str, said: str) -> None:
     _write(Path("other"), {"zero_copy/test_x.py": "", "conftest.py": ""})
     Path("notes.txt").touch()
+    Path("empty").mkdir()
     with pytest.raises(InputError) as refusal:
         _laid_out(suite)
     assert said in str(refusal.value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.unit.guest.boots import (
     Said,
     console,
     end,
+    forget_the_host,
     hello,
     marker,
     outcome,
@@ -291,23 +291,12 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         replay(tmp_path)
 
 
-def _forget_the_host(directory: Path) -> None:
-    """Make the files those of a version that wrote no records of the host's."""
-    path = directory / "events.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    for line in lines:
-        line_by = line.pop("by")
-        line["host_seconds"] = line.pop("host_seconds") if line_by == "guest" else None
-    kept = [line for line in lines if line["host_seconds"] is not None]
-    path.write_text("".join(json.dumps(line) + "\n" for line in kept))
-
-
 _SHOWN = console(1.0, f"Command line: console=ttyS0 afalg_harness.nonce={NONCE} init=/bin/sh")
 
 
 def test_files_of_the_version_before(tmp_path: Path) -> None:
     write(tmp_path, [_SHOWN, hello(), *passing(), _POWER_DOWN])
-    _forget_the_host(tmp_path)
+    forget_the_host(tmp_path)
     seen = replay(tmp_path)
     assert seen.status is Status.COMPLETED
     assert (seen.spec, seen.release) == (tmp_path.name, RELEASE)
@@ -325,7 +314,7 @@ def test_without_a_record_of_the_boot_its_command_line_tells_the_nonce(
     write(tmp_path, [*shown, hello(nonce="11" * 8), *passing()])
     if source == "vng":
         (tmp_path / "vng.txt").write_text(f"vng --append afalg_harness.nonce={NONCE}\n")
-    _forget_the_host(tmp_path)
+    forget_the_host(tmp_path)
     seen = replay(tmp_path)
     assert seen.status is Status.BOOT_FAILED
     assert "not of this run" in seen.status_reason

@@ -15,8 +15,8 @@ import pytest
 from harness.judge.conclude import conclude
 from harness.judge.expectations import run_expectations
 from harness.model import RunResult, Status
+from harness.replayed import replay_run
 from harness.report import store
-from harness.report.replayed import replay_run
 
 _RUNS = Path(__file__).parent / "runs"
 

@@ -9,6 +9,7 @@ import pytest
 from harness.judge.compare import compare, something_in_common
 from harness.judge.exit_code import losses
 from harness.model import (
+    Cause,
     Change,
     ChangeClass,
     Control,
@@ -16,6 +17,7 @@ from harness.model import (
     Facts,
     KernelResult,
     Outcome,
+    Reason,
     Role,
     State,
     Status,
@@ -32,6 +34,10 @@ def changes(baseline: KernelResult, candidate: KernelResult) -> dict[str, Change
     by_id = {change.id: change for change in found}
     assert len(by_id) == len(found), "a change is listed twice"
     return by_id
+
+
+def refused(kind: str, name: str, error: str = "ENOENT") -> Reason:
+    return Reason(Cause.NOT_BOUND, kind, name, error)
 
 
 def as_baseline(kernel: KernelResult) -> KernelResult:
@@ -100,6 +106,18 @@ def test_cannot_be_told_any_more(control: Control) -> None:
     assert found[FACT].cls is ChangeClass.REGRESSED
     assert found[FACT].candidate == "unknown"
     assert "cannot be told any more" in found[FACT].explanation
+
+
+def test_not_told_for_want_of_a_host_is_no_loss() -> None:
+    works = Fact(State.WORKS, Control.FIRED)
+    slow = Fact(State.UNKNOWN, Control.NOT_RUN, reason=Reason(Cause.HOST))
+    hangs = replace(slow, reason=Reason(Cause.OTHER))
+    before, after, stuck = (
+        replace(samples.new(), facts=Facts(other={"consumers.luks_open.root": fact}))
+        for fact in (works, slow, hangs)
+    )
+    assert changes(before, after)["consumers.luks_open.root"].cls is ChangeClass.NEW
+    assert changes(before, stuck)["consumers.luks_open.root"].cls is ChangeClass.REGRESSED
 
 
 def test_planned_probe_that_recorded_nothing() -> None:
@@ -173,8 +191,8 @@ def test_cbcmac_of_aes_only(offers_aes: bool) -> None:
     probe = "security/test_templates.py::test_authencesn_short_digest[cipher_null]"
     aes = "functional/test_hash.py::test_consistent[cbcmac(aes)]"
     plan = (*samples.PLAN, probe, aes)
-    lost = samples.skipped(probe, "bind hash 'cbcmac(cipher_null)': ENOENT")
-    of_aes = {} if offers_aes else {"aes": samples.skipped(aes, "bind hash 'cbcmac(aes)': ENOENT")}
+    lost = samples.not_bound(probe, "hash", "cbcmac(cipher_null)")
+    of_aes = {} if offers_aes else {"aes": samples.not_bound(aes, "hash", "cbcmac(aes)")}
     candidate = samples.results(plan, probe=lost, **of_aes)
     change = changes(
         replace(samples.old(), plan=plan, tests=samples.results(plan)),
@@ -191,6 +209,7 @@ def test_built_without_modules(before: str, after: str, intended: bool) -> None:
     """A test that needs a module is lost on purpose only if the config shows it."""
     probe = "functional/test_bind.py::test_type_is_unloaded"
     plan = (*samples.PLAN, probe)
+    built_in = samples.skipped(probe, "algif_aead is built in", Reason(Cause.NO_MODULE))
     old = replace(
         samples.old(),
         plan=plan,
@@ -200,7 +219,7 @@ def test_built_without_modules(before: str, after: str, intended: bool) -> None:
     new = replace(
         samples.new(),
         plan=plan,
-        tests=samples.results(plan, probe=samples.skipped(probe, "algif_aead is built in")),
+        tests=samples.results(plan, probe=built_in),
         config={**samples.CONFIG, "CONFIG_MODULES": after},
     )
     cls = changes(old, new)[probe].cls
@@ -249,7 +268,7 @@ def test_option_that_was_never_set_explains_nothing() -> None:
 
 def test_option_not_set_explains_without_making_it_intended() -> None:
     candidate = samples.with_test(
-        samples.new(), samples.skipped(samples.SHA256_TEST, "bind hash 'sha256': ENOENT")
+        samples.new(), samples.not_bound(samples.SHA256_TEST, "hash", "sha256")
     )
     config = {**candidate.config, "CONFIG_CRYPTO_SHA256": "n"}
     change = changes(samples.old(), replace(candidate, config=config))[samples.SHA256_TEST]
@@ -260,20 +279,23 @@ def test_option_not_set_explains_without_making_it_intended() -> None:
 @pytest.mark.parametrize(
     ("reason", "option", "explained"),
     [
-        ("bind hash 'blake2b-512': ENOENT", "CONFIG_CRYPTO_BLAKE2B", True),
-        ("bind hash 'hmac(sha3-256)': ENOENT", "CONFIG_CRYPTO_SHA3", True),
-        ("bind aead 'authencesn(hmac(sha256),cbc(aes))': ENOENT", "CONFIG_CRYPTO_AUTHENC", True),
-        ("bind hash 'sha384': ENOENT", "CONFIG_CRYPTO_SHA512", True),
-        ("bind hash 'sha384': ENOENT", "CONFIG_CRYPTO_USER_API_HASH", True),
-        ("bind hash 'sha384': ENOENT", "CONFIG_CRYPTO_USER_API_AEAD", False),
-        ("bind hash 'sha384': ENOENT", "CONFIG_CRYPTO_SHA256", False),
-        ("bind hash 'sha512': EINVAL", "CONFIG_CRYPTO_SHA512", False),
-        ("known answers are missing", "CONFIG_CRYPTO_SHA512", False),
+        (refused("hash", "blake2b-512"), "CONFIG_CRYPTO_BLAKE2B", True),
+        (refused("hash", "hmac(sha3-256)"), "CONFIG_CRYPTO_SHA3", True),
+        (refused("aead", "authencesn(hmac(sha256),cbc(aes))"), "CONFIG_CRYPTO_AUTHENC", True),
+        (refused("hash", "sha384"), "CONFIG_CRYPTO_SHA512", True),
+        (refused("hash", "sha384"), "CONFIG_CRYPTO_USER_API_HASH", True),
+        (refused("hash", "sha384"), "CONFIG_CRYPTO_USER_API_AEAD", False),
+        (refused("hash", "sha384"), "CONFIG_CRYPTO_SHA256", False),
+        (refused("hash", "sha512", "EINVAL"), "CONFIG_CRYPTO_SHA512", False),
+        (Reason(Cause.OTHER, "hash", "sha512", "ENOENT"), "CONFIG_CRYPTO_SHA512", False),
+        (None, "CONFIG_CRYPTO_SHA512", False),
     ],
 )
-def test_option_behind_an_algorithm(reason: str, option: str, explained: bool) -> None:
+def test_option_behind_an_algorithm(reason: Reason | None, option: str, explained: bool) -> None:
+    """The reason counts, and not the words beside it."""
     baseline = replace(samples.old(), config=samples.CONFIG | {option: "m"})
-    candidate = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, reason))
+    skip = samples.skipped(samples.SHA256_TEST, "bind hash 'sha512': ENOENT", reason)
+    candidate = samples.with_test(samples.new(), skip)
     config = {name: value for name, value in candidate.config.items() if name != option}
     change = changes(baseline, replace(candidate, config=config))[samples.SHA256_TEST]
     assert change.cls is ChangeClass.NEWLY_UNAVAILABLE
@@ -281,9 +303,9 @@ def test_option_behind_an_algorithm(reason: str, option: str, explained: bool) -
 
 
 def test_option_that_lost_its_suffix_is_still_set() -> None:
-    reason = "bind hash 'sm3': ENOENT"
     baseline = replace(samples.old(), config={"CONFIG_CRYPTO_SM3_GENERIC": "m"})
-    candidate = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, reason))
+    skip = samples.not_bound(samples.SHA256_TEST, "hash", "sm3")
+    candidate = samples.with_test(samples.new(), skip)
     candidate = replace(candidate, config={"CONFIG_CRYPTO_SM3": "m"})
     assert changes(baseline, candidate)[samples.SHA256_TEST].explanation == ""
     gone = replace(candidate, config={"CONFIG_CRYPTO_AES": "y"})
@@ -293,14 +315,15 @@ def test_option_that_lost_its_suffix_is_still_set() -> None:
 def test_allowlist_explains_only_tests_at_a_restricted_level() -> None:
     plan = (*samples.PLAN, samples.POLICY_TEST)
     baseline = replace(samples.old(), plan=plan, tests=samples.results(plan))
-    enoent = "bind hash 'sha256': ENOENT"
+    enoent = samples.not_bound(samples.SHA256_TEST, "hash", "sha256")
+    at_level_1 = Reason(Cause.NOT_BOUND, "hash", "sha256", "ENOENT", restrict=1)
     candidate = replace(
         samples.new(),
         plan=plan,
         tests=samples.results(
             plan,
-            policy=samples.skipped(samples.POLICY_TEST, f"{enoent} at af_alg_restrict=1"),
-            opened=samples.skipped(samples.SHA256_TEST, enoent),
+            policy=samples.skipped(samples.POLICY_TEST, "ENOENT", at_level_1),
+            opened=enoent,
         ),
     )
     found = changes(baseline, candidate)
@@ -362,15 +385,19 @@ def test_candidate_that_hung_while_collecting_did_not_lose_its_tests() -> None:
 
 
 PROGRAM = "consumers.kcapi_dgst.sha256.nobody"
-AT_LEVEL_1 = "fails at af_alg_restrict=1, works at 0; exit 254; bind hash 'sha256': ENOENT"
-RNG_EVIDENCE = "fails at af_alg_restrict=1 and at 0; exit 254; bind rng 'stdrng': ENOENT"
+AT_LEVEL_1 = Reason(Cause.PROGRAM_RESTRICTED, "hash", "sha256", "ENOENT", restrict=1)
+NO_STDRNG = refused("rng", "stdrng")
 
 
 def with_program(
-    kernel: KernelResult, state: str, evidence: str = "", control: Control = Control.FIRED
+    kernel: KernelResult,
+    state: str,
+    reason: Reason | None = None,
+    control: Control = Control.FIRED,
+    evidence: str = "fails at af_alg_restrict=1",
 ) -> KernelResult:
     test = "consumers/test_programs.py::test_kcapi_dgst[sha256-nobody]"
-    fact = Fact(State(state), control, evidence, test)
+    fact = Fact(State(state), control, evidence, test, reason)
     facts = replace(kernel.facts, other={PROGRAM: fact})
     return replace(
         kernel, facts=facts, plan=(*kernel.plan, test), tests=samples.results((*kernel.plan, test))
@@ -392,13 +419,14 @@ def with_program(
 )
 def test_programs(was: str, now: str, cls: str | None) -> None:
     baseline = with_program(as_baseline(samples.new()), was)
-    change = changes(baseline, with_program(samples.new(), now, "exit 1")).get(PROGRAM)
+    change = changes(baseline, with_program(samples.new(), now)).get(PROGRAM)
     assert (change.cls if change else None) == cls
 
 
 def test_program_that_regressed_says_why() -> None:
     baseline = with_program(as_baseline(samples.new()), "works")
-    found = changes(baseline, with_program(samples.new(), "fails", "fails; exit 254, no key"))
+    candidate = with_program(samples.new(), "fails", evidence="fails; exit 254, no key")
+    found = changes(baseline, candidate)
     assert found[PROGRAM].explanation == "fails; exit 254, no key"
 
 
@@ -413,14 +441,14 @@ def test_program_stopped_by_the_allowlist() -> None:
 
 def test_program_that_fails_with_the_policy_opened_too() -> None:
     found = changes(
-        with_program(samples.old(), "works"), with_program(samples.new(), "fails", RNG_EVIDENCE)
+        with_program(samples.old(), "works"), with_program(samples.new(), "fails", NO_STDRNG)
     )
     assert found[PROGRAM].cls is ChangeClass.INTENDED
     assert "2f204fe718f5" not in found[PROGRAM].explanation
     assert "CONFIG_CRYPTO_DRBG is not set" in found[PROGRAM].explanation
     candidate = replace(samples.new(), config=dict(samples.CONFIG))
     unexplained = changes(
-        with_program(samples.old(), "works"), with_program(candidate, "fails", RNG_EVIDENCE)
+        with_program(samples.old(), "works"), with_program(candidate, "fails", NO_STDRNG)
     )
     assert unexplained[PROGRAM].cls is ChangeClass.REGRESSED
 
@@ -432,10 +460,10 @@ def test_program_stopped_by_a_list_that_the_baseline_had() -> None:
 
 
 def test_program_whose_algorithm_is_configured_out() -> None:
-    evidence = "fails; exit 254; bind hash 'sha256': ENOENT"
+    reason = refused("hash", "sha256")
     candidate = replace(samples.new(), config=samples.CONFIG | {"CONFIG_CRYPTO_SHA256": "n"})
     change = changes(
-        with_program(samples.old(), "works"), with_program(candidate, "fails", evidence)
+        with_program(samples.old(), "works"), with_program(candidate, "fails", reason)
     )[PROGRAM]
     assert change.cls is ChangeClass.NEWLY_UNAVAILABLE
     assert "CONFIG_CRYPTO_SHA256 is not set" in change.explanation
@@ -447,24 +475,26 @@ def test_program_that_did_without_af_alg_tells_nothing() -> None:
 
 
 def test_program_fails_on_a_kernel_without_af_alg() -> None:
-    candidate = with_program(samples.no_af_alg(), "fails", f"fails; {samples.NO_SOCKET}")
+    candidate = with_program(samples.no_af_alg(), "fails", samples.SOCKET_REFUSED)
     baseline = with_program(as_baseline(samples.new()), "works")
     found = changes(baseline, candidate)
     assert found["af_alg_restrict"].cls is ChangeClass.NEWLY_UNAVAILABLE
     assert found[PROGRAM].cls is ChangeClass.NEWLY_UNAVAILABLE
 
 
-@pytest.mark.parametrize("level", ["af_alg_restrict=1", "no af_alg_restrict"])
-def test_unprivileged_bind_restricted(level: str) -> None:
+@pytest.mark.parametrize(
+    "reason", [Reason(Cause.UNPRIVILEGED_RESTRICTED, restrict=1), Reason(Cause.OTHER), None]
+)
+def test_unprivileged_bind_restricted(reason: Reason | None) -> None:
     name = "policy.unprivileged_bind"
 
-    def kernel(base: KernelResult, state: State, evidence: str) -> KernelResult:
-        fact = Fact(state, Control.FIRED, f"{evidence}: of 27 names that root could bind")
+    def kernel(base: KernelResult, state: State, why: Reason | None) -> KernelResult:
+        fact = Fact(state, Control.FIRED, "af_alg_restrict=1: of 27 names", reason=why)
         return replace(base, facts=replace(base.facts, other={name: fact}))
 
-    baseline = kernel(samples.old(), State.PRESENT, "no af_alg_restrict")
-    found = changes(baseline, kernel(samples.new(), State.ABSENT, level))
-    intended = level == "af_alg_restrict=1"
+    baseline = kernel(samples.old(), State.PRESENT, None)
+    found = changes(baseline, kernel(samples.new(), State.ABSENT, reason))
+    intended = reason is not None and reason.cause is Cause.UNPRIVILEGED_RESTRICTED
     assert found[name].cls is (ChangeClass.INTENDED if intended else ChangeClass.NEW)
 
 

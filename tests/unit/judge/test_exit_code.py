@@ -99,8 +99,8 @@ def test_selection_that_matches_nothing() -> None:
 
 
 def test_loss_until_explained() -> None:
-    reason = "bind hash 'sha256': ENOENT"
-    lost = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, reason))
+    skip = samples.not_bound(samples.SHA256_TEST, "hash", "sha256")
+    lost = samples.with_test(samples.new(), skip)
     assert code(samples.old(), lost) == 1
     explained = replace(lost, config={**lost.config, "CONFIG_CRYPTO_SHA256": "n"})
     assert code(samples.old(), explained) == 0
@@ -109,7 +109,8 @@ def test_loss_until_explained() -> None:
 def test_unreachable_meets_the_expectation_but_is_a_loss_until_explained() -> None:
     """The default expectation is met, which allows no change: only an explicit one does."""
     without = replace(samples.no_af_alg(), plan=samples.PLAN[-1:], tests=())
-    without = replace(without, tests=(samples.skipped(samples.PLAN[-1], samples.NO_SOCKET),))
+    skip = samples.skipped(samples.PLAN[-1], samples.NO_SOCKET, samples.SOCKET_REFUSED)
+    without = replace(without, tests=(skip,))
     before = replace(samples.new(), role=Role.BASELINE, plan=without.plan)
     before = replace(before, tests=samples.results(without.plan))
     assert code(before, without) == 0

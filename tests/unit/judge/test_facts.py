@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.guest.payload import Selection
 from harness.judge import facts
 from harness.judge.expectations import Expectations
 from harness.judge.facts import Weight
 from harness.judge.states import told_state
+from harness.listing import list_tests
 from harness.model import Control, Fact, State
 
 SUITE = Path(__file__).parents[2] / "afalg" / "zero_copy"
@@ -130,3 +132,40 @@ def test_absence_without_a_control_proves_nothing(name: str) -> None:
     assert told_state(name, fact) is State.UNKNOWN
     assert told_state("my.own", fact) is State.ABSENT
     assert told_state(name, replace(fact, control=Control.FIRED)) is State.ABSENT
+
+
+_NAMED = re.compile(r'f?"((?:zero_copy|consumers|policy|functional|aio|skcipher)\.[\w.{}]+)"')
+_RECORDED = re.compile(r'(?:record_fact|Probe)\(\s*f?"([\w.{}]+)"')
+_OBSERVED = re.compile(r'observe\(\s*f?"([\w.{}()]+)"')
+
+
+def patterns_in_suite() -> set[str]:
+    """What the suite's sources call facts, as patterns: a replacement field is any word."""
+    found: set[str] = set()
+    for path in SUITE.parent.rglob("*.py"):
+        text = path.read_text()
+        found |= {*_NAMED.findall(text), *_RECORDED.findall(text)}
+        found |= {f"consumers.{job}.{{user}}" for job in _OBSERVED.findall(text)}
+    found.discard("consumers.{fact}.{user}")  # which all others of them become
+    return {re.sub(r"\\{.*?\\}", r"\\w+", re.escape(name)) for name in found}
+
+
+def test_the_names_are_those_of_the_suite() -> None:
+    patterns = patterns_in_suite()
+    assert len(patterns) > 15
+    names = {*facts.NAMES} - {"af_alg_restrict"}  # which the guest itself reports
+    for pattern in patterns:
+        assert any(re.fullmatch(pattern, name) for name in names), pattern
+    for name in names:
+        assert any(re.fullmatch(pattern, name) for pattern in patterns), name
+        assert facts.kind_of(name) is not facts.UNKNOWN_KIND
+
+
+def test_each_probe_has_a_name() -> None:
+    """As many names as tests that record one, and the very ways of the input probes."""
+    ids = [test.id for test in list_tests(Selection(("zero_copy/test_input.py", "consumers")))]
+    probes = {test for test in ids if re.search(r"::test_(skcipher|aead|aead_aad)\[", test)}
+    ways = {re.sub(r".*::test_(\w+)\[(\w+)\]", r"zero_copy.\1.\2", test) for test in probes}
+    assert ways == {name for name in facts.NAMES if name.removeprefix("zero_copy.") in INPUT}
+    programs = [test for test in ids if test.startswith("consumers/")]
+    assert len(programs) == sum(name.startswith("consumers.") for name in facts.NAMES) > 20

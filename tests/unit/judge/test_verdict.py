@@ -252,10 +252,9 @@ def test_reports_that_the_baseline_has() -> None:
     assert any("the baseline has the same" in note for note in found.notes)
     other = replace(BOOT_WARNING, kind="kasan")
     assert not judge(candidate, rules, with_events(samples.old(), other)).ok
-    # What a test brought about is the suite's finding, whoever else has it.
     in_test = replace(BOOT_WARNING, test=samples.SHA256_TEST)
-    baseline = with_events(samples.old(), in_test)
-    assert not judge(with_events(samples.new(), in_test), rules, baseline).ok
+    assert judge(with_events(candidate, in_test), rules, with_events(samples.old(), in_test)).ok
+    assert not judge(with_events(candidate, in_test), rules, samples.old()).ok
 
 
 def test_the_baseline_may_end_last() -> None:
@@ -371,6 +370,9 @@ def test_a_crash_is_charged_to_the_test_that_was_running() -> None:
         found = verdict(one)
         assert found.reasons[0] == f"crashed in {samples.PLAN[1]}: {PANIC.title}"
         assert f"{samples.PLAN[0]} timed out: slow" in found.reasons
+    # What the guest said last counts, whatever the console was charged with.
+    elsewhere = replace(kernel, fatal_test=samples.PLAN[2])
+    assert verdict(elsewhere).reasons[0].startswith(f"crashed in {samples.PLAN[2]}: ")
     # Boots are recorded, and no test was running.
     outside = replace(kernel, boots=(Boot(Status.CRASHED),), console_events=(BOOT_WARNING, PANIC))
     assert verdict(outside).reasons[0] == f"crashed: {PANIC.title}"

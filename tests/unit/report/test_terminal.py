@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
-from harness.model import RunResult
+from harness.model import Boot, ConsoleEvent, ConsoleWatch, RunResult, Status
 from harness.report.terminal import print_verdict
 from tests.unit import samples
 
@@ -184,3 +184,13 @@ def test_states_of_paths_are_explained() -> None:
 def test_nothing_is_explained_where_no_path_was_probed() -> None:
     text = printed(samples.run(samples.unavailable()))
     assert "what the states" not in text
+
+
+def test_what_could_not_be_observed_is_unknown() -> None:
+    """Not ok for want of knowledge is no NOT OK; a kernel that dies in each boot is."""
+    silenced = replace(samples.new(), console_watch=ConsoleWatch(20, 0, kernel_log=True))
+    assert row(printed(samples.run(samples.old(), silenced)), "verdict") == ["not ok", "unknown"]
+    panic = ConsoleEvent("panic", "Kernel panic - not syncing: x", 0.5)
+    dead = Boot(Status.BOOT_FAILED, accel="tcg", console_events=(panic,))
+    kernel = replace(samples.boot_failed(), boots=(dead, dead))
+    assert row(printed(samples.run(samples.old(), kernel)), "verdict") == ["not ok", "NOT OK"]

@@ -10,6 +10,7 @@ from harness.errors import ExitCode, InputError
 from harness.guest.replay import replay
 from harness.model import SCHEMA, HostInfo, KernelResult, Role, RunResult
 from harness.report import store
+from harness.report.upgrade import with_reasons
 
 KERNELS = "kernels"
 
@@ -27,8 +28,8 @@ def replay_run(run: Path) -> RunResult:
     if stored is None and not directories:
         raise InputError(f"{run}: holds neither {store.FILE_NAME} nor {KERNELS}/")
     if stored is None:
-        return _bare(_with_roles([replay(path) for path in directories]))
-    return replace(stored, kernels=tuple(_kernels(stored, run, directories)))
+        return with_reasons(_bare(_with_roles([replay(path) for path in directories])))
+    return with_reasons(replace(stored, kernels=tuple(_kernels(stored, run, directories))))
 
 
 def _kernels(stored: RunResult, run: Path, directories: Sequence[Path]) -> Iterator[KernelResult]:

@@ -12,9 +12,9 @@ from harness.cli import main
 from harness.errors import InputError
 from harness.judge.conclude import conclude
 from harness.judge.expectations import load_expectations
-from harness.model import KernelResult, Role, RunResult, Status
+from harness.model import Cause, KernelResult, Reason, Role, RunResult, Status
+from harness.replayed import replay_run
 from harness.report import store
-from harness.report.replayed import replay_run
 from tests.unit.guest import boots
 from tests.unit.guest.boots import NONCE, PLAN, console, marker
 
@@ -128,6 +128,17 @@ def test_only_results_json_knows_the_config_and_the_arguments(run: Path) -> None
     kernel = replay_run(run).kernels[0]
     assert kernel.config == {"CONFIG_X": "y"}
     assert kernel.append == ("nosmp",)
+
+
+def test_files_of_a_version_whose_suite_told_reasons_in_english(tmp_path: Path) -> None:
+    directory = tmp_path / "kernels" / "a"
+    directory.mkdir(parents=True)
+    skip = boots.outcome(9.3, 3, PLAN[0], "skipped", "bind rng 'stdrng': ENOENT")
+    records = [skip if said == boots.outcome(9.3, 3, PLAN[0]) else said for said in boots.passing()]
+    boots.write(directory, [boots.hello(), *records, console(12.5, "reboot: Power down")])
+    boots.forget_the_host(directory)
+    (kernel,) = replay_run(tmp_path).kernels
+    assert kernel.tests[0].reason == Reason(Cause.NOT_BOUND, "rng", "stdrng", "ENOENT")
 
 
 def test_without_results_json(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Goes through the README's commands on a machine that has nothing: a Debian 12 root made
+# anew with git, python3 and apt alone, with this checkout's HEAD cloned into it. Its main
+# job (one suite) boots real kernels from an empty cache; its test command leaves those out.
+# Takes root, the packages of ci/setup.sh and some 4 GB in $TMPDIR, which are given back.
+set -euo pipefail
+checkout=$(cd "$(dirname "$0")/.." && pwd)
+release=bookworm
+
+mirrors() { # the lines of sources.list for the release, as this machine's apt has them
+    apt-get indextargets --no-release-info 'Created-By: Packages' \
+        --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' |
+        grep -E " $release(-updates|-security)? main$" | sort -u
+}
+
+# What pip and apt need to get through to their servers is the machine's, not the root's.
+hand_in() { # ROOT
+    local file settings=(/etc/resolv.conf /etc/pip.conf /etc/xdg/pip /usr/local/share/ca-certificates)
+    for file in "${settings[@]}"; do
+        [ ! -e "$file" ] || tar -chf - -C / ".$file" | tar -xf - -C "$1"
+    done
+    [ ! -d ~/.config/pip ] || { mkdir -p "$1/root/.config" && cp -rL ~/.config/pip "$1/root/.config"; }
+    mkdir -p "$1/root/.cache/pip"
+}
+
+environment=(HOME=/root TERM=dumb PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
+for name in "${!PIP_@}" http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY AFALG_MIRROR; do
+    [ -z "${!name+set}" ] || environment+=("$name=${!name}")
+done
+# Downloads of the machine's own pip need not be repeated.
+pip_cache=${PIP_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/pip}
+environment+=(PIP_CACHE_DIR=/root/.cache/pip)
+mkdir -p "$pip_cache"
+
+# In namespaces of its own: what is mounted or started there is gone with its first process,
+# and that with this script.
+contained() { # COMMAND...
+    setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child \
+        --mount-proc "$@" </dev/null &
+    child=$!
+    wait "$child"
+    child=
+}
+
+# A new root by chroot(2) would not do: the kernel allows no user namespaces in one.
+# shellcheck disable=SC2016
+enter='
+set -euo pipefail
+root=$1; pip_cache=$2; shift 2
+mount --bind "$root" "$root"
+mount -t proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
+mount --rbind /dev "$root/dev"
+mount --bind "$pip_cache" "$root/root/.cache/pip"
+cd "$root"
+pivot_root . mnt
+umount --lazy /mnt
+cd /root/afalg-harness
+exec env -i "$@"
+'
+inside() { # COMMAND... in the clone, under the root
+    contained bash -c "$enter" enter "$root" "$pip_cache" "${environment[@]}" "$@"
+}
+
+stage() { # WHAT COMMAND...
+    local started=$SECONDS
+    echo "fresh root: $1"
+    "${@:2}"
+    echo "fresh root: $1: $((SECONDS - started)) s"
+}
+
+make_root() {
+    mirrors >"$scratch/sources.list"
+    apt-config dump | grep '^Acquire::[^ ]* "..*";$' >"$scratch/apt.conf"
+    TMPDIR=$scratch contained mmdebstrap --quiet --mode=root --variant=minbase --include=git,python3 \
+        --aptopt="$scratch/apt.conf" --dpkgopt=force-unsafe-io \
+        "$release" "$root" "$scratch/sources.list"
+    hand_in "$root"
+    git clone --quiet --no-hardlinks "$checkout" "$root/root/afalg-harness"
+}
+
+child=
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/fresh-root.XXXXXX")
+root=$scratch/root
+# The signal goes on to the namespace, whose end is waited for: only then is nothing mounted.
+trap '[ -z "$child" ] || { kill -KILL "$child" 2>/dev/null || true; wait "$child" || true; }
+      rm -rf --one-file-system "$scratch"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+chmod 755 "$scratch"
+stage "Debian's $release with git and python3" make_root
+stage "ci/main-job.sh --suite zero_copy" inside ci/main-job.sh --suite zero_copy
+stage "ci/test.sh -m 'not vm'" inside ci/test.sh -m "not vm" -rs

@@ -1,0 +1,28 @@
+"""What a run was asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.guest.payload import Selection
+from harness.judge.expectations import Expectations
+from harness.kernels.sources import KernelSources
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What ``afalg-harness run`` was asked to do."""
+
+    specs: tuple[str, ...]
+    baseline: str | None  # spec; None: the first of several specs
+    sources: KernelSources
+    out: Path
+    command: str
+    expectations: Expectations
+    selection: Selection = field(default_factory=Selection)
+    jobs: int = 1
+    accel: str = "auto"
+    root: str = "image"  # "image", "host", or a path
+    append: tuple[str, ...] = ()
+    suite_timeout: float | None = None  # seconds

@@ -25,7 +25,7 @@ from harness.locations import default_cache_dir
 from harness.model import BootableKernel
 from harness.processes import find_vng
 from harness.progress import SilentProgress
-from harness.report.store import load
+from harness.report.results_file import load
 
 
 def plain_boot(kernel: BootableKernel, scratch: Path) -> float:

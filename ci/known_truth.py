@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.report import store
+from harness.report import results_file
 from tests.known_truth import TRUTH, contradictions
 
 
@@ -24,7 +24,7 @@ def one_round(out: Path, jobs: int, further: list[str]) -> list[str]:
     specs = [truth.spec for truth in TRUTH]
     options = ["--jobs", str(jobs), "--quiet", "--out", str(out), *further]
     subprocess.run([harness, "run", *specs, *options], check=False, stdout=subprocess.DEVNULL)
-    kernels = {kernel.spec: kernel for kernel in store.load(out).kernels}
+    kernels = {kernel.spec: kernel for kernel in results_file.load(out).kernels}
     found = []
     for truth in TRUTH:
         kernel = kernels[truth.spec]

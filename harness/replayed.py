@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import ExitCode, InputError
 from harness.guest.replay import replay
 from harness.model import SCHEMA, HostInfo, KernelResult, Role, RunResult
-from harness.report import store
+from harness.report import results_file
 from harness.report.upgrade import with_reasons
 
 KERNELS = "kernels"
@@ -23,10 +23,10 @@ def replay_run(run: Path) -> RunResult:
     several kernels is the baseline unless the files say otherwise. Nothing is written.
     Raises InputError, in one line, for what cannot be read.
     """
-    stored = store.load(run) if (run / store.FILE_NAME).exists() else None
+    stored = results_file.load(run) if (run / results_file.FILE_NAME).exists() else None
     directories = [path for path in sorted((run / KERNELS).glob("*")) if path.is_dir()]
     if stored is None and not directories:
-        raise InputError(f"{run}: holds neither {store.FILE_NAME} nor {KERNELS}/")
+        raise InputError(f"{run}: holds neither {results_file.FILE_NAME} nor {KERNELS}/")
     if stored is None:
         return with_reasons(_bare(_with_roles([replay(path) for path in directories])))
     return with_reasons(replace(stored, kernels=tuple(_kernels(stored, run, directories))))
@@ -42,7 +42,7 @@ def _kernels(stored: RunResult, run: Path, directories: Sequence[Path]) -> Itera
         elif path in unnamed:
             yield _known(unnamed.pop(path), kernel)
         else:
-            raise InputError(f"{path}: not there, and {store.FILE_NAME} names it")
+            raise InputError(f"{path}: not there, and {results_file.FILE_NAME} names it")
     yield from unnamed.values()
 
 

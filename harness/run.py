@@ -44,7 +44,7 @@ from harness.model import (
 )
 from harness.processes import interruptible
 from harness.progress import Progress
-from harness.report import store
+from harness.report import results_file
 from harness.report.render import render
 from harness.run_options import RunOptions
 from harness.scratch import scratch_directory, sweep
@@ -75,7 +75,7 @@ def planned_roles(options: RunOptions) -> list[tuple[str, Role]]:
 def refuse_finished(out: Path) -> None:
     """Raise InputError if ``out`` holds a run, finished or not: none is ever written over."""
     try:
-        used = [name for name in (store.FILE_NAME, _KERNELS) if (out / name).exists()]
+        used = [name for name in (results_file.FILE_NAME, _KERNELS) if (out / name).exists()]
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror or error}") from error
     if used:
@@ -280,7 +280,7 @@ class Run:
         with self._lock:
             kernels = [self._results[spec] for spec, _ in self._roles]
             result = self._assemble(kernels)
-            store.save(result, self._options.out / store.FILE_NAME)
+            results_file.save(result, self._options.out / results_file.FILE_NAME)
         return result
 
     def _assemble(self, kernels: Sequence[KernelResult]) -> RunResult:

@@ -18,7 +18,7 @@ from harness.judge.conclude import conclude
 from harness.judge.expectations import run_expectations
 from harness.model import Role
 from harness.output import reader_may_leave
-from harness.report.store import load
+from harness.report.results_file import load
 from harness.report.terminal import print_verdict
 
 

@@ -18,7 +18,7 @@ from harness.judge.expectations import run_expectations
 from harness.model import RunResult
 from harness.output import complain, reader_may_leave
 from harness.replayed import replay_run
-from harness.report import store
+from harness.report import results_file
 from harness.report.render import FORMATS, render
 from harness.report.terminal import print_tests, print_verdict
 
@@ -58,7 +58,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _stored(run: Path) -> RunResult:
     """The stored result, judged anew; a verdict that differs from the stored one is said."""
-    stored = store.load(run)
+    stored = results_file.load(run)
     result = judged_anew(stored, None)
     if result.exit_code != stored.exit_code:
         complain(

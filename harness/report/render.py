@@ -9,7 +9,7 @@ from rich.console import Console
 
 from harness.errors import InfrastructureError, InputError
 from harness.model import RunResult
-from harness.report import store
+from harness.report import results_file
 from harness.report.junit import write_junit
 from harness.report.summary import write_summary
 from harness.report.terminal import print_verdict
@@ -18,7 +18,7 @@ _Writer = Callable[[RunResult, Path], None]
 
 #: Name of a format -> what writes it, and into which file. "md" is another word for "summary".
 FORMATS: Mapping[str, tuple[_Writer, str]] = {
-    "json": (store.save, store.FILE_NAME),
+    "json": (results_file.save, results_file.FILE_NAME),
     "junit": (write_junit, "junit.xml"),
     "summary": (write_summary, "summary.md"),
     "md": (write_summary, "summary.md"),

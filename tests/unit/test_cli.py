@@ -17,7 +17,7 @@ import pytest
 from harness import __main__ as start
 from harness.cli import main
 from harness.errors import InfrastructureError, InputError
-from harness.report import store
+from harness.report import results_file
 from tests.unit import samples
 
 Failing = Callable[[BaseException], None]
@@ -31,7 +31,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Failing:
         def load(_: Path) -> NoReturn:
             raise error
 
-        monkeypatch.setattr("harness.report.store.load", load)
+        monkeypatch.setattr("harness.report.results_file.load", load)
 
     return fail
 
@@ -151,7 +151,7 @@ EDITED = {
 @pytest.mark.parametrize("field", EDITED)
 def test_edited_results(field: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "results.json"
-    store.save(samples.main_job(), path)
+    results_file.save(samples.main_job(), path)
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: EDITED[field]}))
     assert main(["report", str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -12,7 +12,7 @@ from harness.commands.compare import execute
 from harness.errors import InputError
 from harness.judge.expectations import load_expectations
 from harness.model import ConsoleEvent, KernelResult, RunResult
-from harness.report import store
+from harness.report import results_file
 from tests.unit import samples
 
 WHOLE = samples.new()
@@ -29,7 +29,7 @@ PART = replace(
 def compared(tmp_path: Path, before: RunResult, after: RunResult) -> int:
     for name, run in (("a", before), ("b", after)):
         (tmp_path / name).mkdir()
-        store.save(run, tmp_path / name / "results.json")
+        results_file.save(run, tmp_path / name / "results.json")
     return execute(argparse.Namespace(baseline=tmp_path / "a", candidate=tmp_path / "b"))
 
 

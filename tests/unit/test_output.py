@@ -14,7 +14,7 @@ from rich.console import Console
 from harness.commands.options import ProgressConsole
 from harness.output import nobody_need_listen, reader_may_leave
 from harness.progress import LineProgress
-from harness.report import store
+from harness.report import results_file
 from tests.unit import samples
 
 COMMAND = f"{sys.executable} -m harness"
@@ -25,7 +25,7 @@ def regressed(tmp_path: Path) -> Path:
     """A stored run whose exit code is 1."""
     result = samples.run(samples.new(), samples.regressed())
     assert result.exit_code == 1
-    store.save(result, tmp_path / "results.json")
+    results_file.save(result, tmp_path / "results.json")
     return tmp_path
 
 

@@ -14,7 +14,7 @@ from harness.judge.conclude import conclude
 from harness.judge.expectations import load_expectations
 from harness.model import Cause, KernelResult, Reason, Role, RunResult, Status
 from harness.replayed import replay_run
-from harness.report import store
+from harness.report import results_file
 from tests.unit.guest import boots
 from tests.unit.guest.boots import NONCE, PLAN, console, marker
 
@@ -49,7 +49,7 @@ def run(tmp_path: Path) -> Path:
 def _save(run: Path, result: RunResult, *expected: str) -> None:
     expectations = load_expectations(None, expected)
     judged = conclude(replace(result, expectations=expectations.entries()), expectations, None)
-    store.save(judged, run / "results.json")
+    results_file.save(judged, run / "results.json")
 
 
 def _report(run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -68,7 +68,7 @@ def _insert(path: Path, before: str, line: str) -> None:
 
 
 def test_what_was_not_edited_is_as_it_was(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stored, replayed = store.load(run).kernels[0], replay_run(run).kernels[0]
+    stored, replayed = results_file.load(run).kernels[0], replay_run(run).kernels[0]
     assert replace(replayed, verdict=stored.verdict) == stored
     code, text = _report(run, capsys)
     assert code == 0
@@ -116,11 +116,11 @@ def test_another_nonce(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_was_expected_then_is_expected_now(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _save(run, store.load(run), f"{PLAN[0]}=skipped")
+    _save(run, results_file.load(run), f"{PLAN[0]}=skipped")
     code, text = _report(run, capsys)
     assert f"{PLAN[0]} passed, expected skipped" in text
     assert code == 0, "that a test passes is never held against a kernel"
-    _save(run, store.load(run), "no.such.fact=absent")
+    _save(run, results_file.load(run), "no.such.fact=absent")
     assert _report(run, capsys)[0] != 0
 
 
@@ -152,7 +152,7 @@ def test_without_results_json(run: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_run_that_died_before_it_stored_its_kernels(run: Path) -> None:
     """results.json names what was planned; the files say what came of it."""
     _files(run, "b", "debian:b", Role.CANDIDATE)
-    stored = store.load(run)
+    stored = results_file.load(run)
     blank = KernelResult("debian:b", "", Role.CANDIDATE, Status.INTERRUPTED, "not finished")
     other = replace(blank, spec="debian:c")
     _save(run, replace(stored, kernels=(*stored.kernels, blank, other)))

@@ -28,7 +28,7 @@ from harness.model import (
     TestResult,
 )
 from harness.progress import SilentProgress
-from harness.report import render, store
+from harness.report import render, results_file
 from harness.run import Run, planned_roles
 from harness.run_options import RunOptions
 
@@ -141,7 +141,7 @@ def test_one_bad_kernel_leaves_the_others(
         "c": Status.COMPLETED,
     }
     assert result.exit_code == 2
-    assert store.load(tmp_path / "run") == result
+    assert results_file.load(tmp_path / "run") == result
 
 
 def test_a_kernel_that_dies_at_boot_is_booted_again(
@@ -155,7 +155,7 @@ def test_a_kernel_that_dies_at_boot_is_booted_again(
     assert [boot.status for boot in kernel.boots] == [Status.BOOT_FAILED, Status.COMPLETED]
     assert kernel.boots[0].console_events == (_PANIC,)
     assert (tmp_path / "run/kernels/a/console.log").read_text() == 2 * "console\n"
-    assert store.load(tmp_path / "run") == result
+    assert results_file.load(tmp_path / "run") == result
 
 
 def test_a_panic_that_does_not_come_back_is_no_less_a_finding(
@@ -264,7 +264,7 @@ def test_a_fault_of_the_judge_is_no_regression(
     lab = _Lab({"a": [Status.COMPLETED], "b": [Status.COMPLETED]})
     result = _run(monkeypatch, tmp_path, lab, "a", "b")
     assert result.exit_code == 3
-    stored = store.load(tmp_path / "run")
+    stored = results_file.load(tmp_path / "run")
     assert stored == result
     assert [kernel.tests for kernel in stored.kernels] == 2 * [(TestResult("a", Outcome.PASSED),)]
     assert "in _raise_type_error" in (tmp_path / "run/harness-error.log").read_text()
@@ -286,7 +286,7 @@ def test_a_report_that_cannot_be_made_loses_no_other(
     monkeypatch.setitem(render.FORMATS, "junit", (_raise_type_error, "junit.xml"))
     result = _run(monkeypatch, tmp_path, _Lab({"a": [Status.COMPLETED]}), "a")
     assert result.exit_code == 3
-    assert store.load(tmp_path / "run").kernels == result.kernels
+    assert results_file.load(tmp_path / "run").kernels == result.kernels
     assert (tmp_path / "run/summary.md").exists()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.model import KernelResult, RunResult
-from harness.report import store
+from harness.report import results_file
 
 COMMAND = Path(sys.executable).parent / "afalg-harness"
 #: Longer than any single run here takes on a busy machine, in seconds.
@@ -41,7 +41,7 @@ class Finished:
     @property
     def result(self) -> RunResult:
         """The stored result."""
-        return store.load(self.out)
+        return results_file.load(self.out)
 
     def kernel(self, spec: str) -> KernelResult:
         """The stored result of one kernel spec."""

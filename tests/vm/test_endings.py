@@ -12,7 +12,7 @@ import pytest
 
 from harness.model import Outcome, Status
 from harness.replayed import replay_run
-from harness.report import store
+from harness.report import results_file
 from harness.scratch import leftovers, sweep
 
 from .conftest import RunCommand, execute_until, guest_processes, recorded
@@ -85,7 +85,7 @@ def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
 def _files_say_what_the_run_said(tmp_path: Path) -> Iterator[None]:
     """However it ended: console and records alone give the same result once more."""
     yield
-    stored, replayed = store.load(tmp_path / "run"), replay_run(tmp_path / "run")
+    stored, replayed = results_file.load(tmp_path / "run"), replay_run(tmp_path / "run")
     for live, again in zip(stored.kernels, replayed.kernels, strict=True):
         if live.directory:  # else the run died before it stored what it had seen
             assert replace(again, verdict=live.verdict, notes=live.notes) == live
@@ -213,5 +213,5 @@ def test_a_killed_run_leaves_no_guest(tmp_path: Path) -> None:
         signal.sigtimedwait([], 0.1)  # QEMU notices the closed terminal in its own time
     assert guest_processes(out) == []
     assert recorded(out, "outcome")
-    assert store.load(out).kernels[0].status is Status.INTERRUPTED
+    assert results_file.load(out).kernels[0].status is Status.INTERRUPTED
     sweep()  # as the next run does

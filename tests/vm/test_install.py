@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.model import Outcome, Status
-from harness.report import store
+from harness.report import results_file
 
 _KERNEL = "debian:6.12.96+deb13-cloud-amd64"
 _PYTHON = "/usr/bin/python3"  # a root's own interpreter may be out of the user's reach
@@ -55,7 +55,7 @@ def test_the_wheel_works_for_an_ordinary_user(user: str, tmp_path: Path) -> None
     command += ["--cache", elsewhere / "cache", "--suite", "functional/test_hash.py"]
     _run(*as_user, "env", f"HOME={home}", *command, cwd=elsewhere)
 
-    result = store.load(elsewhere / "run")
+    result = results_file.load(elsewhere / "run")
     (kernel,) = result.kernels
     assert kernel.status is Status.COMPLETED, kernel.status_reason
     assert Outcome.PASSED in {test.outcome for test in kernel.tests}

@@ -11,7 +11,7 @@ import pytest
 from harness.cli import main
 from harness.judge.expectations import load_expectations
 from harness.model import Boot, KernelResult, RunResult, State, Status
-from harness.report import store
+from harness.report import results_file
 from tests.unit import samples
 
 
@@ -21,7 +21,7 @@ def _recorded(kernel: KernelResult) -> KernelResult:
 
 
 def _report(result: RunResult, path: Path) -> int:
-    store.save(result, path / "results.json")
+    results_file.save(result, path / "results.json")
     return main(["report", str(path)])
 
 
@@ -75,6 +75,6 @@ def test_the_verdict_of_an_earlier_version_stands(
 
 def test_a_report_that_was_judged_anew_is_written(tmp_path: Path) -> None:
     result = replace(samples.run(_recorded(samples.regressed())), exit_code=0)
-    store.save(result, tmp_path / "results.json")
+    results_file.save(result, tmp_path / "results.json")
     assert main(["report", str(tmp_path), "--format", "summary"]) == 1
     assert (tmp_path / "summary.md").read_text().startswith("# AF_ALG: exit code 1")

@@ -16,7 +16,7 @@ from harness.judge.conclude import conclude
 from harness.judge.expectations import run_expectations
 from harness.model import RunResult, Status
 from harness.replayed import replay_run
-from harness.report import store
+from harness.report import results_file
 
 _RUNS = Path(__file__).parent / "runs"
 
@@ -72,7 +72,7 @@ def test_every_run_is_looked_at() -> None:
 
 @pytest.mark.parametrize("name", _ENDINGS)
 def test_the_files_say_what_the_live_run_said(name: str) -> None:
-    stored, replayed = store.load(_RUNS / name), replay_run(_RUNS / name)
+    stored, replayed = results_file.load(_RUNS / name), replay_run(_RUNS / name)
     (live,), (again,) = stored.kernels, replayed.kernels
     # Judging, the config and a word on the boots before are the run's.
     again_told = replace(again, verdict=live.verdict, config=live.config, notes=live.notes)

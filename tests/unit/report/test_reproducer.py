@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.model import Reproducer, RunResult
-from harness.report import store
+from harness.report import results_file
 from harness.report.reproducer import program, told_steps
 from harness.report.summary import summary_lines
 from harness.report.terminal import print_verdict
@@ -68,8 +68,8 @@ def test_other_seed_is_said() -> None:
 
 def test_stored(tmp_path: Path) -> None:
     result = run()
-    store.save(result, tmp_path / store.FILE_NAME)
-    assert store.load(tmp_path) == result
+    results_file.save(result, tmp_path / results_file.FILE_NAME)
+    assert results_file.load(tmp_path) == result
 
 
 def test_programs_of_every_call() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.model import Control, Fact, KernelResult, RunResult, State
-from harness.report import store
+from harness.report import results_file
 from harness.report.render import FORMATS, render
 from harness.report.summary import summary_lines
 from tests.unit import samples
@@ -85,7 +85,7 @@ def test_render_writes_what_was_asked_for(tmp_path: Path) -> None:
     # Everything is made from results.json alone.
     again = tmp_path / "again"
     again.mkdir()
-    render(store.load(tmp_path), again, tuple(FORMATS))
+    render(results_file.load(tmp_path), again, tuple(FORMATS))
     for path in written:
         assert (again / path.name).read_bytes() == path.read_bytes()
 

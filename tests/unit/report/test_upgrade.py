@@ -20,7 +20,7 @@ from harness.model import (
     Reason,
     State,
 )
-from harness.report import store
+from harness.report import results_file
 from harness.report.upgrade import with_reasons
 from tests.unit import samples
 
@@ -30,7 +30,7 @@ STORED = Path(__file__).with_name("run_without_reasons.json")
 
 
 def test_a_stored_run_compares_as_it_did() -> None:
-    run = store.load(STORED)
+    run = results_file.load(STORED)
     (stored,) = run.comparisons
     changes = compare(*run.kernels).changes
     assert told(changes) == told(stored.changes)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from pathlib import Path
 
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from harness.errors import ExitCode, InfrastructureError, InputError
+from harness.files import write_whole
 from harness.model import SCHEMA, Change, RunResult
 from harness.report.upgrade import with_reasons
 from harness.strict import MALFORMED, problem, strict_converter
@@ -24,17 +23,10 @@ def save(result: RunResult, path: Path) -> None:
     Raises InfrastructureError if it cannot be written.
     """
     text = json.dumps(_CONVERTER.unstructure(result), indent=1) + "\n"
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with scratch.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise InfrastructureError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def load(run: Path) -> RunResult:

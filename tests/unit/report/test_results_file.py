@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import InfrastructureError, InputError
 from harness.model import RunResult
-from harness.report import store
+from harness.report import results_file
 from tests.unit import samples
 
 RUNS = {
@@ -31,21 +31,21 @@ RUNS = {
 
 @pytest.mark.parametrize("name", RUNS)
 def test_round_trip(name: str, tmp_path: Path) -> None:
-    store.save(RUNS[name], tmp_path / "results.json")
-    assert store.load(tmp_path) == RUNS[name]
-    assert store.load(tmp_path / "results.json") == RUNS[name]
+    results_file.save(RUNS[name], tmp_path / "results.json")
+    assert results_file.load(tmp_path) == RUNS[name]
+    assert results_file.load(tmp_path / "results.json") == RUNS[name]
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
 def test_any_text_survives(tmp_path: Path) -> None:
     odd = samples.failed(samples.SHA256_TEST, "\x00\x1b[31m \udcff \u2028 é")
     result = samples.run(samples.with_test(samples.new(), odd))
-    store.save(result, tmp_path / "results.json")
-    assert store.load(tmp_path) == result
+    results_file.save(result, tmp_path / "results.json")
+    assert results_file.load(tmp_path) == result
 
 
 def stored(tmp_path: Path, result: RunResult) -> dict[str, Any]:
-    store.save(result, tmp_path / "results.json")
+    results_file.save(result, tmp_path / "results.json")
     data: dict[str, Any] = json.loads((tmp_path / "results.json").read_text())
     return data
 
@@ -75,14 +75,14 @@ def test_unknown_fields_are_ignored(tmp_path: Path) -> None:
     data = stored(tmp_path, RUNS["main"])
     data["later"] = data["kernels"][0]["later"] = {"x": 1}
     (tmp_path / "results.json").write_text(json.dumps(data))
-    assert store.load(tmp_path) == RUNS["main"]
+    assert results_file.load(tmp_path) == RUNS["main"]
 
 
 def test_fields_with_a_default_may_be_left_out(tmp_path: Path) -> None:
     data = stored(tmp_path, RUNS["main"])
     del data["kernels"][0]["verdict"]["checks"]
     (tmp_path / "results.json").write_text(json.dumps(data))
-    assert store.load(tmp_path).kernels[0].verdict.checks == ()
+    assert results_file.load(tmp_path).kernels[0].verdict.checks == ()
 
 
 def broken(tmp_path: Path, change: str) -> str:
@@ -103,7 +103,7 @@ def broken(tmp_path: Path, change: str) -> str:
         data = json.loads("[1]")
     (tmp_path / "results.json").write_text(json.dumps(data) if change != "text" else "{")
     with pytest.raises(InputError) as caught:
-        store.load(tmp_path)
+        results_file.load(tmp_path)
     message = str(caught.value)
     assert message.startswith(str(tmp_path))
     assert "\n" not in message
@@ -129,24 +129,24 @@ def test_bad_file(change: str, says: str, tmp_path: Path) -> None:
 
 def test_no_such_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"results.json: No such file"):
-        store.load(tmp_path)
+        results_file.load(tmp_path)
     with pytest.raises(InputError, match="none: No such file"):
-        store.load(tmp_path / "none")
+        results_file.load(tmp_path / "none")
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "results.json"
-    store.save(RUNS["main"], path)
+    results_file.save(RUNS["main"], path)
 
     def disk_full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", disk_full)
     with pytest.raises(InfrastructureError, match="cannot be written: No space left"):
-        store.save(RUNS["bad"], path)
+        results_file.save(RUNS["bad"], path)
     not_text: Any = object()
     unwritable = replace(RUNS["main"], command=not_text)
     with pytest.raises(TypeError):
-        store.save(unwritable, path)
-    assert store.load(path) == RUNS["main"]
+        results_file.save(unwritable, path)
+    assert results_file.load(path) == RUNS["main"]
     assert [one.name for one in tmp_path.iterdir()] == ["results.json"]

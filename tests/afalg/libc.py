@@ -233,11 +233,12 @@ def userfaultfd() -> int:
     )
 
 
-def mount(kind: str, target: str) -> None:
+def mount(kind: str, target: str, options: str = "") -> None:
     """mount(2) of a file system without a device."""
-    _checked(_libc.mount(kind.encode(), target.encode(), kind.encode(), 0, None), "mount")
+    data = options.encode() or None
+    _checked(_libc.mount(kind.encode(), target.encode(), kind.encode(), 0, data), "mount")
 
 
 def unmount(target: str) -> None:
-    """umount(2)."""
-    _checked(_libc.umount2(target.encode(), 0), "umount")
+    """umount(2), which goes through at once and lets go of the mount when nobody uses it."""
+    _checked(_libc.umount2(target.encode(), 0x2), "umount")

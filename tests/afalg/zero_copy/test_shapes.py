@@ -53,7 +53,7 @@ class Probed:
 
 
 #: So few at once that a busy machine is through with them long before a test's time is up.
-_AT_ONCE = 16
+_AT_ONCE = 8
 _Group = tuple[Shape, ...]
 
 

@@ -12,6 +12,8 @@ from harness.model import ConsoleEvent, Status
 #: Exit statuses of pytest that are no crash: passed, failed, interrupted by collection
 #: errors, no such test, no test collected. What they mean follows from plan and outcomes.
 _PYTEST_ENDED_WELL = (0, 1, 2, 4, 5)
+#: Its own error, of which the kernel is not to be accused (ExitCode.INTERNAL_ERROR).
+_PYTEST_FAILED = 3
 #: What QEMU calls the end of a guest that switched itself off, and of one that was reset,
 #: as a panic does (ShutdownCause).
 _POWERED_OFF, _RESET = "guest-shutdown", "guest-reset"
@@ -23,7 +25,7 @@ class Conclusion:
 
     status: Status
     reason: str = ""
-    killed: bool = False  # from outside: says nothing of the kernel
+    killed: bool = False  # from outside, or by a fault of ours: says nothing of the kernel
     fatal_test: str = ""  # in which the kernel died or fell silent
 
 
@@ -100,6 +102,10 @@ def _after_suite(case: _Case) -> Conclusion:
     assert end is not None
     if end.status < 0:
         return _died(case, f"the suite's process was killed by signal {-end.status}")
+    if end.status == _PYTEST_FAILED:
+        where = f" in {case.heard.running}" if case.heard.running else ""
+        words = f"pytest, or a conftest.py in it, failed within itself{where}"
+        return Conclusion(Status.INTERRUPTED, words, killed=True)
     if end.status not in _PYTEST_ENDED_WELL:
         return _died(case, f"pytest ended with status {end.status}")
     if case.powered_off:

@@ -87,7 +87,8 @@ def _outcomes(seen: KernelResult) -> list[str]:
             "",
         ),
         ([hello(), plan(), end(2, -9)], POWERED_OFF, Status.CRASHED, "killed by signal 9", ""),
-        ([hello(), plan(), end(2, 3)], POWERED_OFF, Status.CRASHED, "status 3", ""),
+        ([hello(), plan(), end(2, 3)], POWERED_OFF, Status.INTERRUPTED, "within itself", ""),
+        ([hello(), plan(), end(2, 7)], POWERED_OFF, Status.CRASHED, "status 7", ""),
         (
             [ConsoleLine(1.0, "could not open disk")],
             ClosedRecord(Ending.NEVER_RAN, 2.0),
@@ -126,7 +127,8 @@ def test_each_ending(
     assert reason in seen.status_reason
     assert seen.fatal_test == fatal
     killed = closed is not None and closed.ending is Ending.KILLED
-    assert seen.status_exit == (ExitCode.INFRASTRUCTURE if killed else None)
+    of_ours = killed or "within itself" in reason
+    assert seen.status_exit == (ExitCode.INFRASTRUCTURE if of_ours else None)
     assert [boot.status for boot in seen.boots] == [status]
 
 

@@ -46,7 +46,9 @@ def main() -> int:
         for number in range(1, arguments.runs + 1):
             out = arguments.out.absolute() / f"{number:03}"
             started = time.monotonic()
-            ended = subprocess.run([*argv, "--quiet", "--out", out], check=False)
+            ended = subprocess.run(
+                [*argv, "--quiet", "--out", out], check=False, stdout=subprocess.DEVNULL
+            )
             codes[ended.returncode] += 1
             seconds = time.monotonic() - started
             print(f"{number:4}: exit {ended.returncode} after {seconds:.1f} s", flush=True)

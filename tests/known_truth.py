@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.judge.splats import clock_ran_ahead
 from harness.model import Control, KernelResult, Outcome, State, Status
 
 _PRESENT, _ABSENT = State.PRESENT, State.ABSENT
@@ -96,6 +97,13 @@ def unexplained_failures(kernel: KernelResult, truth: Truth) -> dict[str, str]:
     }
 
 
+def reports(kernel: KernelResult) -> list[str]:
+    """What the kernel reported of itself, but for what comes from a clock of QEMU's."""
+    accel = kernel.boots[-1].accel if kernel.boots else ""
+    events = [event for event in kernel.console_events if not clock_ran_ahead(event, accel)]
+    return [event.title for event in events]
+
+
 def contradictions(kernel: KernelResult, truth: Truth) -> list[str]:
     """In what a stored result contradicts what is known, a sentence each; [] if in nothing."""
     paths = input_paths(kernel)
@@ -104,7 +112,7 @@ def contradictions(kernel: KernelResult, truth: Truth) -> list[str]:
         f"status {kernel.status}: {kernel.status_reason}": kernel.status is Status.COMPLETED,
         f"release {kernel.release}": kernel.release == truth.release,
         f"taint {kernel.taint_before} -> {kernel.taint}": kernel.taint_before == kernel.taint == 0,
-        f"console: {[event.title for event in kernel.console_events]}": not kernel.console_events,
+        f"console: {reports(kernel)}": not reports(kernel),
         f"zero-copy input {paths}": len(paths) > 30 and set(paths.values()) == {truth.zero_copy},
         f"page_cache_write {write}": write is not None
         and (write.state, write.control) == (truth.page_cache_write, Control.FIRED),

@@ -6,8 +6,9 @@ the machine that QEMU plays, or was there before. Any other one counts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.expectations import ANY, Expectations
@@ -28,6 +29,9 @@ TAINT_LETTERS = "PFSRMBUDAWCIOELKXTNJ"
 
 #: Reports after which a kernel is dead, or as good as dead.
 _DEADLY = frozenset({"panic", "oops"})
+#: Reports that time passed in which nothing happened: they are only as good as the clock.
+_OF_TIME = frozenset({"rcu_stall", "soft_lockup", "hung_task"})
+_STAMP = re.compile(r"\[\s*(\d+\.\d+)\]")  # printk's, in seconds since the guest's start
 
 
 def fatal_test(kernel: KernelResult) -> str:
@@ -61,6 +65,7 @@ def judge_reports(
     excused = _fingerprints(baseline)
     yield from _earlier_boots(kernel, expectations, excused)
     fatal = fatal_test(kernel) if kernel.status is Status.CRASHED else None
+    accel = kernel.boots[-1].accel if kernel.boots else ""
     for report in _grouped(kernel.console_events, kernel):
         event = report.event
         told = event.kind == "panic" or event.title == crash_title(kernel)
@@ -69,7 +74,7 @@ def judge_reports(
             check, _ = _check(report, kernel, expectations, excused)
             yield Finding(check)
         else:
-            yield _judge_report(report, kernel, expectations, excused)
+            yield _judge_report(report, kernel, expectations, excused, accel)
 
 
 @dataclass(frozen=True)
@@ -148,11 +153,18 @@ def _check(
 
 
 def _judge_report(
-    report: _Report, kernel: KernelResult, expectations: Expectations, excused: frozenset[str]
+    report: _Report,
+    kernel: KernelResult,
+    expectations: Expectations,
+    excused: frozenset[str],
+    accel: str,
 ) -> Finding:
     check, excuse = _check(report, kernel, expectations, excused)
     if excuse:
         return Finding(check, note=excuse)
+    if clock_ran_ahead(report.event, accel):
+        note = f"{report.sentence()}: by a clock of QEMU's TCG that had jumped"
+        return Finding(replace(check, met=True, explanation=note), note=note)
     return Finding(check, reason=f"{report.sentence()} ({report.name})")
 
 
@@ -170,7 +182,7 @@ def _earlier_boots(
         elif boot.status is not Status.COMPLETED and deadly_report(boot) is None:
             yield Finding(note=f"{name} failed: {boot.status_reason or boot.status}")
         for report in _grouped(events, kernel, f"in {name}"):
-            yield _judge_report(report, kernel, expectations, excused)
+            yield _judge_report(report, kernel, expectations, excused, boot.accel)
 
 
 def deadly_report(boot: Boot) -> ConsoleEvent | None:
@@ -189,6 +201,19 @@ def emulator_fault(boot: Boot) -> ConsoleEvent | None:
         return None
     lines = (event.title, *event.lines)
     return event if any("Oops: int3" in line or "int3: 0000" in line for line in lines) else None
+
+
+def clock_ran_ahead(event: ConsoleEvent, accel: str) -> bool:
+    """Whether a report of time that was lost comes from a clock of QEMU's that jumped.
+
+    Under load, QEMU 7.2's TCG now and then sets a guest's clock half a minute ahead at boot:
+    seen was an RCU stall of 29 s at 33 s of guest time, 15 s after QEMU had been started. No
+    guest is older than its QEMU, so such a report proves nothing of the kernel.
+    """
+    stamp = _STAMP.search(event.lines[0]) if event.lines else None
+    if accel != "tcg" or event.kind not in _OF_TIME or stamp is None:
+        return False
+    return float(stamp.group(1)) > event.seconds + 1.0
 
 
 def judge_watch(kernel: KernelResult) -> Iterator[Finding]:

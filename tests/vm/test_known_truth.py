@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from harness.model import Control, KernelResult, Outcome, Role, Status
-from tests.known_truth import TRUTH, Truth, input_paths, unexplained_failures
+from tests.known_truth import TRUTH, Truth, input_paths, reports, unexplained_failures
 
 from .conftest import Finished, execute
 
@@ -60,7 +60,7 @@ def test_it_ran_the_kernel_asked_for(kernel: KernelResult, truth: Truth) -> None
     assert kernel.identity is not None
     assert kernel.identity.release == kernel.release == truth.release
     assert (kernel.taint_before, kernel.taint) == (0, 0)
-    assert kernel.console_events == ()
+    assert reports(kernel) == []
 
 
 def test_every_planned_test_has_an_outcome(kernel: KernelResult, truth: Truth) -> None:

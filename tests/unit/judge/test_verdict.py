@@ -481,3 +481,28 @@ def test_programs_are_judged_only_if_asked_for() -> None:
     # It works, but never asked AF_ALG for anything.
     without = kernel(State.WORKS, Control.FAILED)
     assert "is unknown, expected works" in only_reason(without, f"{name}=works")
+
+
+STALL = ConsoleEvent(
+    "rcu_stall",
+    "rcu: INFO: rcu_preempt self-detected stall on CPU",
+    15.507,
+    lines=("[   33.219601] rcu: INFO: rcu_preempt self-detected stall on CPU",),
+)
+
+
+@pytest.mark.parametrize(
+    ("event", "accel", "ok"),
+    [
+        (STALL, "tcg", True),  # no guest is older than its QEMU
+        (STALL, "kvm", False),
+        (replace(STALL, seconds=40.0), "tcg", False),
+        (replace(STALL, kind="kasan"), "tcg", False),
+        (replace(STALL, lines=()), "tcg", False),
+    ],
+)
+def test_a_stall_by_a_clock_that_jumped(event: ConsoleEvent, accel: str, ok: bool) -> None:
+    one = with_events(samples.new(), event)
+    found = judge(replace(one, boots=(Boot(Status.COMPLETED, accel=accel),)), Expectations())
+    assert found.ok is ok, found.reasons
+    assert any("clock" in note for note in found.notes) is ok

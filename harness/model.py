@@ -107,6 +107,7 @@ class Fact:
     test: str = ""  # id of the test that recorded it
     reason: Reason | None = None  # why it is unreachable, fails or is unknown
     witness: Witness = Witness.NONE
+    value: str = ""  # what was found, in a word, where the state alone does not say it
 
 
 @dataclass(frozen=True)

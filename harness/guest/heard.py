@@ -168,6 +168,7 @@ class Heard:
                     test=record.test,
                     reason=record.reason,
                     witness=record.witness,
+                    value=record.value,
                 )
                 self.facts[record.name] = together(self.facts.get(record.name), seen)
             case records.Transcripts(transcripts):

@@ -188,9 +188,11 @@ def _compare_fact(
     if before is None:
         seen = Change(name, ChangeClass.NEW, _NOT_RECORDED, now)
         return None if now is State.UNKNOWN else seen
-    if was is now or was is State.UNKNOWN:
+    if was is State.UNKNOWN:
         return None
     difference = Difference(name, baseline, candidate)
+    if was is now:
+        return _compare_values(difference, before, after)
     known = explain(difference)
     if known:
         return Change(name, ChangeClass.INTENDED, was, now, known)
@@ -210,6 +212,21 @@ def _compare_fact(
     if now is State.FAILS and after is not None:
         explanation = explanation or first_line(after.evidence)
     return Change(name, cls, was, now, explanation)
+
+
+def _compare_values(difference: Difference, before: Fact, after: Fact | None) -> Change | None:
+    """A change of what was found, where the state is the same."""
+    # Results of earlier versions have no values.
+    if after is None or not before.value or not after.value or before.value == after.value:
+        return None
+    known = explain(difference)
+    return Change(
+        difference.id,
+        ChangeClass.INTENDED if known else _worse(difference.id),
+        f"{before.state} ({before.value})",
+        f"{after.state} ({after.value})",
+        known or first_line(after.evidence),
+    )
 
 
 def _should_have_recorded(before: Fact | None, candidate: KernelResult) -> bool:

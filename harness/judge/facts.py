@@ -177,6 +177,18 @@ KINDS = (
     FactKind(pattern="aio.*", suites=("functional",)),
     FactKind(pattern="skcipher.*", suites=("functional",)),
     FactKind(pattern="functional.*", suites=("functional",)),
+    FactKind(
+        pattern="policy.allowlist",
+        weight=Weight.COMPARED,
+        right=State.PRESENT,
+        suites=("policy",),
+        meanings=immutabledict(
+            {
+                State.PRESENT: "af_alg_restrict=1 refuses names, as since 2f204fe718f5 (7.3)",
+                State.ABSENT: "there is no af_alg_restrict, as before 2f204fe718f5 (7.3)",
+            }
+        ),
+    ),
     FactKind(pattern="policy.*", suites=("policy",)),
     FactKind(pattern="software_only", suites=("security",)),
     # The guest reports it before any test; the smallest test will do.
@@ -266,7 +278,8 @@ NAMES = (
     *(f"zero_copy.hash.{way}" for way in ("sendmsg", *_PAGES_OF_FILES, "vmsplice")),
     *(f"zero_copy.rng.{way}" for way in ("sendmsg", "splice")),
     *(f"zero_copy.{kind}.recv" for kind in _RECEIVED),
-    *("page_cache_write", "software_only", "af_alg_restrict", "policy.unprivileged_bind"),
+    *("page_cache_write", "software_only", "af_alg_restrict"),
+    *("policy.unprivileged_bind", "policy.allowlist"),
     *("aio.libaio", "aio.libaio_skcipher", "functional.uncovered_algorithms"),
     *("skcipher.hole_in_rounded_read", "skcipher.short_read_refused"),
     *(f"consumers.{job}.{user}" for job in _JOBS for user in ("root", "nobody")),

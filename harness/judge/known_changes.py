@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from harness.guest.inside.allowlists import NO_LIST, VARIANTS, Name, Variant, describe_change, steps
 from harness.judge.states import told_state
 from harness.model import Cause, Fact, KernelResult, Outcome, Reason, State, TestResult
 
@@ -68,6 +70,8 @@ class KnownChange:
 
 #: Fact: can an unprivileged process bind, as booted, whatever root can?
 _UNPRIVILEGED_BIND = "policy.unprivileged_bind"
+#: Fact: which list the kernel has; its value is the name of a variant.
+_LIST_FOUND = "policy.allowlist"
 
 #: Options that provide a part of an algorithm's name and are not called after it.
 _IRREGULAR: Mapping[str, str] = {
@@ -178,6 +182,10 @@ def _allowlist(difference: Difference) -> str:
         return ""
     if difference.id == "af_alg_restrict":
         return f"the sysctl exists on the candidate only, level {after} as booted"
+    if difference.id == _LIST_FOUND:
+        found = difference.candidate_fact()
+        known = found is not None and bool(steps(NO_LIST, found.value))
+        return f"the list is {found.value!r}" if found is not None and known else ""
     if difference.id == _UNPRIVILEGED_BIND:
         return _unprivileged_restricted(difference.candidate_fact())
     reason = difference.reason()
@@ -197,6 +205,29 @@ def _unprivileged_restricted(fact: Fact | None) -> str:
     if reason is None or reason.cause is not Cause.UNPRIVILEGED_RESTRICTED:
         return ""
     return f"observed at af_alg_restrict={reason.restrict}"
+
+
+def _list_changed(variant: Variant, difference: Difference) -> str:
+    """Signature: both kernels have a known list, and the candidate's came later.
+
+    ``variant`` is the step that accounts for the difference: the latest one, of the fact, or
+    that which took an algorithm away.
+    """
+    before, after = (
+        kernel.facts.named().get(_LIST_FOUND)
+        for kernel in (difference.baseline, difference.candidate)
+    )
+    if before is None or after is None or before.value == NO_LIST:
+        return ""
+    taken = steps(before.value, after.value)
+    if variant not in taken:
+        return ""
+    if difference.id == _LIST_FOUND:
+        changed = {name: who for step in taken for name, who in step.changed.items()}
+        return describe_change(changed) if variant == taken[-1] else ""
+    lost = difference.lost_algorithm()
+    name = Name(lost.type, lost.name) if lost is not None and lost.restrict else None
+    return f"{name} was changed" if name in variant.changed else ""
 
 
 def _without_modules(difference: Difference) -> str:
@@ -251,6 +282,10 @@ def _aio_removed(difference: Difference) -> str:
 
 KNOWN_CHANGES = (
     KnownChange("allowlist of AF_ALG algorithms", "2f204fe718f5", _allowlist),
+    *(
+        KnownChange(f"allowlist {variant.name!r}", variant.commit, partial(_list_changed, variant))
+        for variant in VARIANTS[1:]
+    ),
     KnownChange("socket AIO removed", "fcc77d33a34c", _aio_removed),
     KnownChange("DRBG left out of the config", "", _drbg_unset),
     KnownChange("built without modules", "", _without_modules),

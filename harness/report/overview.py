@@ -269,12 +269,13 @@ def fact_cell(kernel: KernelResult, name: str) -> Cell:
         return Cell(NOT_KNOWN)
     check = next((check for check in kernel.verdict.checks if check.id == name), None)
     state = told_state(name, fact)
+    text = f"{state} ({fact.value})" if fact.value and state is State.PRESENT else str(state)
     if check is None:
         # Which programs should work is for an expectation to say.
-        return Cell(state, Mood.DOUBTFUL if state is State.FAILS else Mood.PLAIN)
+        return Cell(text, Mood.DOUBTFUL if state is State.FAILS else Mood.PLAIN)
     if not check.met:
-        return Cell(state, Mood.BAD)
-    return Cell(state, Mood.GOOD if state == check.expected else Mood.DOUBTFUL)
+        return Cell(text, Mood.BAD)
+    return Cell(text, Mood.GOOD if state == check.expected else Mood.DOUBTFUL)
 
 
 def _fact_rows(kernels: Sequence[KernelResult]) -> list[Row]:

@@ -1,60 +1,13 @@
-"""Which algorithms af_alg_restrict=1 lets through, as the kernel's source documents it.
+"""Names to try against the policy, beside those that a list has.
 
-Source: the tables of crypto/algif_{hash,skcipher,aead,rng}.c of 2f204fe718f5 (7.3). A name
-flagged AF_ALG_UNPRIVILEGED is for everybody, the others for whoever has CAP_NET_ADMIN or
-CAP_SYS_ADMIN in the initial user namespace. The comments name the users that the source
-gives. Names are compared whole; drivers and other spellings are not on any list.
+The lists themselves, which guest and host share, are in harness/guest/inside/allowlists.py.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from harness.guest.inside.allowlists import Name
 
-
-class Name(NamedTuple):
-    """An algorithm as bind() is asked for it."""
-
-    kind: str
-    algorithm: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.algorithm!r}"
-
-
-#: The whole list; True: for the unprivileged, too.
-ALLOWLIST: dict[Name, bool] = {
-    Name("aead", "ccm(aes)"): False,  # bluez
-    Name("hash", "cmac(aes)"): False,  # iwd, bluez
-    Name("hash", "hmac(md5)"): False,  # iwd
-    Name("hash", "hmac(sha1)"): False,  # iwd
-    Name("hash", "hmac(sha224)"): False,  # iwd
-    Name("hash", "hmac(sha256)"): False,  # iwd
-    Name("hash", "hmac(sha384)"): False,  # iwd
-    Name("hash", "hmac(sha512)"): False,  # iwd, sha512hmac
-    Name("hash", "md4"): False,  # iwd
-    Name("hash", "md5"): False,  # iwd
-    Name("hash", "sha1"): True,  # iwd, iproute2 before 7.0
-    Name("hash", "sha224"): False,  # iwd
-    Name("hash", "sha256"): False,  # iwd
-    Name("hash", "sha384"): False,  # iwd
-    Name("hash", "sha512"): False,  # iwd
-    Name("skcipher", "adiantum(xchacha12,aes)"): True,  # cryptsetup
-    Name("skcipher", "adiantum(xchacha20,aes)"): True,  # cryptsetup
-    Name("skcipher", "cbc(aes)"): False,  # iwd
-    Name("skcipher", "cbc(des)"): False,  # iwd
-    Name("skcipher", "cbc(des3_ede)"): False,  # iwd
-    Name("skcipher", "cbc(paes)"): False,  # caam and others: keys held by the hardware
-    Name("skcipher", "ctr(aes)"): False,  # iwd
-    Name("skcipher", "ecb(aes)"): False,  # iwd, bluez
-    Name("skcipher", "ecb(des)"): False,  # iwd
-    Name("skcipher", "hctr2(aes)"): True,  # cryptsetup
-    Name("skcipher", "xts(aes)"): True,  # cryptsetup benchmark
-    Name("skcipher", "xts(camellia)"): True,  # cryptsetup
-    Name("skcipher", "xts(serpent)"): True,  # cryptsetup
-    Name("skcipher", "xts(twofish)"): True,  # cryptsetup
-}
-
-#: Not on the list, and offered by most kernels once the policy is opened.
+#: On no list, and offered by most kernels once the policy is opened.
 UNLISTED = (
     Name("aead", "gcm(aes)"),
     Name("aead", "rfc4106(gcm(aes))"),
@@ -106,7 +59,7 @@ OTHER_SPELLINGS = (
     Name("rng", "sha1"),
 )
 
-#: More names that kernels of 6.1 to 7.3 know, not on the list. They are tried only while the
+#: More names that kernels of 6.1 to 7.3 know, on no list. They are tried only while the
 #: policy is in force, where a refusal costs next to nothing: loading them all would take long.
 _MORE = {
     "aead": (

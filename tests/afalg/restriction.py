@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import af_alg
 import credentials
 import libc
-from allowlist import ALLOWLIST, MORE_NAMES, OTHER_SPELLINGS, UNLISTED, Name
+from allowlist import MORE_NAMES, OTHER_SPELLINGS, UNLISTED
 from unavailable import RESTRICT, skip
 
+from harness.guest.inside.allowlists import ALL_LISTED, Access, Match, Name, match
 from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Policy:
     def __init__(self) -> None:
         self._answers: dict[tuple[int | None, Credential], Answers] = {}
         self._drivers: frozenset[Name] = frozenset()
+        self._list: Match | None = None
 
     def require(self) -> None:
         """Skip the test on a kernel without the sysctl."""
@@ -100,11 +102,11 @@ class Policy:
         known = self._answers.get((level, credentials.ROOT))
         if known is None:
             with self.at(level), af_alg.open_socket() as sock:
-                known = {name: attempt(sock, name) for name in (*ALLOWLIST, *UNLISTED)}
+                known = {name: attempt(sock, name) for name in (*ALL_LISTED, *UNLISTED)}
                 names, drivers = read_proc_crypto()
                 known |= {name: attempt(sock, name) for name in (names | drivers) - known.keys()}
             self._answers[level, credentials.ROOT] = known
-            self._drivers = drivers - ALLOWLIST.keys()
+            self._drivers = drivers.difference(ALL_LISTED)
         return known
 
     def drivers(self, kind: str) -> set[Name]:
@@ -155,13 +157,37 @@ class Policy:
         if answer != BOUND:
             af_alg.not_bound(*name, answer, remark=" (at af_alg_restrict=0)").skip()
 
+    def list_found(self) -> Match:
+        """Which of the known lists this kernel has, by what can be bound at level 1."""
+        if self._list is None:
+            as_root, as_nobody = (
+                self.answers(1, credential) for credential in (credentials.ROOT, credentials.NOBODY)
+            )
+            self._list = match(
+                {
+                    name: Access(as_root[name] == BOUND, as_nobody[name] == BOUND)
+                    for name in bound(self._opened())
+                }
+            )
+        return self._list
+
     def expected(self, *, privileged: bool) -> set[Name]:
-        """The names on the list, as far as this kernel offers them at all."""
+        """The names on the kernel's list, as far as it offers them at all."""
         return {
             name
-            for name, unprivileged in ALLOWLIST.items()
-            if (privileged or unprivileged) and self.offered(name) == BOUND
+            for name, who in self.list_found().variant.names.items()
+            if (privileged or who.everybody) and self.offered(name) == BOUND
         }
+
+    def keyless_hash(self, *, everybody: bool) -> Name:
+        """A plain hash of the kernel's list that is (not) for everybody; skips without one."""
+        everyones = self.expected(privileged=False)
+        for name in sorted(self.expected(privileged=True)):
+            keyed = "mac(" in name.algorithm
+            if name.kind == "hash" and not keyed and (name in everyones) == everybody:
+                return name
+        whom = "everybody" if everybody else "the privileged alone"
+        skip(f"the list has no hash for {whom}", Reason(Cause.OTHER, type="hash"))
 
 
 def set_level(level: int) -> None:

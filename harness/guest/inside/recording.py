@@ -77,7 +77,8 @@ class Recorder:
         """Record what a probe saw: ``record_fact(name, state=…, control=…, evidence=…)``.
 
         ``reason`` says as data why it is unreachable, fails or is unknown; ``witness`` what
-        the witness inside the kernel said.
+        the witness inside the kernel said; ``value`` what was found, in a word, where the
+        state alone does not say it.
         """
 
         def record(
@@ -88,6 +89,7 @@ class Recorder:
             evidence: str = "",
             reason: Reason | None = None,
             witness: str = Witness.NONE,
+            value: str = "",
         ) -> None:
             self._writer.send(
                 records.Probed(
@@ -98,6 +100,7 @@ class Recorder:
                     test=request.node.nodeid,
                     reason=reason,
                     witness=Witness(witness),
+                    value=value,
                 )
             )
 

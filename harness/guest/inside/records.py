@@ -82,6 +82,7 @@ class Probed:
     test: str
     reason: Reason | None = None
     witness: Witness = Witness.NONE
+    value: str = ""
 
 
 @dataclass(frozen=True)

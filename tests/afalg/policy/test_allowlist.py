@@ -4,7 +4,8 @@ bind() asks af_alg_check_restriction() before it looks the algorithm up: at leve
 must be on the list of its interface, whole, and the caller must have CAP_NET_ADMIN or
 CAP_SYS_ADMIN in the initial user namespace unless the entry is for everybody. Whatever is
 refused is ENOENT, as if the algorithm did not exist; so each refusal is held against the
-same bind() at level 0, and says nothing where that is ENOENT, too.
+same bind() at level 0, and says nothing where that is ENOENT, too. What is on the list is
+taken from the variant that the kernel turns out to have (harness/guest/inside/allowlists.py).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import af_alg
 import credentials
 import pytest
-from allowlist import ALLOWLIST, OTHER_SPELLINGS, RARELY_LOADED, UNLISTED, Name
+from allowlist import OTHER_SPELLINGS, RARELY_LOADED, UNLISTED
 from credentials import Credential
 from restriction import (
     BOUND,
@@ -31,6 +32,13 @@ from restriction import (
 )
 from unavailable import RESTRICT, skip
 
+from harness.guest.inside.allowlists import (
+    ALL_LISTED,
+    NO_LIST,
+    UNKNOWN_LIST,
+    Name,
+    describe_change,
+)
 from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
@@ -46,9 +54,6 @@ UNPRIVILEGED = (
     credentials.NAMESPACE_ROOT,
     credentials.ROOT_IN_NAMESPACE,
 )
-#: Refused by the list, and offered by every kernel that has AF_ALG.
-LISTED = Name("hash", "sha256")
-LISTED_FOR_ALL = Name("hash", "sha1")
 
 
 def name_id(name: Name) -> str:
@@ -78,20 +83,21 @@ def assert_bound(expected: set[Name], answers: Answers, what: str, kind: str = "
 # Level 1, name by name
 
 
-@pytest.mark.parametrize("name", ALLOWLIST, ids=name_id)
+@pytest.mark.parametrize("name", ALL_LISTED, ids=name_id)
 def test_listed(name: Name, policy: Policy) -> None:
-    """Level 1: a name on the list can be bound by root."""
+    """Level 1: a name on the kernel's list can be bound by root, another is ENOENT."""
     policy.skip_unless_offered(name)
     answer = policy.answers(1, credentials.ROOT)[name]
-    assert answer == BOUND, f"bind {name} as root at level 1: expected ok, saw {answer}"
+    expected = BOUND if policy.list_found().variant.access(name).privileged else "ENOENT"
+    assert answer == expected, f"bind {name} as root at level 1: expected {expected}, saw {answer}"
 
 
-@pytest.mark.parametrize("name", ALLOWLIST, ids=name_id)
+@pytest.mark.parametrize("name", ALL_LISTED, ids=name_id)
 def test_listed_unprivileged(name: Name, policy: Policy) -> None:
     """Level 1: an unprivileged process can bind it if the entry says so, else it is ENOENT."""
     policy.skip_unless_offered(name)
     answer = policy.answers(1, credentials.NOBODY)[name]
-    expected = BOUND if ALLOWLIST[name] else "ENOENT"
+    expected = BOUND if policy.list_found().variant.access(name).everybody else "ENOENT"
     assert answer == expected, f"bind {name} at level 1: expected {expected}, saw {answer}"
 
 
@@ -144,7 +150,7 @@ def test_exact_name(policy: Policy) -> None:
     longer = {
         driver
         for driver in policy.drivers("hash")
-        for name in ALLOWLIST
+        for name in ALL_LISTED
         if driver.algorithm.startswith(name.algorithm) and policy.offered(driver) == BOUND
     }
     others = (*OTHER_SPELLINGS, *longer)
@@ -176,8 +182,7 @@ def test_unprivileged(credential: Credential, policy: Policy) -> None:
 
 def test_credential_of_who_binds(policy: Policy) -> None:
     """Level 1: who binds counts, not who opened the socket."""
-    policy.skip_unless_offered(LISTED)
-    names = [LISTED, LISTED_FOR_ALL]
+    names = [policy.keyless_hash(everybody=whose) for whose in (False, True)]
     with policy.at(1), af_alg.open_socket() as sock:
         assert attempt_all(names, sock) == [BOUND, BOUND]
         seen = credentials.run_as(credentials.NOBODY, lambda: attempt_all(names, sock))
@@ -186,14 +191,14 @@ def test_credential_of_who_binds(policy: Policy) -> None:
 
 def test_bound_socket_handed_down(policy: Policy) -> None:
     """Level 1: a socket that root bound serves an unprivileged process."""
-    policy.skip_unless_offered(LISTED)
+    name = policy.keyless_hash(everybody=False)
 
     def digest() -> str:
         with transform.request() as request:
             request.send(b"abc")
-            return request.recv(32).hex()
+            return request.recv(64).hex()
 
-    with policy.at(1), af_alg.Transform(*LISTED) as transform:
+    with policy.at(1), af_alg.Transform(*name) as transform:
         expected = digest()
         seen = credentials.run_as(credentials.NOBODY, digest)
     assert seen == expected, f"expected {expected}, saw {seen}"
@@ -245,6 +250,43 @@ def test_level_2(credential: Credential, policy: Policy) -> None:
 
 
 # Every kernel
+
+
+def test_variant(policy_answers: Policy, record_fact: RecordFact) -> None:
+    """Which of the lists that are known does this kernel have? (before 7.3: none)"""
+    fact = "policy.allowlist"
+    try:
+        af_alg.open_socket().close()
+    except af_alg.NotOffered as refusal:
+        if not RESTRICT.exists():
+            record_fact(fact, state="unreachable", evidence=str(refusal), reason=refusal.reason)
+            refusal.skip()
+    if not RESTRICT.exists():
+        as_root = bound(policy_answers.answers(None, credentials.ROOT))
+        record_fact(
+            fact,
+            state="absent",
+            control="fired" if as_root else "failed",
+            evidence=f"no af_alg_restrict; root can bind {len(as_root)} names",
+            value=NO_LIST,
+        )
+        return
+    found = policy_answers.list_found()
+    variant, differs = found.variant, describe_change(found.differing)
+    alike = ", ".join(other.name for other in found.alike)
+    record_fact(
+        fact,
+        state="present",
+        control="fired",
+        evidence=f"nearest to {variant.name} ({variant.commit}), but: {differs}"
+        if differs
+        else f"{variant.name} ({variant.commit})"
+        + (f"; what this kernel offers does not tell it from {alike}" if alike else ""),
+        value=UNKNOWN_LIST if differs else variant.name,
+    )
+    assert not differs, (
+        f"no known list; it differs from {variant.name} ({variant.commit}) in: {differs}"
+    )
 
 
 def test_unprivileged_as_booted(policy_answers: Policy, record_fact: RecordFact) -> None:

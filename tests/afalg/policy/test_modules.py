@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import af_alg
 import libc
 import pytest
-from allowlist import Name
 from restriction import BOUND, KINDS, attempt, set_level
 from unavailable import RESTRICT, skip
 
+from harness.guest.inside.allowlists import Name
 from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:

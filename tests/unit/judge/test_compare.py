@@ -603,3 +603,60 @@ def test_of_two_outcomes_of_one_name_the_worse_counts() -> None:
     for tests in ((bad, *good.tests), (*good.tests, bad)):
         found = changes(as_baseline(good), replace(good, tests=tests))
         assert found[samples.SHA256_TEST].cls is ChangeClass.REGRESSED
+
+
+LIST = "policy.allowlist"
+
+
+def with_list(value: str, state: State = State.PRESENT, level: int | None = 1) -> KernelResult:
+    fact = Fact(state, Control.FIRED, evidence=f"saw {value}", value=value)
+    kernel = samples.new()
+    facts = replace(kernel.facts, af_alg_restrict=level, other={**kernel.facts.other, LIST: fact})
+    return replace(kernel, facts=facts)
+
+
+def test_a_known_step_of_the_allowlist_is_intended() -> None:
+    found = changes(as_baseline(with_list("7.3")), with_list("sha512hmac"))[LIST]
+    assert found.cls is ChangeClass.INTENDED
+    assert (found.baseline, found.candidate) == ("present (7.3)", "present (sha512hmac)")
+    assert found.explanation == (
+        "allowlist 'sha512hmac' (80fb9a858071): hash 'hmac(sha512)' for everybody"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("sha512hmac", "7.3"), ("7.3", "unknown"), ("unknown", "7.3")]
+)
+def test_any_other_step_of_the_allowlist_is_not_intended(before: str, after: str) -> None:
+    found = changes(as_baseline(with_list(before)), with_list(after))[LIST]
+    assert found.cls is ChangeClass.REGRESSED
+    assert found.explanation == f"saw {after}"
+
+
+def test_the_same_allowlist_and_one_not_named_are_no_change() -> None:
+    assert LIST not in changes(as_baseline(with_list("7.3")), with_list("7.3"))
+    assert LIST not in changes(as_baseline(with_list("")), with_list("7.3"))
+
+
+def test_the_first_allowlist_is_intended_and_its_loss_a_regression() -> None:
+    none = with_list("none", State.ABSENT, level=None)
+    came = changes(as_baseline(none), with_list("7.3"))[LIST]
+    assert (came.cls, came.candidate) == (ChangeClass.INTENDED, "present")
+    assert "2f204fe718f5" in came.explanation
+    strange = changes(as_baseline(none), with_list("unknown"))[LIST]
+    assert strange.cls is not ChangeClass.INTENDED
+    lost = changes(as_baseline(with_list("7.3")), none)[LIST]
+    assert lost.cls is ChangeClass.REGRESSED
+
+
+def test_a_name_that_a_step_of_the_allowlist_took() -> None:
+    """An algorithm that became refused at level 1 is charged to the step that changed it."""
+    test = samples.FUNCTIONAL[0]
+    for name, cls in (
+        ("cbc(paes)", ChangeClass.INTENDED),
+        ("cbc(aes)", ChangeClass.NEWLY_UNAVAILABLE),
+    ):
+        reason = Reason(Cause.NOT_BOUND, "skcipher", name, "ENOENT", restrict=1)
+        lost = samples.with_test(with_list("7.3"), samples.skipped(test, "ENOENT", reason))
+        found = changes(as_baseline(with_list("paes")), lost)[test]
+        assert found.cls is cls

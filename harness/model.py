@@ -13,9 +13,17 @@ from pathlib import Path
 
 from immutabledict import immutabledict
 
-from harness.guest.inside.words import Cause, Control, Outcome, Reason, State, Witness
+from harness.guest.inside.words import Cause, Control, Defect, Outcome, Reason, State, Witness
 
-__all__ = ["Cause", "Control", "Outcome", "Reason", "State", "Witness"]  # of words.py, too
+__all__ = [
+    "Cause",
+    "Control",
+    "Defect",
+    "Outcome",
+    "Reason",
+    "State",
+    "Witness",
+]  # of words.py, too
 
 SCHEMA = 1
 
@@ -142,6 +150,7 @@ class TestResult:
     message: str = ""  # one line: why skipped, what was expected and seen
     details: str = ""  # the traceback or console excerpt, whole
     reason: Reason | None = None  # why it was skipped, as data
+    defect: Defect | None = None  # what it looked for, if that is a known one
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,7 @@ class Heard:
             message=record.message,
             details=record.details,
             reason=record.reason,
+            defect=record.defect,
         )
         if self.running == record.id:
             self.running = ""

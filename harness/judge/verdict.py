@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from harness.judge.defects import defects
 from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.expectations import ANY, Expectation, Expectations
 from harness.judge.findings import Finding, because, first_line, listed
@@ -95,6 +96,7 @@ def judge(
             *_judge_arguments(kernel),
             *_judge_tests(kernel, expectations),
             *_judge_facts(kernel, expectations),
+            *_judge_defects(kernel),
             *judge_taint(kernel, expectations, baseline),
             *_judge_explicit(kernel, expectations, baseline),
         ]
@@ -363,6 +365,12 @@ def _judge_stateless(kernel: KernelResult, lacking: set[str]) -> Iterator[Findin
             reason="zero-copy tests were planned, but none told the state of a path",
             unknown=host == stateless,
         )
+
+
+def _judge_defects(kernel: KernelResult) -> Iterator[Finding]:
+    unprovoked = defects(kernel).unprovoked
+    if unprovoked:
+        yield Finding(note=f"not provoked, so no evidence: {listed(unprovoked, len(unprovoked))}")
 
 
 def _judge_explicit(

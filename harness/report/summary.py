@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.judge import facts
+from harness.judge.defects import defects
 from harness.judge.exit_code import NOTHING_KNOWN, ran_in_part
 from harness.judge.findings import listed
 from harness.model import (
@@ -186,6 +187,7 @@ def _kernel(kernel: KernelResult, result: RunResult) -> Iterator[str]:
         *_earlier_boots(kernel),
         *_events(kernel.console_events),
         *_skips(kernel),
+        *_defects(kernel),
         *(f"- {_text(note)}" for note in notes(kernel)),
     ]
     if not sections:
@@ -230,6 +232,12 @@ def _fenced(lines: Sequence[str]) -> Iterator[str]:
     if len(lines) > _DETAIL_LINES:
         yield f"  ... {len(lines) - _DETAIL_LINES} more lines in results.json"
     yield "  ~~~~"
+
+
+def _defects(kernel: KernelResult) -> Iterator[str]:
+    not_seen = defects(kernel).not_seen
+    if not_seen:
+        yield f"- provoked, not seen: {', '.join(not_seen)}"
 
 
 def _skips(kernel: KernelResult) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """What every test of the suite can use.
 
 The suite runs as root inside a guest, under the kernel that is judged. Its pytest plugin
-gives two more fixtures: ``record_fact`` (say what a probe saw) and ``known_answers``
-(computed on the host with OpenSSL, see harness/guest/oracle.py).
+gives more fixtures: ``record_fact`` (say what a probe saw), ``provoked`` (say that a defect
+would have shown) and ``known_answers`` (computed on the host with OpenSSL, see
+harness/guest/oracle.py).
 """
 
 from __future__ import annotations
@@ -54,6 +55,17 @@ class RecordFact(Protocol):
         witness: str = Witness.NONE,
         value: str = "",
     ) -> None: ...
+
+
+class Provoked(Protocol):
+    """Type of the ``provoked`` fixture.
+
+    A test marked ``regression`` calls it when it has seen that what the defect needs came
+    about: only then is its passing evidence against the defect. One that cannot fail on an
+    affected kernel never does.
+    """
+
+    def __call__(self) -> None: ...
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 
 import libc
 from unavailable import skip
@@ -20,6 +21,7 @@ _NUMBERS = {"x86_64": (248, 250), "aarch64": (217, 219)}
 PROCESS_KEYRING = -2
 _KEYCTL_REVOKE = 3
 _KEYCTL_SETPERM = 5
+_KEYCTL_LINK = 8
 _KEYCTL_UNLINK = 9
 _KEYCTL_READ = 11
 
@@ -68,6 +70,20 @@ def set_permissions(key: int, permissions: int) -> None:
 def unlink(key: int, keyring: int = PROCESS_KEYRING) -> None:
     """keyctl_unlink(3)."""
     libc.system_call(_numbers()[1], _KEYCTL_UNLINK, key, keyring)
+
+
+def link(key: int, keyring: int) -> None:
+    """keyctl_link(3)."""
+    libc.system_call(_numbers()[1], _KEYCTL_LINK, key, keyring)
+
+
+def usage(key: int) -> int:
+    """References to a key (/proc/keys, security/keys/proc.c)."""
+    for line in Path("/proc/keys").read_text(encoding="utf-8").splitlines():
+        serial, _, count, *_ = line.split()
+        if int(serial, 16) == key:
+            return int(count)
+    raise AssertionError(f"key {key:#x} is not in /proc/keys")
 
 
 def read(key: int) -> bytes:

@@ -1,6 +1,6 @@
 """The pytest plugin in the guest: streams plan, outcomes and facts to the host as they arise.
 
-Tests get three fixtures from it, ``record_fact``, ``record_transcripts`` and
+Tests get four fixtures from it, ``record_fact``, ``record_transcripts``, ``provoked`` and
 ``known_answers``. A test that exceeds
 its time limit is interrupted and reported as ``timeout``; the suite goes on. A skip whose
 exception has a ``reason_data`` is reported with that reason as data.
@@ -13,13 +13,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 import pytest
 
 from harness.guest.inside import records
-from harness.guest.inside.words import Control, Outcome, Reason, State, Witness
+from harness.guest.inside.words import Control, Defect, Outcome, Reason, State, Witness
 
 #: Plugins that cost start-up time or terminal output and that no suite here needs.
 _UNUSED_PLUGINS = (
@@ -68,6 +69,7 @@ class Recorder:
         self._limit = test_seconds
         self._reports: list[pytest.TestReport] = []
         self._reason: Reason | None = None
+        self._defect: Defect | None = None
         self._timed_out = False
         self._taint = records.read_taint()
         self._started = 0.0
@@ -115,6 +117,16 @@ class Recorder:
 
         return record
 
+    @pytest.fixture
+    def provoked(self) -> Callable[[], None]:
+        """Record that what the test's defect needs came about: call it when that is seen."""
+
+        def record() -> None:
+            assert self._defect is not None, "only a test marked as a regression can provoke"
+            self._defect = replace(self._defect, provoked=True)
+
+        return record
+
     @pytest.fixture(scope="session")
     def known_answers(self) -> dict[str, object]:
         """What the host's oracle computed (``harness/guest/oracle.py``)."""
@@ -142,8 +154,11 @@ class Recorder:
         self._started = time.monotonic()
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self) -> Generator[None, None, None]:
-        """Arm the test's time limit."""
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Arm the test's time limit, and see what defect it looks for."""
+        marker = item.get_closest_marker("regression")
+        told = marker.kwargs if marker is not None else None
+        self._defect = told and Defect(told["cve"], told["fix"], provoked=False)
         signal.signal(signal.SIGALRM, self._expire)
         signal.setitimer(signal.ITIMER_REAL, self._limit)
         yield
@@ -176,6 +191,7 @@ class Recorder:
                 message=message[:_MESSAGE_LIMIT],
                 details=details[-_DETAILS_LIMIT:],
                 reason=self._reason if outcome is Outcome.SKIPPED else None,
+                defect=self._defect,
             )
         )
         taint = records.read_taint()

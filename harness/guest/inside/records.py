@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.guest.inside.words import Control, Outcome, Reason, State, Witness
+from harness.guest.inside.words import Control, Defect, Outcome, Reason, State, Witness
 
 PORT_NAME = "afalg.results"
 KERNEL_LOG = "/dev/kmsg"
@@ -69,6 +69,7 @@ class Finish:
     message: str
     details: str
     reason: Reason | None = None  # why it was skipped
+    defect: Defect | None = None  # what it looked for, if that is a known one
 
 
 @dataclass(frozen=True)

@@ -72,3 +72,14 @@ class Reason:
     name: str = ""  # of the algorithm, module or program: "cbc(aes)"
     errno: str = ""  # "ENOENT"
     restrict: int | None = None  # af_alg_restrict at that moment, if it was not opened
+
+
+@dataclass(frozen=True)
+class Defect:
+    """The defect that a test looked for, and whether it could have seen it."""
+
+    cve: str  # "CVE-2025-39964"; two with a comma between them; "" if it has none
+    fix: str  # mainline commit
+    #: What the defect needs came about in this very run: a kernel that has it would have
+    #: shown it. Else that the test passed is no evidence.
+    provoked: bool

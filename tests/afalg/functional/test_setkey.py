@@ -429,7 +429,7 @@ def test_serial_leaks_nothing(by_serial: af_alg.Transform) -> None:
     good = keyring.add("user", "afalg:good", KEY)
     bad = keyring.add("user", "afalg:bad", bytes(200))
     ring = keyring.add("keyring", "afalg:leak-ring", b"")
-    before = {key: key_usage(key) for key in (good, bad, ring)}
+    before = {key: keyring.usage(key) for key in (good, bad, ring)}
     with resources.option_memory(4096):
         for _ in range(60):
             set_key_by_serial(by_serial, good)
@@ -438,7 +438,7 @@ def test_serial_leaks_nothing(by_serial: af_alg.Transform) -> None:
             with expect.refused(errno.ENOPROTOOPT, "keyring by serial"):
                 set_key_by_serial(by_serial, ring)
         by_serial.set_key(KEY)
-    after = {key: key_usage(key) for key in (good, bad, ring)}
+    after = {key: keyring.usage(key) for key in (good, bad, ring)}
     assert after == before, f"references to keys: expected {before}, saw {after}"
 
 
@@ -451,13 +451,3 @@ def test_serial_waits_for_nobody(by_serial: af_alg.Transform) -> None:
     with expect.refused(errno.ENOPROTOOPT, "keyring by serial"):
         set_key_by_serial(by_serial, ring)
     keyring.revoke(ring)
-
-
-def key_usage(key: int) -> int:
-    """References to a key (/proc/keys, security/keys/proc.c)."""
-    with open("/proc/keys", encoding="ascii") as keys:  # noqa: PTH123  (a path of no file)
-        for line in keys:
-            serial, _, usage, *_ = line.split()
-            if int(serial, 16) == key:
-                return int(usage)
-    raise AssertionError(f"key {key:#x} is not in /proc/keys")

@@ -15,28 +15,31 @@ from af_alg import ENCRYPT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Bind
+    from conftest import Bind, Provoked
 
 
 @pytest.mark.regression(cve="CVE-2015-8970", fix="dd504589577d", affected="2.6.38 to 4.4.1")
 @pytest.mark.parametrize("name", ["xts(aes)", "lrw(aes)", "cbc(aes)", "ctr(aes)"])
-def test_skcipher_without_a_key(name: str, bind: Bind) -> None:
+def test_skcipher_without_a_key(name: str, bind: Bind, provoked: Provoked) -> None:
     """A cipher without a key answers ENOKEY to whatever is asked of it."""
     without_a_key("CVE-2015-8970", bind("skcipher", name))
+    provoked()
 
 
 @pytest.mark.regression(cve="CVE-2015-8970", fix="dd504589577d", affected="4.1 to 4.4.1")
 @pytest.mark.parametrize("name", ["gcm(aes)", "ccm(aes)"])
-def test_aead_without_a_key(name: str, bind: Bind) -> None:
+def test_aead_without_a_key(name: str, bind: Bind, provoked: Provoked) -> None:
     """An AEAD without a key answers ENOKEY to whatever is asked of it."""
     without_a_key("CVE-2015-8970", bind("aead", name))
+    provoked()
 
 
 @pytest.mark.regression(cve="CVE-2011-4081", fix="7ed47b7d142e", affected="2.6.38 to 3.1")
 @pytest.mark.parametrize("name", ["ghash", "cmac(aes)", "hmac(sha256)", "xcbc(aes)", "vmac64(aes)"])
-def test_hash_without_a_key(name: str, bind: Bind) -> None:
+def test_hash_without_a_key(name: str, bind: Bind, provoked: Provoked) -> None:
     """A keyed hash without its key answers ENOKEY to whatever is asked of it."""
     without_a_key("CVE-2011-4081", bind("hash", name))
+    provoked()
 
 
 #: For a key of any length that the algorithms above take.
@@ -81,13 +84,15 @@ def without_a_key(cve: str, transform: af_alg.Transform) -> None:
 @pytest.mark.parametrize(
     ("name", "key", "iv"), [("salsa20", 32, 8), ("chacha20", 32, 16), ("ctr(aes)", 16, 16)]
 )
-def test_stream_of_nothing(name: str, key: int, iv: int, bind: Bind) -> None:
+def test_stream_of_nothing(name: str, key: int, iv: int, bind: Bind, provoked: Provoked) -> None:
     """A stream cipher given no bytes gives none, and goes on to work."""
     transform = bind("skcipher", name)
     transform.set_key(bytes(range(key)))
     with transform.request() as request:
         request.send(b"", op=ENCRYPT, iv=bytes(iv))
         seen = request.recv(16)
+        if name == "salsa20":  # it was a hole of that cipher's code alone
+            provoked()
         assert seen == b"", f"CVE-2017-17805: {len(seen)} bytes from none"
         request.send(bytes(16), op=ENCRYPT, iv=bytes(iv))
         assert len(request.recv(16)) == 16
@@ -127,10 +132,12 @@ BAD_KEYS = {
 @pytest.mark.regression(cve="CVE-2020-10769", fix="8f9c46934848", affected="2.6.25 to 4.20.1")
 @pytest.mark.parametrize("template", ["authenc", "authencesn"])
 @pytest.mark.parametrize("flaw", BAD_KEYS)
-def test_authenc_key(flaw: str, template: str, bind: Bind) -> None:
+def test_authenc_key(flaw: str, template: str, bind: Bind, provoked: Provoked) -> None:
     """A key whose parts do not fit into it is EINVAL, and a good one is taken afterwards."""
     transform = bind("aead", f"{template}(hmac(sha256),cbc(aes))")
     transform.set_key(authenc_key())
+    if flaw == "misaligned_end":  # the others were refused before, too
+        provoked()
     with expect.refused(errno.EINVAL, f"CVE-2020-10769: {template} key with {flaw}"):
         transform.set_key(BAD_KEYS[flaw])
     transform.set_key(authenc_key())

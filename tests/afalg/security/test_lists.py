@@ -23,7 +23,7 @@ from unavailable import skip
 from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
-    from conftest import Bind
+    from conftest import Bind, Provoked
 
 pytestmark = pytest.mark.may_crash
 
@@ -54,7 +54,7 @@ def with_later_fixes(bind: Bind) -> None:
     affected="2.6.38 to 6.1.167, 6.12.80, 6.18.21, 6.19.11",
 )
 @pytest.mark.usefixtures("with_later_fixes")
-def test_send_behind_a_full_list(bind: Bind) -> None:
+def test_send_behind_a_full_list(bind: Bind, provoked: Provoked) -> None:
     """A send that fills a list of pages leaves no end mark before what is sent next."""
     transform = bind("skcipher", "ecb(cipher_null)")
     # MAX_SGL_ENTS (include/crypto/if_alg.h): as many entries as fit into a page, about.
@@ -71,9 +71,12 @@ def test_send_behind_a_full_list(bind: Bind) -> None:
             expect.same(
                 text, request.recv(len(text)), f"CVE-2026-43043: a send after one of {count} pages"
             )
+    provoked()  # all was taken, and one of the three counts fills the list
 
 
-def short_associated_data(cve: str, transform: af_alg.Transform, enough: int) -> None:
+def short_associated_data(
+    cve: str, transform: af_alg.Transform, enough: int, provoked: Provoked
+) -> None:
     """Associated data of fewer bytes than the algorithm writes to is EINVAL both ways."""
     transform.set_key(KEY)
     transform.set_authsize(32)
@@ -85,6 +88,7 @@ def short_associated_data(cve: str, transform: af_alg.Transform, enough: int) ->
     request.send(aad[-enough:] + TEXT, op=ENCRYPT, iv=IV, assoclen=enough)
     sealed = request.recv(enough + len(TEXT) + 32)
     assert len(sealed) == enough + len(TEXT) + 32, f"{cve}: {len(sealed)} bytes encrypted"
+    provoked()
     for length in (0, 4, enough - 1):
         for op in (ENCRYPT, DECRYPT):
             request.send(aad[:length] + sealed[enough:], op=op, iv=IV, assoclen=length)
@@ -98,17 +102,17 @@ def short_associated_data(cve: str, transform: af_alg.Transform, enough: int) ->
     cve="CVE-2026-23060", fix="2397e9264676", affected="4.3 to 6.1.161, 6.12.67, 6.18.7"
 )
 @pytest.mark.usefixtures("with_later_fixes")
-def test_authencesn_short_associated_data(bind: Bind) -> None:
+def test_authencesn_short_associated_data(bind: Bind, provoked: Provoked) -> None:
     """authencesn with less than the 8 bytes that hold its sequence number is EINVAL."""
     transform = bind("aead", "authencesn(hmac(sha256),cbc(aes))")
-    short_associated_data("CVE-2026-23060", transform, 8)
+    short_associated_data("CVE-2026-23060", transform, 8, provoked)
 
 
 @pytest.mark.regression(
     cve="CVE-2025-40019", fix="6bb73db6948c", affected="5.4 to 6.1.156, 6.12.53, 6.17.3"
 )
 @pytest.mark.usefixtures("with_later_fixes")
-def test_essiv_short_associated_data(bind: Bind) -> None:
+def test_essiv_short_associated_data(bind: Bind, provoked: Provoked) -> None:
     """ESSIV over an AEAD with less associated data than the IV it puts there is EINVAL."""
     transform = bind("aead", "essiv(authenc(hmac(sha256),cbc(aes)),sha256)")
-    short_associated_data("CVE-2025-40019", transform, 16)
+    short_associated_data("CVE-2025-40019", transform, 16, provoked)

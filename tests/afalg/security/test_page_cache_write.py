@@ -12,98 +12,48 @@ The file here is a scratch file that the test made, opened read-only for the spl
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import af_alg
-import libc
-import pages
+import copy_fail
 import pytest
-from pages import PAGE
-from probing import Probe, handing_over, untold
+from copy_fail import AAD, ALGORITHM, TEXT
+from probing import Probe, untold
 
 from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
-    from conftest import RecordFact
-
-ALGORITHM = "authencesn(hmac(sha256),cbc(aes))"
-TAG = 32
-IV = bytes(16)
-#: Security parameter index, and the half of the sequence number that went astray.
-AAD = b"\x00\x01\x02\x03" + b"\xe5\xe5\xe5\xe5"
-TEXT = bytes(range(256))[:96] * 32
-#: struct rtattr of crypto/authenc.c: length 8, CRYPTO_AUTHENC_KEYA_PARAM, big-endian
-#: length of the cipher key; then the HMAC key and the cipher key.
-KEY = (
-    b"\x08\x00\x01\x00"
-    + (16).to_bytes(4, "big")
-    + bytes(range(0x20, 0x40))
-    + bytes(range(0x40, 0x50))
-)
+    from conftest import Provoked, RecordFact
 
 
 @pytest.mark.regression(
     cve="CVE-2026-31431", fix="a664bf3d603d", affected="4.14 to 6.1.169, 6.12.84, 6.18.21, 6.19.11"
 )
-def test_authencesn_leaves_the_file_alone(record_fact: RecordFact) -> None:
+def test_authencesn_leaves_the_file_alone(record_fact: RecordFact, provoked: Provoked) -> None:
     """Does authencesn decryption of a spliced page change the file it came from?"""
     probe = Probe("page_cache_write", record_fact)
-    with probe.searching(), af_alg.Transform("aead", ALGORITHM) as transform:
-        directory = pages.writable_directory(*pages.DISK_FILE_SYSTEMS, "tmpfs")
-        if directory is None:
-            raise pages.NoSource("disk", "no writable file system for the scratch file is mounted")
-        transform.set_key(KEY)
-        transform.set_authsize(TAG)
-        sealed = seal(transform)
-        with (
-            pages.scratch_file(directory, sealed) as writable,
-            pages.reopened_read_only(writable) as descriptor,
-            pages.pipe() as (control, control_in),
-        ):
-            request = transform.request()
-            request.send(AAD, op=af_alg.DECRYPT, iv=IV, assoclen=len(AAD), more=True)
-            with handing_over("splice", "aead", ALGORITHM):
-                feed(descriptor, request, control_in)
-            opened = request.recv(len(AAD) + len(sealed))
-            after = os.pread(descriptor, len(sealed), 0)
-            pages.write_all(writable, bytes(len(sealed)))
-            shared = os.read(control, len(sealed))
+    with probe.searching():
+        seen = copy_fail.look()
 
     # The request must have decrypted what the file held, from the very page that the
     # later overwrite reached: else nothing could have been seen.
-    fired = opened == AAD + TEXT and shared == bytes(len(sealed))
-    state = ("absent" if after == sealed else "present") if fired else "unknown"
+    if seen.fired:
+        provoked()
+    state = ("present" if seen.changed else "absent") if seen.fired else "unknown"
     record_fact(
         probe.fact,
         state=state,
-        control="fired" if fired else "failed",
+        control="fired" if seen.fired else "failed",
         evidence=(
-            f"{ALGORITHM} decrypted {len(sealed)} bytes spliced from a read-only file on "
-            f"{directory}; file against what had been written: "
-            f"{af_alg.difference(sealed, after)}; the tag begins at byte {len(TEXT)}, "
+            f"{ALGORITHM} decrypted {len(seen.sealed)} bytes spliced from a read-only file on "
+            f"{seen.place}; file against what had been written: "
+            f"{af_alg.difference(seen.sealed, seen.after)}; the tag begins at byte {len(TEXT)}, "
             f"bytes 4 to 7 of the associated data are {AAD[4:].hex()}"
         ),
-        reason=None if fired else Reason(Cause.OTHER),
+        reason=None if seen.fired else Reason(Cause.OTHER),
     )
-    assert opened == AAD + TEXT, "decrypted text: " + af_alg.difference(AAD + TEXT, opened)
-    if not fired:
+    assert seen.opened == AAD + TEXT, "decrypted text: " + af_alg.difference(
+        AAD + TEXT, seen.opened
+    )
+    if not seen.fired:
         untold("control did not fire: the file's page was not shared up to the socket")
-
-
-def seal(transform: af_alg.Transform) -> bytes:
-    """TEXT encrypted, and its tag."""
-    request = transform.request()
-    request.send(AAD + TEXT, op=af_alg.ENCRYPT, iv=IV, assoclen=len(AAD))
-    return request.recv(len(AAD) + len(TEXT) + TAG)[len(AAD) :]
-
-
-def feed(descriptor: int, request: af_alg.Request, control: int) -> None:
-    """Splice the file's contents into the request; the control pipe gets a second reference."""
-    size = len(TEXT) + TAG
-    assert size < PAGE, "the file must lie in one page"
-    with pages.pipe() as (read_end, write_end):
-        assert os.splice(descriptor, write_end, size, offset_src=0) == size
-        assert libc.tee(read_end, control, size) == size
-        moved = os.splice(read_end, request.fileno(), size)
-    assert moved == size, f"expected {size} bytes taken by the socket, saw {moved}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import copy_fail
 import expect
 import libc
 import page_count
@@ -18,7 +19,7 @@ import pytest
 from af_alg import DECRYPT, ENCRYPT, MSG_DONTWAIT, MSG_MORE
 from pages import PAGE
 from samples import AAD, KEY, NONCE, TEXT, gcm, seal
-from unavailable import skip
+from unavailable import Unavailable, skip
 
 from harness.guest.inside.words import Cause, Reason
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import af_alg
-    from conftest import Bind
+    from conftest import Bind, Provoked
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,16 @@ def lost_pages_show() -> None:
             f"of {page_count.LOST} pages in pipes {seen} are seen to be missing",
             Reason(Cause.OTHER, name="/proc/vmstat"),
         )
+
+
+@pytest.fixture(scope="module")
+def handed_on_whole() -> bool:
+    """Whether the kernel has a664bf3d603d, without which none of this shows."""
+    try:
+        seen = copy_fail.look()
+    except (Unavailable, OSError):
+        return False
+    return seen.fired and not seen.changed
 
 
 def given_back(what: str, once: Callable[[], None]) -> None:
@@ -62,7 +73,7 @@ def given_back(what: str, once: Callable[[], None]) -> None:
 )
 @pytest.mark.usefixtures("lost_pages_show")
 @pytest.mark.parametrize("ends", ["at_a_page", "within_a_page", "unread"])
-def test_sent_pages(ends: str, bind: Bind) -> None:
+def test_sent_pages(ends: str, bind: Bind, handed_on_whole: bool, provoked: Provoked) -> None:
     """No page of what was sent is lost, wherever the read ends."""
     transform = bind("skcipher", "ecb(cipher_null)")
     text = bytes(6 * PAGE)
@@ -73,6 +84,8 @@ def test_sent_pages(ends: str, bind: Bind) -> None:
             request.send(text, op=ENCRYPT)
             request.recv(lengths[ends])
 
+    if ends == "at_a_page" and handed_on_whole:
+        provoked()
     given_back(f"CVE-2026-43078: a read that ends {ends} of what was sent", once)
 
 
@@ -82,7 +95,7 @@ def test_sent_pages(ends: str, bind: Bind) -> None:
     affected="4.14 to 6.1.169, 6.12.84, 6.18.23, 6.19.13; shows since a664bf3d603d",
 )
 @pytest.mark.usefixtures("lost_pages_show")
-def test_sent_pages_of_an_aead(bind: Bind) -> None:
+def test_sent_pages_of_an_aead(bind: Bind, handed_on_whole: bool, provoked: Provoked) -> None:
     """No page of an AEAD's input is lost when a short read ends where a page does."""
     transform = gcm(bind)
     text = bytes(6 * PAGE)
@@ -92,6 +105,8 @@ def test_sent_pages_of_an_aead(bind: Bind) -> None:
             request.send(text, op=ENCRYPT, iv=NONCE)
             request.recv(5 * PAGE + 16)
 
+    if handed_on_whole:
+        provoked()
     given_back("CVE-2026-43078: a read that ends at a page of what was sent", once)
 
 
@@ -118,9 +133,10 @@ def test_pinned_pages(kind: str, bind: Bind) -> None:
 
 @pytest.mark.regression(cve="CVE-2015-3331", fix="ccfe8c3f7e52", affected="2.6.38 to 3.19.2")
 @pytest.mark.parametrize("name", ["gcm(aes)", "rfc4106(gcm(aes))"])
-def test_nothing_behind_the_text(name: str, bind: Bind) -> None:
+def test_nothing_behind_the_text(name: str, bind: Bind, provoked: Provoked) -> None:
     """Decryption writes the text alone: not the tag, nor what is left of a block, behind it."""
     transform, iv = keyed(name, bind)
+    provoked()
     for length in (64, 50, 1):
         text = TEXT[:length]
         sealed = seal(transform, text, AAD, iv)

@@ -21,7 +21,7 @@ from unavailable import reason_of, skip
 from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
-    from conftest import Bind, RecordFact
+    from conftest import Bind, Provoked, RecordFact
 
 #: A template that refuses its parts gives EINVAL; lookup turns some of that into ENOENT.
 REFUSALS = frozenset({errno.EINVAL, errno.ENOENT})
@@ -43,27 +43,30 @@ def refused(cve: str, kind: str, name: str) -> None:
 
 @pytest.mark.regression(cve="CVE-2017-17806", fix="af3ff8045bbf", affected="2.6.38 to 4.14.7")
 @pytest.mark.parametrize("inner", ["hmac(md5)", "hmac(sha256)", "cmac(aes)"])
-def test_hmac_of_a_keyed_hash(inner: str, bind: Bind) -> None:
+def test_hmac_of_a_keyed_hash(inner: str, bind: Bind, provoked: Provoked) -> None:
     """An HMAC of a hash that wants a key itself is refused: nobody would set that key."""
     bind("hash", inner)
     bind("hash", "hmac(sha1)")
+    provoked()
     refused("CVE-2017-17806", "hash", f"hmac({inner})")
 
 
 @pytest.mark.regression(cve="", fix="e57121d08c38", affected="4.2 to 4.14.12")
 @pytest.mark.parametrize("template", ["rfc7539", "rfc7539esp"])
-def test_rfc7539_digest_size(template: str, bind: Bind) -> None:
+def test_rfc7539_digest_size(template: str, bind: Bind, provoked: Provoked) -> None:
     """RFC 7539 with a hash whose digest is not Poly1305's 16 bytes is refused."""
     bind("aead", f"{template}(chacha20,poly1305)")
     bind("hash", "sha256")
+    provoked()
     refused("e57121d08c38", "aead", f"{template}(chacha20,sha256)")
 
 
 @pytest.mark.regression(cve="", fix="73bf20ef3df2", affected="2.6.32 to 4.17")
-def test_vmac_block_size(bind: Bind) -> None:
+def test_vmac_block_size(bind: Bind, provoked: Provoked) -> None:
     """VMAC with a cipher of 64-bit blocks is refused: it would read past the block."""
     bind("hash", "vmac64(aes)")
     bind("skcipher", "ecb(des3_ede)")
+    provoked()
     refused("73bf20ef3df2", "hash", "vmac64(des3_ede)")
 
 
@@ -75,10 +78,11 @@ def test_vmac_block_size(bind: Bind) -> None:
 @pytest.mark.parametrize(
     "digest", ["cbcmac(cipher_null)", "crct10dif"], ids=["cipher_null", "crct10dif"]
 )
-def test_authencesn_short_digest(digest: str, bind: Bind) -> None:
+def test_authencesn_short_digest(digest: str, bind: Bind, provoked: Provoked) -> None:
     """authencesn of a digest of one to three bytes is refused: it moves four behind it."""
     bind("hash", digest)
     bind("aead", "authencesn(hmac(sha256),cbc(aes))")
+    provoked()
     refused("CVE-2026-46033", "aead", f"authencesn({digest},cbc(aes))")
 
 
@@ -94,7 +98,7 @@ def loaded(module: str) -> bool:
     cve="CVE-2013-7421, CVE-2014-9644", fix="5d26a105b5a7", affected="2.6.38 to 3.18"
 )
 @pytest.mark.parametrize("form", ["brd", "brd(aes)", "cbc(brd)"], ids=["name", "outer", "inner"])
-def test_bind_loads_crypto_modules_only(form: str, bind: Bind) -> None:
+def test_bind_loads_crypto_modules_only(form: str, bind: Bind, provoked: Provoked) -> None:
     """bind() to the name of a module that is no crypto does not load that module."""
     bind("skcipher", "cbc(aes)")
     # The control: modules do get loaded on behalf of bind(), this one for its type.
@@ -111,6 +115,7 @@ def test_bind_loads_crypto_modules_only(form: str, bind: Bind) -> None:
             f"there is no module {module} that could be loaded",
             Reason(Cause.NO_MODULE, name=module),
         )
+    provoked()  # the module is there to be loaded, and is not loaded
     refused("CVE-2013-7421", "skcipher", form)
     refused("CVE-2013-7421", "hash", form)
     assert not loaded(module), f"CVE-2013-7421: bind to {form!r} loaded the module {module}"
@@ -197,7 +202,7 @@ def names_in(message: bytes) -> list[bytes]:
 @pytest.mark.regression(
     cve="CVE-2013-2547, CVE-2018-19854", fix="f43f39958beb", affected="4.12 to 4.19.2; 3.2 to 3.8"
 )
-def test_reports_hold_names_only(bind: Bind) -> None:
+def test_reports_hold_names_only(bind: Bind, provoked: Provoked) -> None:
     """Reports of algorithms hold zeros behind each name, not what was in memory there."""
     bind("skcipher", "cbc(aes)")
     bind("aead", "gcm(aes)")
@@ -207,6 +212,7 @@ def test_reports_hold_names_only(bind: Bind) -> None:
     # The control: what was just bound is among them, with its type in its attribute.
     for name, kind in ((b"cbc(aes)", b"skcipher"), (b"gcm(aes)", b"aead"), (b"sha256", b"shash")):
         assert any(one[0] == name and kind in one[3:] for one in text), f"no report on {name!r}"
+    provoked()
     for names, (algorithm, *_) in zip(reports, text, strict=True):
         for field in names:
             _, _, rest = field.partition(b"\0")
@@ -234,7 +240,7 @@ def driver_of(name: str) -> str:
 
 @pytest.mark.may_crash
 @pytest.mark.regression(cve="CVE-2017-18075", fix="d76c68109f37", affected="2.6.34 to 4.14.12")
-def test_pcrypt_instance_is_freed(bind: Bind) -> None:
+def test_pcrypt_instance_is_freed(bind: Bind, provoked: Provoked) -> None:
     """A pcrypt instance can be made and deleted: the pointer that is freed is the right one."""
     inner = "rfc4106(gcm(aes))"
     bind("aead", inner)
@@ -249,6 +255,7 @@ def test_pcrypt_instance_is_freed(bind: Bind) -> None:
         if line.startswith("driver") and "pcrypt(" in line
     ]
     assert instances, "a pcrypt instance was made, but /proc/crypto lists none"
+    provoked()
     for driver in instances:
         number = crypto_user(CRYPTO_MSG_DELALG, driver=driver)
         assert number == 0, f"CVE-2017-18075: deleting {driver}: errno {number}, expected success"

@@ -76,6 +76,11 @@ def test_fact(record_fact):
     record_fact("b.fact", state="absent", control="fired")
 def test_bad_fact(record_fact): record_fact("c.fact", state="gone")
 def test_transcripts(record_transcripts): record_transcripts({"recv": "0"})
+@pytest.mark.regression(cve="CVE-1", fix="f1", affected="all")
+def test_provokes(provoked): provoked()
+@pytest.mark.regression(cve="CVE-2", fix="f2", affected="all")
+def test_does_not_provoke(provoked): pass
+def test_provokes_nothing_known(provoked): provoked()
 def test_forks(record_fact):
     if os.fork() == 0:
         record_fact("of.a.child", state="present")
@@ -133,6 +138,8 @@ def _outcome(recorded: Records, name: str) -> dict[str, Any]:
         ("test_overruns", "timeout", "no end within 1 s"),
         ("test_after", "passed", ""),
         ("test_bad_fact", "failed", "'gone' is not a valid State"),
+        ("test_provokes", "passed", ""),
+        ("test_provokes_nothing_known", "failed", "only a test marked as a regression"),
         ("test_forks", "passed", ""),
     ],
 )
@@ -178,7 +185,7 @@ def test_the_order_of_records(recorded: Records) -> None:
     begun = [record["id"] for record in recorded if record["type"] == "start"]
     ended = [record["id"] for record in recorded if record["type"] == "outcome"]
     assert begun == ended == first["tests"]
-    assert len(begun) == 16
+    assert len(begun) == 19
     (told,) = (record for record in recorded if record["type"] == "transcripts")
     assert told["transcripts"] == {"recv": "0"}
 
@@ -204,3 +211,15 @@ def test_a_module_that_cannot_be_collected(tmp_path: Path) -> None:
     (error,) = (record for record in recorded if record["type"] == "collection_error")
     assert error["id"] == "test_bad.py"
     assert "no_such_module" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "defect"),
+    [
+        ("test_provokes", {"cve": "CVE-1", "fix": "f1", "provoked": True}),
+        ("test_does_not_provoke", {"cve": "CVE-2", "fix": "f2", "provoked": False}),
+        ("test_forks", None),
+    ],
+)
+def test_defects(recorded: Records, name: str, defect: dict[str, Any] | None) -> None:
+    assert _outcome(recorded, name)["defect"] == defect

@@ -157,8 +157,10 @@ class Recorder:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, None, None]:
         """Arm the test's time limit, and see what defect it looks for."""
         marker = item.get_closest_marker("regression")
-        told = marker.kwargs if marker is not None else None
-        self._defect = told and Defect(told["cve"], told["fix"], provoked=False)
+        self._defect = None
+        if marker is not None:
+            cve, fix = (str(marker.kwargs.get(key, "")) for key in ("cve", "fix"))
+            self._defect = Defect(cve, fix, provoked=False)
         signal.signal(signal.SIGALRM, self._expire)
         signal.setitimer(signal.ITIMER_REAL, self._limit)
         yield

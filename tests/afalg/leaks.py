@@ -1,0 +1,98 @@
+"""What the kernel still holds after many requests: pages, slab objects, sockets, references.
+
+What is done over and over and gives everything back leaves each count as it was. One count
+that grows in every try by half as much as there were turns has grown with them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import page_count
+import resources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TURNS = 128
+#: More than the counts waver by, fewer than are lost when one is in each turn.
+LIMIT = TURNS // 2
+_TRIES = 3  # something else may allocate meanwhile, but not each time
+_WARM_UP = 4  # what is allocated once and kept
+
+PAGES = "pages"
+SOCKETS = "sockets"
+#: Beginnings of the names of the other counts.
+OBJECTS = "objects of "
+USERS = "users of module "
+REFERENCES = "references to "
+KINDS = (PAGES, SOCKETS, OBJECTS, USERS, REFERENCES)
+
+_SLABINFO = Path("/proc/slabinfo")
+_CACHES = Path("/sys/kernel/slab")
+#: sock_kmalloc(), the crypto API and AIO allocate from these; none frees later than at once.
+_COUNTED = ("kmalloc-", "aio_kiocb")
+
+
+def slab_objects() -> dict[str, int]:
+    """Objects in use of each cache of which AF_ALG allocates; {} on a kernel that does not tell.
+
+    Objects that a CPU has at hand count as used, so that the caches are told to give them
+    up first (kmem_cache_shrink(), mm/slub.c).
+    """
+    try:
+        lines = _SLABINFO.read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    names = [line.split(maxsplit=1)[0] for line in lines if line.startswith(_COUNTED)]
+    for name in names:
+        try:
+            (_CACHES / name / "shrink").write_text("1")
+        except FileNotFoundError:  # without CONFIG_SLUB_SYSFS
+            return {}
+    return {
+        words[0]: int(words[1])
+        for line in _SLABINFO.read_text().splitlines()
+        if line.startswith(_COUNTED) and (words := line.split())
+    }
+
+
+def counts() -> Counter[str]:
+    """All counts of this moment, by name."""
+    found = Counter({OBJECTS + name: count for name, count in slab_objects().items()})
+    found[PAGES] = page_count.uncounted()
+    found[SOCKETS] = resources.sockets()
+    found.update({USERS + name: count for name, count in resources.module_users().items()})
+    found.update({REFERENCES + name: count for name, count in resources.transforms().items()})
+    return found
+
+
+def grown(once: Callable[[], object], turns: int = TURNS) -> Counter[str]:
+    """The counts that grow with what is done over and over, and by how much the last time."""
+    for _ in range(_WARM_UP):
+        once()
+    excess: Counter[str] = Counter()
+    for attempt in range(_TRIES):
+        before = counts()
+        for _ in range(turns):
+            once()
+        after = counts()
+        # A cache or an algorithm that was not there before was not leaked to.
+        more = {
+            name: count - before[name]
+            for name, count in after.items()
+            if name in before and count - before[name] >= min(LIMIT, turns // 2)
+        }
+        excess = Counter({name: more[name] for name in more if not attempt or name in excess})
+        if not excess:
+            break
+    return excess
+
+
+def given_back(what: str, once: Callable[[], object], turns: int = TURNS) -> None:
+    """What is done over and over gives back all that it takes."""
+    excess = grown(once, turns)
+    told = ", ".join(f"{count} more {name}" for name, count in sorted(excess.items()))
+    assert not excess, f"{what}: {told} after {turns} turns, expected none"

@@ -39,7 +39,8 @@ class RecordFact(Protocol):
 
     ``state`` is present, absent, unreachable or unknown; ``control`` (the positive control
     of the probe) fired, failed or not_run. ``reason`` says as data why it is unreachable,
-    unknown or fails; ``witness`` what the witness inside the kernel said, if there is one.
+    unknown or fails; ``witness`` what the witness inside the kernel said, if there is one;
+    ``shapes`` in how many shapes it was tried and told.
     """
 
     def __call__(
@@ -51,6 +52,7 @@ class RecordFact(Protocol):
         evidence: str = "",
         reason: Reason | None = None,
         witness: str = Witness.NONE,
+        shapes: int = 1,
     ) -> None: ...
 
 

@@ -77,7 +77,7 @@ class Recorder:
         """Record what a probe saw: ``record_fact(name, state=…, control=…, evidence=…)``.
 
         ``reason`` says as data why it is unreachable, fails or is unknown; ``witness`` what
-        the witness inside the kernel said.
+        the witness inside the kernel said; ``shapes`` in how many shapes it was told.
         """
 
         def record(
@@ -88,6 +88,7 @@ class Recorder:
             evidence: str = "",
             reason: Reason | None = None,
             witness: str = Witness.NONE,
+            shapes: int = 1,
         ) -> None:
             self._writer.send(
                 records.Probed(
@@ -98,6 +99,7 @@ class Recorder:
                     test=request.node.nodeid,
                     reason=reason,
                     witness=Witness(witness),
+                    shapes=shapes,
                 )
             )
 

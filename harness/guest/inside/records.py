@@ -82,6 +82,7 @@ class Probed:
     test: str
     reason: Reason | None = None
     witness: Witness = Witness.NONE
+    shapes: int = 1  # in how many shapes it was tried and told
 
 
 @dataclass(frozen=True)

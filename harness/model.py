@@ -63,6 +63,14 @@ class ChangeClass(StrEnum):
     FLAKY = "flaky"
 
 
+class CodeWord(StrEnum):
+    """What the code of a kernel says of a way into or out of its request sockets."""
+
+    CAN = "can refer to pages"
+    CANNOT = "cannot"
+    SILENT = "silent"  # it could not be read
+
+
 def _freeze_tables(value: object, *names: str) -> None:
     """Make tables of a frozen value immutable, whatever kind of mapping they came as."""
     for name in names:
@@ -106,8 +114,32 @@ class BootableKernel:
 
 
 @dataclass(frozen=True)
+class CodeFinding:
+    """What the code of a kernel says of one way, and why (harness/static)."""
+
+    way: str  # "skcipher.input"
+    word: CodeWord
+    #: CAN: the calls from the socket's operation to what takes pages. CANNOT: the operations
+    #: from which nothing such is reached; none if the sockets have no such operation.
+    evidence: tuple[str, ...] = ()
+    reason: str = ""  # why it is silent
+
+    def in_words(self) -> str:
+        """The word and its evidence, in one line."""
+        match self.word:
+            case CodeWord.CAN:
+                return f"{self.word}: {' -> '.join(self.evidence)}"
+            case CodeWord.CANNOT:
+                if not self.evidence:
+                    return f"{self.word}: no such operation"
+                return f"{self.word}: nothing below {', '.join(self.evidence)} takes them"
+            case CodeWord.SILENT:
+                return f"{self.word}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class Fact:
-    """What one probe saw, for instance of a zero-copy path."""
+    """What was seen, for instance of a zero-copy path, by one probe or several."""
 
     state: State
     control: Control
@@ -116,6 +148,10 @@ class Fact:
     reason: Reason | None = None  # why it is unreachable, fails or is unknown
     witness: Witness = Witness.NONE
     value: str = ""  # what was found, in a word, where the state alone does not say it
+    shapes: int = 1  # in how many shapes it was tried and told
+    others: tuple[str, ...] = ()  # ids of further tests that recorded it
+    #: What the kernel's code says of it; None where it was not asked, or knows no such thing.
+    code: CodeFinding | None = None
 
 
 @dataclass(frozen=True)
@@ -256,6 +292,8 @@ class KernelResult:
     #: Every boot in order. The fields above are those of the last, which ran the suite.
     boots: tuple[Boot, ...] = ()
     facts: Facts = field(default_factory=Facts)
+    #: What its code says of each way (harness/static); () if it was not asked.
+    code: tuple[CodeFinding, ...] = ()
     #: Sequences of calls -> what the kernel answered (tests/afalg/sequences.py).
     transcripts: Mapping[str, str] = field(default_factory=immutabledict)
     plan: tuple[str, ...] = ()

@@ -60,6 +60,7 @@ def _known(replayed: KernelResult, stored: KernelResult) -> KernelResult:
         release=replayed.release or stored.release,
         packages=stored.packages or replayed.packages,
         config=stored.config,
+        code=stored.code,
         append=stored.append,
         reproduce=stored.reproduce,
     )

@@ -48,6 +48,7 @@ from harness.report import results_file
 from harness.report.render import render
 from harness.run_options import RunOptions
 from harness.scratch import scratch_directory, sweep
+from harness.static.reading import read_code
 
 #: Files written beside results.json at the end of every run.
 REPORT_FORMATS = ("junit", "summary")
@@ -254,7 +255,10 @@ class Run:
                 self._progress,
             )
 
-        observed = boot()
+        with ThreadPoolExecutor(1, thread_name_prefix="code") as reader:
+            reading = reader.submit(read_code, kernel)
+            observed = boot()
+        code = reading.result()
         if _may_be_the_emulator(observed, accel) and not self.stop.is_set():
             self._progress.report(kernel.spec, f"booting again: {observed.status_reason}")
             observed = boot()  # added to the files of the first: the result has both
@@ -262,7 +266,7 @@ class Run:
             self._progress.report(kernel.spec, "decoding stack traces")
             with interruptible(self.stop):
                 observed = decoded(observed, kernel)
-        return replace(observed, config=config)
+        return replace(observed, config=config, code=code)
 
     def _kernel_directory(self, release: str) -> Path:
         """A directory of this kernel's own, even if two specs have the same release."""

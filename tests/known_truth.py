@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.judge.splats import clock_ran_ahead
-from harness.model import Control, KernelResult, Outcome, State, Status
+from harness.model import CodeWord, Control, KernelResult, Outcome, State, Status
 
 _PRESENT, _ABSENT = State.PRESENT, State.ABSENT
 
@@ -83,6 +83,21 @@ def input_paths(kernel: KernelResult) -> dict[str, State]:
     }
 
 
+def code_words(kernel: KernelResult) -> dict[str, CodeWord]:
+    """What the kernel's code says of skcipher and AEAD input."""
+    return {
+        finding.way: finding.word
+        for finding in kernel.code
+        if finding.way in {"skcipher.input", "aead.input"}
+    }
+
+
+def known_words(truth: Truth) -> dict[str, CodeWord]:
+    """What it must say: it agrees with what the probes saw on all kernels of Debian's."""
+    word = CodeWord.CAN if truth.zero_copy is _PRESENT else CodeWord.CANNOT
+    return dict.fromkeys(("skcipher.input", "aead.input"), word)
+
+
 def unexplained_failures(kernel: KernelResult, truth: Truth) -> dict[str, str]:
     """Tests that neither passed nor were skipped, and not for a hole that is known."""
     failed = {
@@ -114,6 +129,7 @@ def contradictions(kernel: KernelResult, truth: Truth) -> list[str]:
         f"taint {kernel.taint_before} -> {kernel.taint}": kernel.taint_before == kernel.taint == 0,
         f"console: {reports(kernel)}": not reports(kernel),
         f"zero-copy input {paths}": len(paths) > 30 and set(paths.values()) == {truth.zero_copy},
+        f"code {kernel.code}": code_words(kernel) == known_words(truth),
         f"page_cache_write {write}": write is not None
         and (write.state, write.control) == (truth.page_cache_write, Control.FIRED),
         f"af_alg_restrict {kernel.facts.af_alg_restrict}": kernel.facts.af_alg_restrict

@@ -7,9 +7,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from harness.bisect.code_words import CodeWords
 from harness.bisect.ends import Ends, Question
 from harness.bisect.state import BisectState, Step
-from harness.bisect.strategy import Answer, Found, next_index, possible_next, steps_left
+from harness.bisect.strategy import (
+    Answer,
+    Found,
+    Guess,
+    next_index,
+    possible_next,
+    steps_left,
+)
 from harness.bisect.tester import Tester, fetch_ahead
 
 
@@ -32,9 +40,12 @@ def search(
     tester: Tester,
     state: BisectState,
     announce: Announce,
+    words: CodeWords | None = None,
 ) -> SearchResult:
     """Test the ends of ``specs`` (oldest first), then halve what lies between.
 
+    Where the code of kernels has a word on the check (``words``), those around the change
+    by their code come first.
     Steps that ``state`` knows are not tested again; each new one is stored as it ends.
     What may be needed next is fetched while a kernel is tested. Raises as Question.ends and
     Tester.test do.
@@ -65,14 +76,29 @@ def search(
             if not ends.differ():
                 return SearchResult(ends, old, new, None)
             answers = {0: Answer.OLD, last: Answer.NEW}
-            while isinstance(at := next_index(len(specs), answers), int):
+            guess = _guess(specs, ends, words)
+            while isinstance(at := next_index(len(specs), answers, guess), int):
                 announce(_left(specs, answers, state))
-                done = step(at, possible_next(len(specs), answers, at))
+                if at != next_index(len(specs), answers):
+                    announce(f"{specs[at]} is tried next, going by the kernels' code")
+                done = step(at, possible_next(len(specs), answers, at, guess))
                 answers[at] = ends.answer(done.value)
             return SearchResult(ends, old, new, at)
         finally:
             enough.set()
             ahead.shutdown(wait=True, cancel_futures=True)
+
+
+def _guess(specs: Sequence[str], ends: Ends, words: CodeWords | None) -> Guess | None:
+    """What the code of each kernel says that it is; None if that tells nothing of the check."""
+    if words is None or not words.tell(ends):
+        return None
+
+    def guess(index: int) -> Answer | None:
+        answer = ends.answer(words.value(specs[index]))
+        return None if answer is Answer.SKIP else answer
+
+    return guess
 
 
 def described(step: Step) -> str:

@@ -5,7 +5,7 @@ Pure: it knows indexes and answers, nothing of kernels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,11 +30,78 @@ class Found:
     between: tuple[int, ...] = ()
 
 
-def next_index(length: int, answers: Mapping[int, Answer]) -> int | Found:
+#: What a candidate seems to be, without a test of it; None where nothing is known of it.
+Guess = Callable[[int], Answer | None]
+
+
+def next_index(
+    length: int, answers: Mapping[int, Answer], guess: Guess | None = None
+) -> int | Found:
     """The candidate to test next among ``length`` of them, or the result.
 
     The first must be known as old and the last as new. Never names one that is known.
+    Halves what is left; with a ``guess`` it goes where that leads, and tests the two
+    candidates between which it changes first: two tests, if it is right. Nothing is taken
+    from a guess but the order of tests: one that is wrong costs two tests at most, for once
+    a test contradicts it, it is not asked any more.
     """
+    if guess is None or _is_refuted(guess, answers):
+        return _halve(length, answers)
+    supposed = _suppose(length, answers, guess)
+    old, new = bounds(length, supposed)
+    for index in (new, old):
+        if index not in answers:
+            return index
+    return _halve(length, supposed)
+
+
+def _is_refuted(guess: Guess, answers: Mapping[int, Answer]) -> bool:
+    told = ((guess(index), answer) for index, answer in answers.items())
+    return any(
+        said is not None and answer is not Answer.SKIP and said is not answer
+        for said, answer in told
+    )
+
+
+def _suppose(length: int, answers: Mapping[int, Answer], guess: Guess) -> dict[int, Answer]:
+    """Answers to all that halving asks until the change is found, or a guess is wanting.
+
+    What was tested is answered as it was, the rest as guessed.
+    """
+    skipped = {index: answer for index, answer in answers.items() if answer is Answer.SKIP}
+    supposed = {0: Answer.OLD, length - 1: Answer.NEW, **skipped}
+    while isinstance(at := _halve(length, supposed), int):
+        if at in answers:
+            supposed[at] = answers[at]
+            continue
+        around = _around(at, length, {**answers, **supposed}, guess)
+        told = set(around.values())
+        if len(told) > 1:
+            # The change lies between these two, if they are in order.
+            (left, before), (right, after) = sorted(around.items())
+            if (before, after) == (Answer.OLD, Answer.NEW):
+                supposed |= {left: before, right: after}
+            return supposed
+        supposed[at] = told.pop()
+    return supposed
+
+
+def _around(at: int, length: int, known: Mapping[int, Answer], guess: Guess) -> dict[int, Answer]:
+    """The word on ``at``, or those on the nearest candidates on either side that have one."""
+    told = guess(at)
+    if told is not None:
+        return {at: told}
+    found: dict[int, Answer] = {}
+    for side in (range(at - 1, -1, -1), range(at + 1, length)):
+        for index in side:
+            answer = known.get(index) or guess(index)
+            if answer is not None and answer is not Answer.SKIP:
+                found[index] = answer
+                break
+    return found
+
+
+def _halve(length: int, answers: Mapping[int, Answer]) -> int | Found:
     old, new = bounds(length, answers)
     untested = [index for index in range(old + 1, new) if index not in answers]
     if untested:
@@ -53,10 +120,13 @@ def bounds(length: int, answers: Mapping[int, Answer]) -> tuple[int, int]:
     return old, new
 
 
-def possible_next(length: int, answers: Mapping[int, Answer], testing: int) -> list[int]:
+def possible_next(
+    length: int, answers: Mapping[int, Answer], testing: int, guess: Guess | None = None
+) -> list[int]:
     """The candidates one of which comes after ``testing``, whatever it turns out to be."""
     following = (
-        next_index(length, {**answers, testing: answer}) for answer in (Answer.OLD, Answer.NEW)
+        next_index(length, {**answers, testing: answer}, guess)
+        for answer in (Answer.OLD, Answer.NEW)
     )
     return [index for index in following if isinstance(index, int)]
 

@@ -9,6 +9,9 @@ which (TEST=crashed).
 --good and --bad are for what is expected of a kernel (a test passes, page_cache_write is
 absent), --old and --new for any change; the ends may be named in either order.
 
+Of a zero-copy path the code of the kernels that are in the cache says which two to try
+first (kernels list --static); what counts is what is observed.
+
 exit codes:
   0    the kernel or commit was found
   1    it was not: the ends do not differ, or others could not be tested, so that a range is left
@@ -50,6 +53,7 @@ from harness.bisect.check import (
     refuse_what_is_not_there,
     write_command_suite,
 )
+from harness.bisect.code_words import CodeWords
 from harness.bisect.ends import Question
 from harness.bisect.git_search import GitSearchResult, search_git
 from harness.bisect.report import Conclusion, markdown, terminal_lines
@@ -337,7 +341,8 @@ def _search_list(work: _Work) -> Conclusion:
     order = candidates.kernels
     work.announce(f"{len(order)} kernels, from {order[0].spec} to {order[-1].spec}")
     specs = [kernel.spec for kernel in order]
-    result = search(specs, question, work.tester, work.state, work.announce)
+    words = CodeWords(question.check, work.tester.options.sources)
+    result = search(specs, question, work.tester, work.state, work.announce, words)
     conclusion = work.conclusion(question, result)
     if result.found is None:
         return conclusion

@@ -16,13 +16,13 @@ from harness.guest.inside import records
 from harness.guest.journal import BootRecord
 from harness.guest.messages import ConsoleLine
 from harness.guest.parsing import Refused, Sent
+from harness.merge import together
 from harness.model import (
     ConsoleEvent,
     ConsoleWatch,
     Fact,
     GuestIdentity,
     Outcome,
-    State,
     TestResult,
 )
 
@@ -38,20 +38,6 @@ _HOST_WORDS = (Outcome.CRASHED, Outcome.MISSING)  # no guest can say these of a 
 
 class _Disbelieved(Exception):
     """A record that contradicts what is known."""
-
-
-#: What several tests saw of one path, the strongest word first: it is there if one shape of
-#: it is, and what one of them cannot tell is not made good by what another saw.
-_STRENGTH = (State.PRESENT, State.UNKNOWN, State.ABSENT, State.UNREACHABLE)
-
-
-def together(before: Fact | None, seen: Fact) -> Fact:
-    """What a fact is once another test recorded it as well; of other words the last counts."""
-    if before is None or not {before.state, seen.state} <= set(_STRENGTH):
-        return seen
-    stronger, weaker = sorted((before, seen), key=lambda fact: _STRENGTH.index(fact.state))
-    words = dict.fromkeys(filter(None, (stronger.evidence, weaker.evidence)))
-    return replace(stronger, evidence="; ".join(words))
 
 
 class Heard:
@@ -169,6 +155,7 @@ class Heard:
                     reason=record.reason,
                     witness=record.witness,
                     value=record.value,
+                    shapes=record.shapes,
                 )
                 self.facts[record.name] = together(self.facts.get(record.name), seen)
             case records.Transcripts(transcripts):

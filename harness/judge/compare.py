@@ -15,7 +15,7 @@ from harness.judge.facts import Weight, kind_of
 from harness.judge.findings import first_line
 from harness.judge.known_changes import Difference, describe_option, explain, lost_option
 from harness.judge.selection import left_out
-from harness.judge.states import told_state, why_unknown
+from harness.judge.states import only_code_contradicts, told_state, why_unknown
 from harness.judge.transcripts import compare_transcripts
 from harness.judge.verdict import missing_tests
 from harness.model import (
@@ -199,7 +199,7 @@ def _compare_fact(
     if now is State.UNKNOWN:
         explanation = f"cannot be told any more: {why_unknown(after)}"
         seen_now = now if after is not None else _NOT_RECORDED
-        cls = ChangeClass.NEW if _is_of_the_host(after) else _worse(name)
+        cls = ChangeClass.NEW if _is_no_proof(name, after) else _worse(name)
         return Change(name, cls, was, seen_now, explanation)
     why = _config_explains(difference)
     if now is State.UNREACHABLE:
@@ -252,9 +252,13 @@ def _classify_states(name: str, was: State, now: State) -> tuple[ChangeClass, st
     return _worse(name), facts.explain(name, now)
 
 
-def _is_of_the_host(fact: Fact | None) -> bool:
-    """Whether guest or host were at fault: the verdict says what that is worth."""
-    return fact is not None and fact.reason is not None and fact.reason.cause is Cause.HOST
+def _is_no_proof(name: str, fact: Fact | None) -> bool:
+    """Whether guest or host were at fault, or only the kernel's code says otherwise than what
+    was seen: the verdict says what that is worth."""
+    if fact is None:
+        return False
+    host = fact.reason is not None and fact.reason.cause is Cause.HOST
+    return host or only_code_contradicts(name, fact)
 
 
 def _worse(name: str) -> ChangeClass:

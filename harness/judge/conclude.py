@@ -15,6 +15,7 @@ from harness.faults import tell
 from harness.judge.compare import compare
 from harness.judge.exit_code import exit_code
 from harness.judge.expectations import Expectations, run_expectations
+from harness.judge.settle import settled
 from harness.judge.verdict import judge_among
 from harness.model import Comparison, KernelResult, Role, RunResult, Verdict
 
@@ -49,9 +50,10 @@ class _Conclusion:
         self._faults: list[str] = []
 
     def of(self, run: RunResult, expectations: Expectations, *, same_run: bool) -> RunResult:
+        observed = [self._settle(kernel) for kernel in run.kernels]
         kernels = tuple(
-            replace(kernel, verdict=self._judge(kernel, run.kernels, expectations))
-            for kernel in run.kernels
+            replace(kernel, verdict=self._judge(kernel, observed, expectations))
+            for kernel in observed
         )
         baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
         comparisons = tuple(
@@ -67,6 +69,13 @@ class _Conclusion:
     def _fault(self, error: Exception) -> str:
         self._faults.append(tell(error, self._log).line)
         return self._faults[-1]
+
+    def _settle(self, kernel: KernelResult) -> KernelResult:
+        try:
+            return settled(kernel)
+        except Exception as error:  # noqa: BLE001  (ours, whatever it is)
+            self._fault(error)
+            return kernel
 
     def _judge(
         self, kernel: KernelResult, kernels: Sequence[KernelResult], expectations: Expectations

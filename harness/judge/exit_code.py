@@ -30,7 +30,8 @@ def exit_code(kernels: Sequence[KernelResult], comparisons: Sequence[Comparison]
     4. USAGE: a kernel, baseline or candidate, could not be had because an input is bad.
        Before INFRASTRUCTURE, because trying again would not help.
     5. INFRASTRUCTURE: a kernel could not be had, did not boot or was killed from outside;
-       a candidate could not be observed; or no candidate ran.
+       a candidate could not be observed, or was seen to copy what its code still shares; or
+       no candidate ran.
     6. OK: every candidate is as expected.
 
     Whether a baseline is as expected does not count.

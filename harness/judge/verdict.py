@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness.judge.defects import defects
 from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.expectations import ANY, Expectation, Expectations
 from harness.judge.findings import Finding, because, first_line, listed
+from harness.judge.settle import settled
 from harness.judge.splats import (
     crash_title,
     deadly_report,
@@ -21,13 +22,15 @@ from harness.judge.splats import (
     judge_watch,
     reported_names,
 )
-from harness.judge.states import told_state, why_unknown
+from harness.judge.states import only_code_contradicts, told_state, why_unknown
 from harness.judge.transcripts import SUITE as DIFFERENTIAL
 from harness.judge.transcripts import compare_transcripts
+from harness.judge.witnesses import evidence
 from harness.model import (
     FAILURES,
     Cause,
     Change,
+    CodeWord,
     ExpectationCheck,
     Fact,
     KernelResult,
@@ -83,8 +86,10 @@ def judge(
     ``unknown`` is set if nothing speaks against the kernel and something could not be
     observed through no fault of its own: the console was silenced, the guest was killed
     from outside or never reported, a test that a judged fact depends on lacked something
-    in the guest (``Cause.HOST``). Another test that lacked something is a note.
+    in the guest (``Cause.HOST``), ended well and recorded no state, or saw a path copied that
+    the kernel's code still has. Another test that lacked something is a note.
     """
+    kernel = settled(kernel)
     if kernel.status in NOTHING_KNOWN:
         findings = [_never_ran(kernel, other_boots=other_boots)]
     else:
@@ -321,7 +326,21 @@ def _judge_facts(kernel: KernelResult, expectations: Expectations) -> Iterator[F
             note="the witness inside the kernel could not be asked, so these rest on the probe"
             f" outside alone: {listed(unwitnessed)}"
         )
+    yield from _note_silent_code(facts)
     yield from _judge_stateless(kernel, lacking)
+
+
+def _note_silent_code(facts: Mapping[str, Fact]) -> Iterator[Finding]:
+    """Paths that the kernel's code says nothing of, together where the reason is the same."""
+    silent: dict[str, list[str]] = {}
+    for name, fact in facts.items():
+        if fact.code is not None and fact.code.word is CodeWord.SILENT:
+            silent.setdefault(fact.code.reason, []).append(name)
+    for reason, names in silent.items():
+        yield Finding(
+            note=f"the kernel's code says nothing of {listed(names)}, which rest on what was"
+            f" observed alone ({first_line(reason)})"
+        )
 
 
 def _judge_fact(name: str, fact: Fact, rule: Expectation, lacking: set[str]) -> Finding:
@@ -329,23 +348,25 @@ def _judge_fact(name: str, fact: Fact, rule: Expectation, lacking: set[str]) -> 
     # What cannot be reached cannot be abused; the note says that it was not proven absent.
     harmless = rule.value == State.ABSENT and state is State.UNREACHABLE
     met = rule.value in {ANY, state} or harmless
-    explanation = rule.reason or fact.evidence
+    explanation = rule.reason or evidence(name, fact)
     check = ExpectationCheck(name, rule.value, state, met, explanation, rule.explicit)
     if met:
         return Finding(check)
     why = f" ({why_unknown(fact)})" if state is State.UNKNOWN else because(rule)
-    # Nothing else makes a state unknown by no fault of the kernel's.
+    # Nothing else makes a state unknown without speaking against the kernel.
+    no_proof = only_code_contradicts(name, fact)
     host = fact.test in lacking or (fact.reason is not None and fact.reason.cause is Cause.HOST)
     return Finding(
         check,
         reason=f"{name} is {state}, expected {rule.value}{why}",
-        unknown=state is State.UNKNOWN and host,
+        unknown=state is State.UNKNOWN and (host or no_proof),
     )
 
 
 def _judge_stateless(kernel: KernelResult, lacking: set[str]) -> Iterator[Finding]:
-    """Zero-copy tests that were skipped and recorded no fact at all."""
-    tellers = {fact.test for fact in kernel.facts.named().values()}
+    """Zero-copy tests of what is not judged that were skipped and recorded no fact at all."""
+    facts = kernel.facts.named().values()
+    tellers = {test for fact in facts for test in (fact.test, *fact.others)}
     stateless = [
         test.id
         for test in kernel.tests

@@ -13,6 +13,7 @@ from junit_xml import TestCase, TestSuite, to_xml_report_string
 from harness.judge.exit_code import NOTHING_KNOWN, compared_candidate, losses, ran_in_part
 from harness.judge.states import told_state
 from harness.judge.verdict import missing_tests
+from harness.judge.witnesses import marks
 from harness.model import (
     ExpectationCheck,
     KernelResult,
@@ -84,6 +85,7 @@ def _properties(kernel: KernelResult, result: RunResult) -> dict[str, str]:
         "taint": str(kernel.taint) if known else "unknown",
         "af_alg_restrict": "none" if restrict is None else str(restrict),
         **{name: told_state(name, fact) for name, fact in sorted(facts.items())},
+        **{f"{name} witnesses": marks(fact) for name, fact in sorted(facts.items()) if marks(fact)},
     }
 
 

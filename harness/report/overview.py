@@ -17,6 +17,7 @@ from harness.judge.fingerprint import REPORTING
 from harness.judge.splats import taint_letters
 from harness.judge.states import told_state
 from harness.judge.verdict import missing_tests
+from harness.judge.witnesses import marks
 from harness.model import (
     FAILURES,
     Change,
@@ -58,7 +59,10 @@ _EXIT_SENTENCES = {
         "or the baseline did not run to its end"
     ),
     ExitCode.USAGE: "an input is bad, or no test was selected",
-    ExitCode.INFRASTRUCTURE: "a kernel could not be run or observed, so nothing is known of it",
+    ExitCode.INFRASTRUCTURE: (
+        "a kernel could not be run or observed, or its witnesses disagree, "
+        "so nothing is known of it"
+    ),
     ExitCode.INTERRUPTED: "interrupted; what had finished is stored",
 }
 
@@ -83,6 +87,13 @@ class Cell:
 
     text: str
     mood: Mood = Mood.PLAIN
+    #: The witnesses of the state that it tells (harness/judge/witnesses.py).
+    marks: str = ""
+
+    @property
+    def marked(self) -> str:
+        """The text, and who vouches for it: ``absent pkc``."""
+        return f"{self.text} {self.marks}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -272,10 +283,23 @@ def fact_cell(kernel: KernelResult, name: str) -> Cell:
     text = f"{state} ({fact.value})" if fact.value and state is State.PRESENT else str(state)
     if check is None:
         # Which programs should work is for an expectation to say.
-        return Cell(text, Mood.DOUBTFUL if state is State.FAILS else Mood.PLAIN)
+        return Cell(text, Mood.DOUBTFUL if state is State.FAILS else Mood.PLAIN, marks(fact))
     if not check.met:
-        return Cell(text, Mood.BAD)
-    return Cell(text, Mood.GOOD if state == check.expected else Mood.DOUBTFUL)
+        return Cell(text, Mood.DOUBTFUL if is_unknown(kernel) else Mood.BAD, marks(fact))
+    mood = Mood.GOOD if state == check.expected else Mood.DOUBTFUL
+    return Cell(text, mood, marks(fact))
+
+
+_LEGEND = (
+    "who saw a path's state: p a probe, k the witness inside the kernel, c the kernel's code;"
+    " - not asked or silent, ! says otherwise"
+)
+
+
+def legend(kernels: Sequence[KernelResult]) -> str:
+    """What the letters beside the states stand for; "" if there are none."""
+    facts_of_all = (fact for kernel in kernels for fact in kernel.facts.named().values())
+    return _LEGEND if any(map(marks, facts_of_all)) else ""
 
 
 def _fact_rows(kernels: Sequence[KernelResult]) -> list[Row]:

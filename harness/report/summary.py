@@ -31,6 +31,7 @@ from harness.report.overview import (
     exit_sentence,
     explanations,
     is_unknown,
+    legend,
     name_of,
     not_compared,
     notes,
@@ -111,12 +112,16 @@ def _table(
     yield f"| {corner} | " + " | ".join(_text(name_of(kernel)) for kernel in kernels) + " |"
     yield "|---|" + "---|" * len(kernels)
     for row in found:
-        cells = (_MARKS.get(cell.mood, "{}").format(_text(cell.text)) for cell in row.cells)
+        cells = (_MARKS.get(cell.mood, "{}").format(_text(cell.marked)) for cell in row.cells)
         yield f"| {_text(row.title)} | " + " | ".join(cells) + " |"
 
 
 def _explanations(result: RunResult) -> Iterator[str]:
-    """What each state of each path means."""
+    """What each state of each path means, and the letters beside it."""
+    letters = legend(result.kernels)
+    if letters:
+        yield ""
+        yield f"{_text(letters[:1].upper() + letters[1:])}."
     yield ""
     yield "| path | what goes by it | state | what it means |"
     yield "|---|---|---|---|"

@@ -22,6 +22,7 @@ from harness.report.overview import (
     explanations,
     frames,
     is_unknown,
+    legend,
     name_of,
     not_compared,
     notes,
@@ -110,7 +111,7 @@ def _table(result: RunResult) -> Table:
             if section:
                 table.add_row(Text(section, style="dim"))
         indent = "  " if row.section else ""
-        cells = [Text(clean(cell.text), style=_STYLES[cell.mood]) for cell in row.cells]
+        cells = [Text(clean(cell.marked), style=_STYLES[cell.mood]) for cell in row.cells]
         table.add_row(Text(indent + clean(row.label)), *cells)
     return table
 
@@ -123,6 +124,9 @@ def _print_explanations(result: RunResult, console: Console) -> None:
         _line(console, "what the states of the zero-copy paths mean:")
     for one in found:
         _line(console, f"- {one.state}: {one.text}: {brief(one.paths)}", indent=2)
+    letters = legend(result.kernels)
+    if letters:
+        _line(console, letters)
 
 
 def _print_changes(comparison: Comparison, result: RunResult, console: Console, cut: bool) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.model import CodeFinding, CodeWord
 from harness.static.callgraph import chain_to_pages
 from harness.static.code import Unreadable
-from harness.static.finding import Finding, Word
 from harness.static.kernel import KernelCode
 
 _KINDS = ("skcipher", "aead", "hash", "rng")
@@ -25,7 +25,9 @@ _OPERATIONS = {
 WAYS = tuple(f"{kind}.{direction}" for direction in _OPERATIONS for kind in _KINDS)
 
 
-def ask(modules: Path | None, image: Path, system_map: Path | None = None) -> tuple[Finding, ...]:
+def ask(
+    modules: Path | None, image: Path, system_map: Path | None = None
+) -> tuple[CodeFinding, ...]:
     """What the code of one kernel says of each way (WAYS), in that order.
 
     ``modules`` is a directory with its modules somewhere below, compressed or not; None if
@@ -37,7 +39,7 @@ def ask(modules: Path | None, image: Path, system_map: Path | None = None) -> tu
     return tuple(_finding(kernel, way) for way in WAYS)
 
 
-def _finding(kernel: KernelCode, way: str) -> Finding:
+def _finding(kernel: KernelCode, way: str) -> CodeFinding:
     kind, direction = way.split(".")
     try:
         operations = kernel.operations(kind, _OPERATIONS[direction])
@@ -45,8 +47,8 @@ def _finding(kernel: KernelCode, way: str) -> Finding:
         counting = direction == "input"
         chain = chain_to_pages(operations.offered, operations.codes, counting=counting)
     except Unreadable as error:
-        return Finding(way, Word.SILENT, reason=str(error))
+        return CodeFinding(way, CodeWord.SILENT, reason=str(error))
     if chain:
-        return Finding(way, Word.CAN, chain)
+        return CodeFinding(way, CodeWord.CAN, chain)
     looked_at = sorted({operation.function.name for operation in operations.offered})
-    return Finding(way, Word.CANNOT, tuple(looked_at))
+    return CodeFinding(way, CodeWord.CANNOT, tuple(looked_at))

@@ -41,7 +41,8 @@ class RecordFact(Protocol):
     ``state`` is present, absent, unreachable or unknown; ``control`` (the positive control
     of the probe) fired, failed or not_run. ``reason`` says as data why it is unreachable,
     unknown or fails; ``witness`` what the witness inside the kernel said, if there is one;
-    ``value`` what was found, in a word, where the state alone does not say it.
+    ``value`` what was found, in a word, where the state alone does not say it; ``shapes`` in
+    how many shapes it was tried and told.
     """
 
     def __call__(
@@ -54,6 +55,7 @@ class RecordFact(Protocol):
         reason: Reason | None = None,
         witness: str = Witness.NONE,
         value: str = "",
+        shapes: int = 1,
     ) -> None: ...
 
 

@@ -11,10 +11,13 @@ from dataclasses import replace
 from harness.judge.compare import compare
 from harness.judge.exit_code import exit_code
 from harness.judge.expectations import Expectations
+from harness.judge.settle import settled
 from harness.judge.verdict import judge_run
 from harness.model import (
     SCHEMA,
     Cause,
+    CodeFinding,
+    CodeWord,
     ConsoleEvent,
     Control,
     Fact,
@@ -77,6 +80,20 @@ def path_test(path: str) -> str:
 
 
 PLAN = (*FUNCTIONAL, *(path_test(path) for path in PATHS), COPY_FAIL_TEST)
+
+
+def with_code(kernel: KernelResult, word: CodeWord) -> KernelResult:
+    """The kernel with that word of its code on every way of which it has paths."""
+    evidence = {
+        CodeWord.CAN: ("skcipher_sendmsg", "af_alg_sendmsg", "extract_iter_to_sg"),
+        CodeWord.CANNOT: ("skcipher_sendmsg",),
+        CodeWord.SILENT: (),
+    }
+    reason = "af_alg.ko: no symbol table" if word is CodeWord.SILENT else ""
+    ways = ("skcipher.input", "aead.input", "skcipher.output")
+    return replace(
+        kernel, code=tuple(CodeFinding(way, word, evidence[word], reason) for way in ways)
+    )
 
 
 def path_fact(path: str, state: State, control: Control = Control.FIRED) -> Fact:
@@ -278,7 +295,7 @@ def regressed() -> KernelResult:
 def run(*kernels: KernelResult, expectations: Expectations | None = None) -> RunResult:
     """A judged and compared run of ``kernels``; the first baseline among them is the one."""
     rules = expectations or Expectations()
-    judged = judge_run(kernels, rules)
+    judged = judge_run(tuple(map(settled, kernels)), rules)
     baseline = next((one for one in judged if one.role is Role.BASELINE), None)
     comparisons = tuple(
         compare(baseline, one)

@@ -20,7 +20,7 @@ from harness.errors import ExitCode
 from harness.kernels.archive.debian import ArchiveKernel
 from harness.kernels.cache.kernel_store import KernelStore
 from harness.kernels.sources import KernelSources
-from harness.static.finding import Finding, Word
+from harness.model import CodeFinding, CodeWord
 
 COMMAND = str(Path(sys.executable).parent / "afalg-harness")
 KERNELS = (
@@ -151,15 +151,15 @@ def test_list_as_json(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def _findings(modules: Path | None, image: Path) -> tuple[Finding, ...]:
+def _findings(modules: Path | None, image: Path) -> tuple[CodeFinding, ...]:
     """Of a kernel whose hash sockets alone take pages."""
     assert modules is None, "these kernels have none"
     assert image.name.startswith("vmlinuz-")
     return (
-        Finding("aead.input", Word.CANNOT, ("aead_sendmsg",)),
-        Finding("hash.input", Word.CAN, ("hash_sendmsg", "extract_iter_to_sg")),
-        Finding("skcipher.output", Word.CAN, ("skcipher_recvmsg", "pin_user_pages")),
-        Finding("rng.output", Word.SILENT, reason="no symbols"),
+        CodeFinding("aead.input", CodeWord.CANNOT, ("aead_sendmsg",)),
+        CodeFinding("hash.input", CodeWord.CAN, ("hash_sendmsg", "extract_iter_to_sg")),
+        CodeFinding("skcipher.output", CodeWord.CAN, ("skcipher_recvmsg", "pin_user_pages")),
+        CodeFinding("rng.output", CodeWord.SILENT, reason="no symbols"),
     )
 
 

@@ -12,7 +12,16 @@ from harness.cli import main
 from harness.errors import InputError
 from harness.judge.conclude import conclude
 from harness.judge.expectations import load_expectations
-from harness.model import Cause, KernelResult, Reason, Role, RunResult, Status
+from harness.model import (
+    Cause,
+    CodeFinding,
+    CodeWord,
+    KernelResult,
+    Reason,
+    Role,
+    RunResult,
+    Status,
+)
 from harness.replayed import replay_run
 from harness.report import results_file
 from tests.unit.guest import boots
@@ -73,6 +82,30 @@ def test_what_was_not_edited_is_as_it_was(run: Path, capsys: pytest.CaptureFixtu
     code, text = _report(run, capsys)
     assert code == 0
     assert "exit code 0" in text
+
+
+def test_what_the_code_said_is_kept(run: Path) -> None:
+    said = (CodeFinding("skcipher.input", CodeWord.CANNOT, ("skcipher_sendmsg",)),)
+    stored = results_file.load(run)
+    _save(run, replace(stored, kernels=(replace(stored.kernels[0], code=said),)))
+    assert replay_run(run).kernels[0].code == said
+
+
+def test_a_probe_that_passed_and_recorded_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A directory made by others: the record of the fact is not there."""
+    probe = "zero_copy/test_input.py::test_skcipher[splice_file]"
+    directory = tmp_path / "run/kernels/a"
+    directory.mkdir(parents=True)
+    boots.write(directory, _WHOLE, boot=boots.BOOT)
+    for name in ("events.jsonl", "console.log"):
+        path = directory / name
+        path.write_text(path.read_text().replace(PLAN[0], probe))
+    code, text = _report(tmp_path / "run", capsys)
+    assert code == 3
+    assert "zero_copy.skcipher.splice_file is unknown" in text
+    assert "passed without recording a state" in text
 
 
 def test_a_report_put_before_the_first_test(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from harness.kernels.sources import KernelSources
 from harness.model import (
     Boot,
     BootableKernel,
+    CodeFinding,
+    CodeWord,
     ConsoleEvent,
     GuestIdentity,
     KernelResult,
@@ -31,6 +34,7 @@ from harness.progress import SilentProgress
 from harness.report import render, results_file
 from harness.run import Run, planned_roles
 from harness.run_options import RunOptions
+from harness.static import reading
 
 _IDENTITY = GuestIdentity("r", "v", "x86_64", "", "n")
 _PANIC = ConsoleEvent("panic", "Kernel panic - not syncing: x", 1.0)
@@ -38,6 +42,8 @@ _PANIC = ConsoleEvent("panic", "Kernel panic - not syncing: x", 1.0)
 
 class _Lab:
     """Plays resolve() and observe(): ``endings`` are the statuses of each boot in turn."""
+
+    image = Path("/k")
 
     def __init__(self, endings: dict[str, list[Status]]) -> None:
         self.endings = endings
@@ -49,7 +55,7 @@ class _Lab:
     def resolve(self, spec: str, *_: object) -> BootableKernel:
         if spec not in self.endings:
             raise InputError(f"{spec}: no such kernel")
-        return BootableKernel(spec, spec, Path("/k"), None, None, None)
+        return BootableKernel(spec, spec, self.image, None, None, None)
 
     def observe(self, kernel: BootableKernel, role: Role, *rest: Any) -> KernelResult:
         directory: Path = rest[3]
@@ -330,3 +336,45 @@ def test_a_run_that_could_not_begin_leaves_its_directory_free(
         Run(_options(tmp_path, "a"), SilentProgress()).execute()
     assert not (tmp_path / "run").exists()
     assert _run(monkeypatch, tmp_path, lab, "a").exit_code == 0
+
+
+def test_the_code_is_asked_beside_the_guest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its word is stored with the kernel, and comes from another thread than the guest's."""
+    lab = _Lab({"debian:a": [Status.COMPLETED]})
+    asked: list[tuple[str, int]] = []
+    booting = threading.Event()
+
+    def read_code(kernel: BootableKernel) -> tuple[CodeFinding, ...]:
+        assert booting.wait(30), "the guest waits for it"
+        asked.append((kernel.spec, threading.get_ident()))
+        return (CodeFinding("skcipher.input", CodeWord.CANNOT, ("skcipher_sendmsg",)),)
+
+    def observe(*arguments: Any) -> KernelResult:
+        booting.set()
+        return lab.observe(*arguments)
+
+    _play(monkeypatch, lab)
+    monkeypatch.setattr(module, "observe", observe)
+    monkeypatch.setattr(module, "read_code", read_code)
+    result = Run(_options(tmp_path, "debian:a"), SilentProgress()).execute()
+    assert [spec for spec, _ in asked] == ["debian:a"]
+    stored = results_file.load(tmp_path / "run").kernels[0]
+    assert stored.code == result.kernels[0].code != ()
+
+
+def test_code_that_cannot_be_read_is_silent_and_no_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def ask(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(reading, "ask", ask)
+    monkeypatch.setattr(_Lab, "image", Path("/another"))  # of which nothing was read yet
+    result = _run(monkeypatch, tmp_path, _Lab({"debian:a": [Status.COMPLETED]}), "debian:a")
+    kernel = result.kernels[0]
+    assert {finding.word for finding in kernel.code} == {CodeWord.SILENT}
+    assert len(kernel.code) == 8
+    assert "RuntimeError: a bug" in kernel.code[0].reason
+    assert kernel.status is Status.COMPLETED and result.exit_code == 0

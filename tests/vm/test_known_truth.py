@@ -11,7 +11,15 @@ from collections import Counter
 import pytest
 
 from harness.model import Control, KernelResult, Outcome, Role, Status
-from tests.known_truth import TRUTH, Truth, input_paths, reports, unexplained_failures
+from tests.known_truth import (
+    TRUTH,
+    Truth,
+    code_words,
+    input_paths,
+    known_words,
+    reports,
+    unexplained_failures,
+)
 
 from .conftest import Finished, execute
 
@@ -86,6 +94,10 @@ def test_zero_copy_of_input(kernel: KernelResult, truth: Truth) -> None:
     assert {"skcipher.splice_file", "aead.splice_file"} <= set(paths)
     assert {kernel.facts.zero_copy[path].control for path in paths} == {Control.FIRED}
     assert paths == dict.fromkeys(paths, truth.zero_copy)
+
+
+def test_the_code_agrees(kernel: KernelResult, truth: Truth) -> None:
+    assert code_words(kernel) == known_words(truth)
 
 
 def test_page_cache_write(kernel: KernelResult, truth: Truth) -> None:

@@ -28,8 +28,8 @@ from harness.kernels.cache.kernel_store import KernelStore
 from harness.kernels.resolve import available, indexed
 from harness.kernels.sources import KernelSources
 from harness.kernels.spec import FLAVOURS, SUITES
+from harness.model import CodeFinding, CodeWord
 from harness.report.tables import Column, print_table
-from harness.static.finding import Finding, Word
 from harness.static.witness import ask
 
 VERBOSE = "a column for the flavour, too"
@@ -163,18 +163,18 @@ def _cached(kernel: ArchiveKernel, cached: dict[str, Entry]) -> str:
     return "yes" if entry.version == kernel.version else "other version"
 
 
-def _ask(kernel: ArchiveKernel, sources: KernelSources) -> tuple[Finding, ...]:
+def _ask(kernel: ArchiveKernel, sources: KernelSources) -> tuple[CodeFinding, ...]:
     """What the code of a cached kernel says; nothing if it has just been deleted."""
     spec = f"debian:{kernel.release}"
     bootable = KernelStore(sources.cache).recall(kernel.release, spec, kernel.version)
     return ask(bootable.modules_tree, bootable.image) if bootable is not None else ()
 
 
-def _print_findings(findings: dict[ArchiveKernel, tuple[Finding, ...]]) -> None:
+def _print_findings(findings: dict[ArchiveKernel, tuple[CodeFinding, ...]]) -> None:
     rows = []
     for kernel, found in findings.items():
-        can = [finding.way for finding in found if finding.word is Word.CAN]
-        silent = [finding.way for finding in found if finding.word is Word.SILENT]
+        can = [finding.way for finding in found if finding.word is CodeWord.CAN]
+        silent = [finding.way for finding in found if finding.word is CodeWord.SILENT]
         by_reference = [_kinds(direction, can) for direction in ("input", "output")]
         rows.append([f"debian:{kernel.release}", *by_reference, " ".join(silent)])
     print_table(_FINDINGS, rows, Console())

@@ -26,7 +26,7 @@ from harness.kernels.bootable.inspect import KernelInfo, inspect
 from harness.kernels.cache.contents import origin_of
 from harness.kernels.image.config import crypto_config
 from harness.kernels.resolve import resolve
-from harness.static.finding import Finding
+from harness.model import CodeFinding
 from harness.static.witness import ask
 
 VERBOSE = "every crypto option of the config, not only those about AF_ALG"
@@ -100,7 +100,7 @@ def _items(info: KernelInfo) -> Iterator[tuple[str, str]]:
         yield "config", f"{name}={value}"
 
 
-def _code(findings: tuple[Finding, ...]) -> Iterator[tuple[str, str]]:
+def _code(findings: tuple[CodeFinding, ...]) -> Iterator[tuple[str, str]]:
     for finding in findings:
         yield "code", f"{finding.way} {finding.in_words()}"
 

@@ -80,7 +80,7 @@ class Recorder:
 
         ``reason`` says as data why it is unreachable, fails or is unknown; ``witness`` what
         the witness inside the kernel said; ``value`` what was found, in a word, where the
-        state alone does not say it.
+        state alone does not say it; ``shapes`` in how many shapes it was told.
         """
 
         def record(
@@ -92,6 +92,7 @@ class Recorder:
             reason: Reason | None = None,
             witness: str = Witness.NONE,
             value: str = "",
+            shapes: int = 1,
         ) -> None:
             self._writer.send(
                 records.Probed(
@@ -103,6 +104,7 @@ class Recorder:
                     reason=reason,
                     witness=Witness(witness),
                     value=value,
+                    shapes=shapes,
                 )
             )
 

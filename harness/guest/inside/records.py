@@ -84,6 +84,7 @@ class Probed:
     reason: Reason | None = None
     witness: Witness = Witness.NONE
     value: str = ""
+    shapes: int = 1  # in how many shapes it was tried and told
 
 
 @dataclass(frozen=True)

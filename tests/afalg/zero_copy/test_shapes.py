@@ -149,18 +149,25 @@ def _skip_if_untold(seen: list[Probed]) -> None:
 
 
 def _record(path: str, seen: list[Probed], why: str, record_fact: RecordFact) -> None:
-    """Record what these shapes of a path told, if any of them did."""
+    """Record what these shapes of a path told, or why none of them did."""
     shared = [one.shape for one in seen if one.state == "present"]
     copied = [one.shape for one in seen if one.state == "absent"]
-    if not shared and not copied:
-        return
-    words = f"shared in {len(shared)} of {len(shared) + len(copied)} shapes"
+    told = len(shared) + len(copied)
+    words = f"shared in {len(shared)} of {told} shapes" if told else "no shape was told"
     if shared:
         words += f" ({why or 'whatever the shape'}; one is: {shared[0]})"
     untold = Counter(
         f"{one.state}: {one.told.words}" for one in seen if one.state in {"unreachable", "unknown"}
     )
     words += "".join(f"; {count} not told, {said}" for said, count in untold.most_common(2))
-    state = "present" if shared else "absent"
     kind, _, way = path.partition(".")
-    record_fact(f"zero_copy.{kind}.{way}", state=state, control="fired", evidence=words)
+    fact = f"zero_copy.{kind}.{way}"
+    if told:
+        state = "present" if shared else "absent"
+        record_fact(fact, state=state, control="fired", evidence=words, shapes=told)
+        return
+    # The one that says why the state is what it is.
+    first = next((one for one in seen if one.state != "unreachable"), seen[0])
+    state = "unreachable" if first.state == "unreachable" else "unknown"
+    reason = first.told.reason or Reason(Cause.OTHER)
+    record_fact(fact, state=state, evidence=words, reason=reason)

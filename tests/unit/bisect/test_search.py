@@ -13,14 +13,20 @@ from typing import Any
 
 import pytest
 
+from harness.bisect import code_words
 from harness.bisect import search as search_module
 from harness.bisect.check import BisectCheck
+from harness.bisect.code_words import CodeWords
 from harness.bisect.ends import Ends, Question
 from harness.bisect.git_search import search_git
 from harness.bisect.search import search
 from harness.bisect.state import Asked, BisectState, Step
 from harness.bisect.strategy import Answer, Found
 from harness.errors import InfrastructureError, InputError, Interrupted
+from harness.judge.facts import way_of
+from harness.kernels.cache.kernel_store import KernelStore, Manifest
+from harness.kernels.sources import KernelSources
+from harness.model import CodeFinding, CodeWord
 
 ASKED = Asked("software_only", "", ("a", "f"), ())
 SPECS = ("a", "b", "c", "d", "e", "f")
@@ -90,6 +96,87 @@ def test_ends_that_do_not_differ(text: str, tmp_path: Path) -> None:
     outcome, tester = run(values(text), tmp_path)
     assert outcome.found is None
     assert tester.tested == ["a", "f"]
+
+
+PATH = "zero_copy.skcipher.splice_file"
+
+
+@dataclass(frozen=True)
+class FakeWords(CodeWords):
+    """Says of each kernel what a text says: p(resent), a(bsent), - nothing."""
+
+    text: str = "------"
+
+    def value(self, spec: str) -> str:
+        return {"p": "present", "a": "absent", "-": ""}[self.text[SPECS.index(spec)]]
+
+
+def fake_words(text: str, check: str = PATH) -> FakeWords:
+    return FakeWords(BisectCheck("fact", check), KernelSources(cache=Path("/nowhere")), text)
+
+
+@pytest.mark.parametrize(
+    ("truth", "words", "tested"),
+    [
+        ("ppppaa", "ppppaa", ["e", "d"]),
+        ("ppppaa", "------", ["c", "d", "e"]),
+        ("ppppaa", "p-ppaa", ["e", "d"]),
+        ("ppppaa", "paaaaa", ["b", "d", "e"]),  # refuted at once
+        ("ppppaa", "aaaaaa", ["c", "d", "e"]),  # at the old end already
+    ],
+)
+def test_the_code_says_where_to_look_first(
+    truth: str, words: str, tested: list[str], tmp_path: Path
+) -> None:
+    names = {"p": "present", "a": "absent"}
+    tester = FakeTester({spec: names[char] for spec, char in zip(SPECS, truth, strict=True)})
+    state = BisectState(tmp_path, ASKED, fresh=False)
+    told: list[str] = []
+    try:
+        outcome = search(
+            SPECS,
+            ask(),
+            tester,  # type: ignore[arg-type]
+            state,
+            told.append,
+            fake_words(words),
+        )
+    finally:
+        state.close()
+    assert outcome.found == Found(3, 4)
+    assert tester.tested == ["a", "f", *tested]
+    assert any("kernels' code" in line for line in told) == (tested[0] != "c")
+
+
+def test_words_that_tell_nothing_of_the_check() -> None:
+    words = fake_words("ppppaa")
+    assert words.tell(Ends("present", "absent")) and words.tell(Ends("absent", "present", "absent"))
+    assert not words.tell(Ends("present", "unreachable"))
+    assert not words.tell(Ends("unreachable", "present", "unreachable"))
+    assert not fake_words("ppppaa", "page_cache_write").tell(Ends("present", "absent"))
+
+
+def test_words_of_kernels_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = KernelStore(tmp_path)
+
+    def fill(_: Path) -> Manifest:
+        return Manifest("6.1-amd64")
+
+    store.create("key", "debian:6.1-amd64", fill, lambda: None)
+    store.remember("6.1-amd64", "6.1-1", "key")
+    said = {"zero_copy.skcipher.recv": CodeWord.CAN, PATH: CodeWord.CANNOT}
+    monkeypatch.setattr(
+        code_words,
+        "read_code",
+        lambda _: tuple(CodeFinding(way_of(name), word) for name, word in said.items()),
+    )
+    sources = KernelSources(cache=tmp_path)
+    for name, value in {PATH: "absent", "zero_copy.skcipher.recv": "present"}.items():
+        words = CodeWords(BisectCheck("fact", name), sources)
+        assert words.value("debian:6.1-amd64") == value
+        assert words.value("debian:6.2-amd64") == words.value("debian:trixie") == ""
+    said[PATH] = CodeWord.SILENT
+    assert CodeWords(BisectCheck("fact", PATH), sources).value("debian:6.1-amd64") == ""
 
 
 def test_skipped_kernels_leave_a_range(tmp_path: Path) -> None:

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.bisect.strategy import Answer, Found, next_index, possible_next, steps_left
 
+OLD, NEW, SKIP = Answer.OLD, Answer.NEW, Answer.SKIP
+
 
 def bisect(length: int, first_new: int, untestable: frozenset[int]) -> tuple[Found, list[int]]:
-    """Search as the real thing does; returns the result and what was tested."""
-    answers = {0: Answer.OLD, length - 1: Answer.NEW}
+    """Search one change as the real thing does; returns the result and what was tested."""
+    truth = [NEW if at >= first_new else OLD for at in range(length)]
+    return search([SKIP if at in untestable else told for at, told in enumerate(truth)])
+
+
+def search(
+    truth: Sequence[Answer], words: Sequence[Answer | None] | None = None
+) -> tuple[Found, list[int]]:
+    """Search where candidates are as ``truth`` says, and ``words`` say without a test."""
+    length = len(truth)
+    guess = words.__getitem__ if words is not None else None
+    answers = {0: OLD, length - 1: NEW}
     tested = []
-    while isinstance(at := next_index(length, answers), int):
+    while isinstance(at := next_index(length, answers, guess), int):
         assert at not in answers
-        foreseen = possible_next(length, answers, at)
-        truth = Answer.NEW if at >= first_new else Answer.OLD
-        answers[at] = Answer.SKIP if at in untestable else truth
+        foreseen = possible_next(length, answers, at, guess)
+        answers[at] = truth[at]
         tested.append(at)
-        following = next_index(length, answers)
-        assert at in untestable or isinstance(following, Found) or following in foreseen
+        following = next_index(length, answers, guess)
+        assert truth[at] is SKIP or isinstance(following, Found) or following in foreseen
     return at, tested
 
 
@@ -53,3 +67,93 @@ def test_steps_left() -> None:
     assert steps_left(12, {**ends, 5: Answer.OLD}) == 3
     assert steps_left(12, {**ends, 5: Answer.OLD, 6: Answer.NEW}) == 0
     assert steps_left(12, {**ends, 5: Answer.OLD, 6: Answer.SKIP, 7: Answer.NEW}) == 0
+
+
+ANSWERS = st.sampled_from([OLD, NEW])
+WORDS = st.sampled_from([OLD, NEW, None])
+
+
+@st.composite
+def one_change(draw: st.DrawFn) -> list[Answer]:
+    """Candidates between two ends, with one change, of which some cannot be tested."""
+    olds, news = draw(st.integers(1, 20)), draw(st.integers(1, 20))
+    truth = [OLD] * olds + [NEW] * news
+    for index in draw(st.sets(st.integers(1, max(1, len(truth) - 2)), max_size=6)):
+        if 0 < index < len(truth) - 1:
+            truth[index] = SKIP
+    return truth
+
+
+@st.composite
+def many_changes(draw: st.DrawFn) -> list[Answer]:
+    """Candidates with any number of changes, as of several stable branches in a row."""
+    return [OLD, *draw(st.lists(ANSWERS, max_size=40)), NEW]
+
+
+def words_for(length: int) -> st.SearchStrategy[list[Answer | None]]:
+    return st.lists(WORDS, min_size=length, max_size=length)
+
+
+@settings(max_examples=400, deadline=None)
+@given(truth=one_change(), data=st.data())
+def test_whatever_the_words_the_result_is_that_of_halving(
+    truth: list[Answer], data: st.DataObject
+) -> None:
+    words = data.draw(words_for(len(truth)))
+    plain, halved = search(truth)
+    found, tested = search(truth, words)
+    assert found == plain
+    skips = truth.count(SKIP)
+    most = math.ceil(math.log2(len(truth)))
+    assert len(tested) <= most + 2 + skips
+    if not skips:
+        assert len(halved) <= most
+
+
+@settings(max_examples=400, deadline=None)
+@given(truth=many_changes(), data=st.data())
+def test_words_never_make_up_a_change(truth: list[Answer], data: st.DataObject) -> None:
+    found, tested = search(truth, data.draw(words_for(len(truth))))
+    assert found.first_new == found.last_old + 1
+    assert (truth[found.last_old], truth[found.first_new]) == (OLD, NEW)
+    assert len(tested) <= math.ceil(math.log2(len(truth))) + 2
+
+
+@settings(max_examples=400, deadline=None)
+@given(truth=many_changes())
+def test_right_words_take_two_tests_and_lead_where_halving_does(truth: list[Answer]) -> None:
+    found, tested = search(truth, truth)
+    assert found == search(truth)[0]
+    assert len(tested) <= 2
+
+
+@settings(max_examples=400, deadline=None)
+@given(truth=one_change(), data=st.data())
+def test_right_words_on_some_narrow_it_down_in_two_tests(
+    truth: list[Answer], data: st.DataObject
+) -> None:
+    if SKIP in truth:
+        truth = [OLD if at == 0 or truth[at] is OLD else NEW for at in range(len(truth))]
+        truth = sorted(truth, key=[OLD, NEW].index)
+    silent = data.draw(st.sets(st.integers(0, len(truth) - 1)))
+    words = [None if at in silent else told for at, told in enumerate(truth)]
+    _, tested = search(truth, words)
+    last_can = max((at for at, told in enumerate(words) if told is OLD), default=0)
+    first_cannot = min((at for at, told in enumerate(words) if told is NEW), default=len(truth) - 1)
+    left = max(0, first_cannot - last_can - 1)
+    assert len(tested) <= 2 + left.bit_length()
+
+
+def test_the_two_around_the_change_come_first() -> None:
+    words = [OLD] * 12 + [NEW] * 20
+    assert search(words, words)[1] == [12, 11]
+    assert search(words, [None] * 32) == search(words)
+
+
+def test_a_guess_that_was_refuted_is_not_asked_any_more() -> None:
+    truth = [OLD] * 25 + [NEW] * 7
+    found, tested = search(truth, [OLD] * 5 + [NEW] * 27)
+    assert found == Found(24, 25)
+    assert tested[0] == 5 and len(tested) <= 6
+    # At the ends already.
+    assert search(truth, [NEW] * 32) == search(truth, [OLD] * 32) == search(truth)

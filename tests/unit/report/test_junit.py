@@ -10,7 +10,7 @@ import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.judge.expectations import load_expectations
-from harness.model import Role, RunResult
+from harness.model import CodeWord, Role, RunResult
 from harness.report.junit import write_junit
 from tests.unit import samples
 
@@ -37,6 +37,9 @@ def is_red(suite: TestSuite) -> bool:
 
 
 RUNS = {
+    "the code still can": samples.run(
+        samples.old(), samples.with_code(samples.new(), CodeWord.CAN)
+    ),
     "main job": samples.main_job(),
     "regressed": samples.run(samples.old(), samples.regressed()),
     "crashed": samples.run(samples.crashed()),
@@ -82,6 +85,16 @@ def test_one_suite_per_kernel(tmp_path: Path) -> None:
     assert found["status"] == "completed"
     names = {one.name for one in candidate}
     assert {test.partition("::")[2] for test in samples.PLAN} <= names
+
+
+def test_who_vouches_for_a_state(tmp_path: Path) -> None:
+    kernel = samples.with_code(samples.new(), CodeWord.CANNOT)
+    (suite,) = suites(samples.run(kernel), tmp_path)
+    elements: Any = suite
+    found = {one.name: one.value for one in elements.properties()}
+    assert found["zero_copy.skcipher.splice_file"] == "absent"
+    assert found["zero_copy.skcipher.splice_file witnesses"] == "p-c"
+    assert "page_cache_write witnesses" not in found
 
 
 def test_failure_tells_expected_and_seen(tmp_path: Path) -> None:

@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from harness.errors import InfrastructureError, InputError
-from harness.model import RunResult
+from harness.model import CodeWord, RunResult
 from harness.report import results_file
 from tests.unit import samples
 
 RUNS = {
+    "code": samples.run(
+        samples.with_code(samples.old(), CodeWord.CAN),
+        samples.with_code(samples.new(), CodeWord.SILENT),
+    ),
     "main": samples.main_job(),
     "bad": samples.run(
         samples.old(),
@@ -35,6 +39,30 @@ def test_round_trip(name: str, tmp_path: Path) -> None:
     assert results_file.load(tmp_path) == RUNS[name]
     assert results_file.load(tmp_path / "results.json") == RUNS[name]
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_what_the_code_says_is_stored(tmp_path: Path) -> None:
+    data = stored(tmp_path, RUNS["code"])
+    kernel = data["kernels"][0]
+    finding = {
+        "way": "skcipher.input",
+        "word": "can refer to pages",
+        "evidence": ["skcipher_sendmsg", "af_alg_sendmsg", "extract_iter_to_sg"],
+        "reason": "",
+    }
+    assert finding in kernel["code"]
+    assert kernel["facts"]["zero_copy"]["skcipher.splice_file"]["code"] == finding
+
+
+def test_a_file_from_before_the_code_was_asked(tmp_path: Path) -> None:
+    data = stored(tmp_path, RUNS["main"])
+    for kernel in data["kernels"]:
+        del kernel["code"]
+        for fact in kernel["facts"]["zero_copy"].values():
+            for name in ("code", "shapes", "others"):
+                del fact[name]
+    (tmp_path / "results.json").write_text(json.dumps(data))
+    assert results_file.load(tmp_path) == RUNS["main"]
 
 
 def test_any_text_survives(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
-from harness.model import Control, Fact, KernelResult, RunResult, State
+from harness.model import CodeWord, Control, Fact, KernelResult, RunResult, State
 from harness.report import results_file
 from harness.report.render import FORMATS, render
 from harness.report.summary import summary_lines
@@ -40,6 +40,13 @@ def test_main_job() -> None:
     assert f"| intended | `{samples.STDRNG_TEST}` |" in text
     assert "outside the signed index" in text
     assert "skipped (1): bind rng 'stdrng': ENOENT" in text
+
+
+def test_who_vouches_for_a_state() -> None:
+    new = samples.with_code(samples.new(), CodeWord.CANNOT)
+    text = summary(samples.run(samples.old(), new))
+    assert "| skcipher.splice_file | **present** | absent p-c |" in text
+    assert "Who saw a path's state: p a probe" in text
 
 
 def test_failures_and_console_are_there() -> None:

@@ -11,7 +11,16 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
-from harness.model import Boot, ConsoleEvent, ConsoleWatch, RunResult, Status
+from harness.model import (
+    Boot,
+    CodeWord,
+    ConsoleEvent,
+    ConsoleWatch,
+    RunResult,
+    State,
+    Status,
+    Witness,
+)
 from harness.report.terminal import print_verdict
 from tests.unit import samples
 
@@ -45,6 +54,23 @@ def test_main_job() -> None:
     assert "run directory: runs/x" in text
     assert "exit code 0: every candidate is as expected" in text
     assert "linux-modules-7.3.4+deb13-amd64 7.3.4-1: outside the signed index" in text
+
+
+def test_who_vouches_for_a_state() -> None:
+    old = samples.with_code(samples.old(), CodeWord.CAN)
+    new = samples.with_code(samples.new(), CodeWord.CANNOT)
+    seen = replace(samples.path_fact("aead.sendfile", State.ABSENT), witness=Witness.AGREED)
+    text = printed(samples.run(old, samples.with_path(new, "aead.sendfile", seen)))
+    assert row(text, "skcipher.splice_file") == ["present p-c", "absent p-c"]
+    assert row(text, "aead.sendfile") == ["present p-c", "absent pkc"]
+    assert row(text, "page_cache_write") == ["present", "absent"]
+    assert "p a probe, k the witness inside the kernel, c the kernel's code" in text
+    doubtful = printed(samples.run(samples.with_code(samples.new(), CodeWord.CAN)))
+    assert row(doubtful, "skcipher.splice_file") == ["unknown p-!"]
+    assert row(doubtful, "verdict") == ["unknown"]
+    assert "but af_alg_sendmsg() still calls extract_iter_to_sg()" in doubtful
+    assert "exit code 3" in doubtful
+    assert "c the kernel's code" not in printed(samples.main_job())
 
 
 def test_every_failure_is_its_own_word() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
+from harness.model import CodeFinding, CodeWord
 from harness.static.callgraph import HANDED
-from harness.static.finding import Finding, Word
 from harness.static.witness import WAYS, ask
 from tests.unit.static.assembler import Assembler, Functions, kallsyms
 
@@ -55,13 +55,13 @@ class Kernel:
         path.write_bytes(content)
         return path
 
-    def ask(self, way: str = "skcipher.input", image: Path = NO_IMAGE) -> Finding:
+    def ask(self, way: str = "skcipher.input", image: Path = NO_IMAGE) -> CodeFinding:
         """What its code says of one way."""
         self.write()
         return _of(ask(self.modules, image), way)
 
 
-def _of(findings: tuple[Finding, ...], way: str) -> Finding:
+def _of(findings: tuple[CodeFinding, ...], way: str) -> CodeFinding:
     assert tuple(finding.way for finding in findings) == WAYS
     return findings[WAYS.index(way)]
 
@@ -73,16 +73,16 @@ def kernel(assembler: Assembler, tmp_path: Path) -> Kernel:
 
 
 def test_copied(kernel: Kernel) -> None:
-    assert kernel.ask() == Finding(
-        "skcipher.input", Word.CANNOT, ("skcipher_sendmsg", "skcipher_sendmsg_nokey")
+    assert kernel.ask() == CodeFinding(
+        "skcipher.input", CodeWord.CANNOT, ("skcipher_sendmsg", "skcipher_sendmsg_nokey")
     )
 
 
 def test_from_one_module_into_another(kernel: Kernel) -> None:
     kernel.common["af_alg_sendmsg"] += ["call extract_iter_to_sg"]
-    assert kernel.ask() == Finding(
+    assert kernel.ask() == CodeFinding(
         "skcipher.input",
-        Word.CAN,
+        CodeWord.CAN,
         ("skcipher_sendmsg", "af_alg_sendmsg", "extract_iter_to_sg"),
     )
     assert kernel.ask().in_words() == (
@@ -111,7 +111,7 @@ def test_every_function_that_takes_pages(kernel: Kernel, taker: str) -> None:
 @pytest.mark.parametrize("other", ["iov_iter_npages", "unpin_user_page", "get_page_from_freelist"])
 def test_functions_that_only_sound_like_it(kernel: Kernel, other: str) -> None:
     kernel.common["af_alg_sendmsg"] += [f"call {other}"]
-    assert kernel.ask().word is Word.CANNOT
+    assert kernel.ask().word is CodeWord.CANNOT
 
 
 def test_directions_are_told_apart(kernel: Kernel) -> None:
@@ -147,7 +147,7 @@ def test_what_merely_lies_behind_it(kernel: Kernel) -> None:
         "unrelated": ["call pin_user_pages"],
         **kernel.skcipher,
     }
-    assert kernel.ask().word is Word.CANNOT
+    assert kernel.ask().word is CodeWord.CANNOT
 
 
 def test_a_pointer_handed_on(kernel: Kernel) -> None:
@@ -158,29 +158,29 @@ def test_a_pointer_handed_on(kernel: Kernel) -> None:
 
 def test_calls_in_a_circle_end(kernel: Kernel) -> None:
     kernel.skcipher["skcipher_check_key"] += ["call skcipher_sendmsg_nokey"]
-    assert kernel.ask().word is Word.CANNOT
+    assert kernel.ask().word is CodeWord.CANNOT
 
 
 @pytest.mark.parametrize(
     ("instruction", "word"),
     [
-        ("lock incl 0x34(%rax)", Word.CAN),
-        ("lock addl $2, 0x34(%rax)", Word.CAN),
-        ("lock cmpxchgl %edx, 0x34(%rbx)", Word.CAN),
-        ("lock decl 0x34(%rax)", Word.CANNOT),  # put_page()
-        ("lock incl 0x80(%rax)", Word.CANNOT),  # of something else
-        ("incl 0x34(%rax)", Word.CANNOT),
-        ("lock addl $0, -4(%rsp)", Word.CANNOT),  # a memory barrier
+        ("lock incl 0x34(%rax)", CodeWord.CAN),
+        ("lock addl $2, 0x34(%rax)", CodeWord.CAN),
+        ("lock cmpxchgl %edx, 0x34(%rbx)", CodeWord.CAN),
+        ("lock decl 0x34(%rax)", CodeWord.CANNOT),  # put_page()
+        ("lock incl 0x80(%rax)", CodeWord.CANNOT),  # of something else
+        ("incl 0x34(%rax)", CodeWord.CANNOT),
+        ("lock addl $0, -4(%rsp)", CodeWord.CANNOT),  # a memory barrier
     ],
 )
-def test_get_page_in_the_code_itself(kernel: Kernel, instruction: str, word: Word) -> None:
+def test_get_page_in_the_code_itself(kernel: Kernel, instruction: str, word: CodeWord) -> None:
     kernel.common["af_alg_sendmsg"] += [instruction]
     assert kernel.ask().word is word
 
 
 def test_receivers_count_the_kernels_own_pages(kernel: Kernel) -> None:
     kernel.common["af_alg_get_rsgl"] = ["lock incl 0x34(%rax)"]
-    assert kernel.ask("skcipher.output").word is Word.CANNOT
+    assert kernel.ask("skcipher.output").word is CodeWord.CANNOT
 
 
 class TestSendpage:
@@ -197,24 +197,24 @@ class TestSendpage:
         kernel.common["af_alg_sendpage"] = function
         kernel.tables["algif_skcipher_ops"] += ["af_alg_sendpage"]
         finding = kernel.ask()
-        assert finding.word is (Word.CAN if evidence else Word.CANNOT)
+        assert finding.word is (CodeWord.CAN if evidence else CodeWord.CANNOT)
         assert not evidence or finding.evidence == evidence
 
     def test_refused(self, kernel: Kernel) -> None:
         kernel.tables["algif_skcipher_ops"] += ["sock_no_sendpage"]
-        assert kernel.ask().word is Word.CANNOT
+        assert kernel.ask().word is CodeWord.CANNOT
 
     def test_by_way_of_the_one_without_a_key(self, kernel: Kernel) -> None:
         kernel.skcipher["skcipher_sendpage_nokey"] = ["jmp af_alg_sendpage"]
         kernel.common["af_alg_sendpage"] = ["call sock_sendmsg"]
         kernel.tables["algif_skcipher_ops_nokey"] += ["skcipher_sendpage_nokey"]
-        assert kernel.ask().word is Word.CANNOT
+        assert kernel.ask().word is CodeWord.CANNOT
 
 
 def test_an_operation_that_refuses(kernel: Kernel, assembler: Assembler) -> None:
     tables = {"algif_rng_ops": ["sock_no_sendmsg", "rng_recvmsg"]}
     kernel.put("algif_rng", assembler.module({"rng_recvmsg": ["call _copy_to_iter"]}, tables))
-    assert kernel.ask("rng.input") == Finding("rng.input", Word.CANNOT)
+    assert kernel.ask("rng.input") == CodeFinding("rng.input", CodeWord.CANNOT)
     assert kernel.ask("rng.input").in_words() == "cannot: no such operation"
     assert kernel.ask("rng.output").evidence == ("rng_recvmsg",)
 
@@ -225,7 +225,7 @@ def test_compressed(kernel: Kernel) -> None:
     for module in kernel.modules.rglob("*.ko"):
         module.with_name(f"{module.name}.xz").write_bytes(lzma.compress(module.read_bytes()))
         module.unlink()
-    assert _of(ask(kernel.modules, NO_IMAGE), "skcipher.input").word is Word.CAN
+    assert _of(ask(kernel.modules, NO_IMAGE), "skcipher.input").word is CodeWord.CAN
 
 
 class TestSilent:
@@ -233,14 +233,14 @@ class TestSilent:
 
     def test_neither_module_nor_image(self) -> None:
         for finding in ask(None, NO_IMAGE):
-            assert finding.word is Word.SILENT
+            assert finding.word is CodeWord.SILENT
             assert str(NO_IMAGE) in finding.reason
 
     @pytest.mark.parametrize("content", [b"", b"MZ and no more", b"\x7fELF and no more"])
     def test_no_kernel(self, tmp_path: Path, content: bytes) -> None:
         image = tmp_path / "vmlinuz"
         image.write_bytes(content)
-        assert {finding.word for finding in ask(None, image)} == {Word.SILENT}
+        assert {finding.word for finding in ask(None, image)} == {CodeWord.SILENT}
 
     def test_image_is_read_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         image = tmp_path / "vmlinuz"
@@ -269,7 +269,7 @@ class TestSilent:
         whole = (kernel.modules / "kernel/crypto/algif_skcipher.ko").read_bytes()
         for length in range(0, len(whole), 97):
             kernel.put("algif_skcipher", whole[:length])
-            assert _of(ask(kernel.modules, NO_IMAGE), "skcipher.input").word is Word.SILENT
+            assert _of(ask(kernel.modules, NO_IMAGE), "skcipher.input").word is CodeWord.SILENT
         for place in range(0, len(whole), 14):
             kernel.put("algif_skcipher", whole[:place] + b"\xff" * 7 + whole[place + 7 :])
             ask(kernel.modules, NO_IMAGE)
@@ -286,7 +286,7 @@ class TestSilent:
         path = kernel.modules / "kernel/crypto/algif_skcipher.ko"
         subprocess.run(["strip", option, path], check=True)
         finding = _of(ask(kernel.modules, NO_IMAGE), "skcipher.input")
-        assert finding.word is Word.SILENT
+        assert finding.word is CodeWord.SILENT
         assert "symbols" in finding.reason
 
     def test_bytes_that_are_no_code(self, kernel: Kernel) -> None:
@@ -294,12 +294,12 @@ class TestSilent:
         assert kernel.ask().reason == (
             "af_alg_sendmsg in af_alg.ko: no instruction that is known 10 bytes into it"
         )
-        assert kernel.ask("skcipher.output").word is Word.CAN, "it is not on that way"
+        assert kernel.ask("skcipher.output").word is CodeWord.CAN, "it is not on that way"
 
     def test_but_the_rest_can(self, kernel: Kernel) -> None:
         kernel.common["af_alg_sendmsg"] += [".byte 0x06"]
         kernel.skcipher["skcipher_check_key"] += ["call pin_user_pages"]
-        assert kernel.ask().word is Word.CAN
+        assert kernel.ask().word is CodeWord.CAN
 
     def test_an_operation_from_nowhere(self, kernel: Kernel) -> None:
         kernel.tables["algif_skcipher_ops"] += ["generic_sendmsg"]
@@ -368,9 +368,11 @@ class TestBuiltIn:
         image.write_bytes(content)
         system_map.write_text(text)
         findings = ask(None, image, system_map)
-        assert _of(findings, "skcipher.input").word is (Word.CAN if evidence else Word.CANNOT)
+        assert _of(findings, "skcipher.input").word is (
+            CodeWord.CAN if evidence else CodeWord.CANNOT
+        )
         assert not evidence or _of(findings, "skcipher.input").evidence == evidence
-        assert _of(findings, "rng.input") == Finding("rng.input", Word.CANNOT)
+        assert _of(findings, "rng.input") == CodeFinding("rng.input", CodeWord.CANNOT)
         assert _of(findings, "aead.input").reason == (
             "neither a module algif_aead nor aead_recvmsg() in the kernel"
         )
@@ -383,7 +385,7 @@ class TestBuiltIn:
         system_map.write_text(text)
         findings = ask(None, image, system_map)
         assert _of(findings, "skcipher.input").evidence == ("af_alg_sendpage", HANDED)
-        assert _of(findings, "rng.input").word is Word.CANNOT, "it does not share that"
+        assert _of(findings, "rng.input").word is CodeWord.CANNOT, "it does not share that"
 
     def test_by_the_kernels_own_symbols(self, assembler: Assembler, tmp_path: Path) -> None:
         content, text = _built(assembler, _with("af_alg_sendmsg", "call extract_iter_to_sg"))
@@ -399,7 +401,7 @@ class TestBuiltIn:
         image.write_bytes(content + kallsyms(symbols, layout="6.12", address=0))
         findings = ask(None, image)
         assert _of(findings, "skcipher.input").evidence[-1] == "extract_iter_to_sg"
-        assert _of(findings, "rng.output").word is Word.CANNOT
+        assert _of(findings, "rng.output").word is CodeWord.CANNOT
 
     def test_without_symbols(self, assembler: Assembler, tmp_path: Path) -> None:
         image = tmp_path / "vmlinux"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness.guest.heard import together
-from harness.model import Control, Fact, State
+from harness.merge import together
+from harness.model import Control, Fact, State, Witness
 from tests.unit.guest.test_oracle import suite_module
 
 _INPUTS = (("skcipher",), ("aead", "aad", "both"))
@@ -114,6 +114,21 @@ def test_a_path_is_there_if_one_shape_of_it_is(one: State, other: State, expecte
         fact = together(first, second)
         assert fact.state is expected
         assert {"first", "second"} <= set(fact.evidence.split("; "))
+        assert {fact.test, *fact.others} == {"a", "b"}
     assert together(None, seen) == seen
     works = replace(seen, state=State.WORKS)
     assert together(before, works) == works
+
+
+def test_shapes_are_counted_and_witnesses_kept() -> None:
+    probe = Fact(State.ABSENT, Control.FIRED, "p", "a", witness=Witness.AGREED)
+    many = Fact(State.ABSENT, Control.FIRED, "s", "b", shapes=14)
+    for first, second in ((probe, many), (many, probe)):
+        fact = together(first, second)
+        assert (fact.shapes, fact.witness) == (15, Witness.AGREED)
+        for worse in (Witness.SILENT, Witness.DISAGREED):
+            third = replace(probe, test="c", witness=worse)
+            assert together(fact, third).witness is worse
+    # What was not told is no shape that was copied, and no witness of what was.
+    lost = Fact(State.UNREACHABLE, Control.NOT_RUN, "u", "d", witness=Witness.SILENT)
+    assert together(probe, lost) == replace(probe, evidence="p; u", others=("d",))

@@ -85,7 +85,9 @@ _OUTPUT = {
     ),
 }
 _PATH = {
-    State.UNREACHABLE: "this kernel offers no such way, or not this algorithm",
+    State.UNREACHABLE: (
+        "this kernel offers no such way, or not this algorithm, or copies ahead of the socket"
+    ),
     State.UNKNOWN: (
         "not told: the probe did not run, its control failed, or witness and probe disagree"
     ),

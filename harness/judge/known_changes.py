@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.judge.states import told_state
-from harness.model import Cause, Fact, KernelResult, Outcome, Reason, State, TestResult
+from harness.model import Cause, Control, Fact, KernelResult, Outcome, Reason, State, TestResult
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,27 @@ def _aio_removed(difference: Difference) -> str:
     return f"{gone[0]} was present and is absent" if gone and concerned else ""
 
 
+def _source_copies(difference: Difference) -> str:
+    """Proposals of June 2026 (linux-mm): vmsplice() and splice() copy. Not merged when written.
+
+    The reason is given only where a probe without AF_ALG saw the copy. The baseline must
+    have shared: its control fired, or its test could be run.
+    """
+    reason = difference.reason()
+    if reason is None or reason.cause is not Cause.SOURCE_COPIES:
+        return ""
+    before = difference.baseline.facts.named().get(difference.id)
+    shared = before is not None and before.control is Control.FIRED
+    shared = shared and told_state(difference.id, before) in {State.PRESENT, State.ABSENT}
+    ran = any(
+        test.id == difference.id and test.outcome is Outcome.PASSED
+        for test in difference.baseline.tests
+    )
+    return f"{reason.name} hands over copies on the candidate" if shared or ran else ""
+
+
 KNOWN_CHANGES = (
+    KnownChange("pages are copied on their way into a pipe", "", _source_copies),
     KnownChange("allowlist of AF_ALG algorithms", "2f204fe718f5", _allowlist),
     KnownChange("socket AIO removed", "fcc77d33a34c", _aio_removed),
     KnownChange("DRBG left out of the config", "", _drbg_unset),

@@ -35,7 +35,7 @@ _LACKING = frozenset(
 
 
 class Void(Unavailable):
-    """A probe cannot tell its state; ``control`` and ``witness`` are for record_fact."""
+    """A probe cannot tell its state."""
 
     def __init__(
         self,
@@ -108,14 +108,13 @@ class Probe:
         why.skip()
 
     def _record(self, state: str, why: Unavailable) -> None:
-        control, witness = (why.control, why.witness) if isinstance(why, Void) else ("not_run", "")
         self.record_fact(
             self.fact,
             state=state,
-            control=control,
+            control=why.control,
             evidence=str(why),
             reason=why.reason,
-            witness=witness,
+            witness=why.witness,
         )
 
     def conclude(self, told: str, testimony: Testimony, *, control: str, evidence: str) -> str:

@@ -16,10 +16,8 @@ import random
 import signal
 import socket
 import struct
-import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import af_alg
@@ -102,7 +100,11 @@ CIPHERS = {
 
 @dataclass(frozen=True)
 class Told:
-    """State of a shape (present, absent, unreachable, unknown, corrupt), and why."""
+    """State of a shape, and why.
+
+    present, absent, unreachable, unknown, corrupt (the result is of neither contents), or
+    unshared: a second reference to the pages did not see what was written over them.
+    """
 
     state: str
     words: str = ""
@@ -167,13 +169,17 @@ class Probe:
             words = f"old and new contents give the same answer: {_told(of_old)}"
             return Told("unknown", words, Reason(Cause.OTHER))
         seen, shared = self._by_reference(shape, cipher, message)
-        if shared != message.overwritten().pages:
-            words = "the pages were not shared up to the socket"
-            return Told("unknown", words, Reason(Cause.OTHER))
+        fired = shared == message.overwritten().pages
+        # A result of overwritten pages speaks for itself; an errno may have other reasons.
+        if (fired or isinstance(seen, bytes)) and (
+            seen == of_new or self._is_mixed(shape, cipher, message, seen)
+        ):
+            return Told("present")
+        if not fired:
+            words = "control did not fire: the pages were not shared up to the socket"
+            return Told("unshared", words, Reason(Cause.OTHER))
         if seen == of_old:
             return Told("absent")
-        if seen == of_new or self._is_mixed(shape, cipher, message, seen):
-            return Told("present")
         words = f"{_told(seen)} is of neither: {_told(of_old)}, {_told(of_new)}"
         return Told("corrupt", words, Reason(Cause.OTHER))
 
@@ -507,18 +513,14 @@ class Pool:
         self._files: dict[str, pages.FileSource] = {}
         self._missing: dict[str, pages.NoSource] = {}
         self._stack = ExitStack()
-        for sort in ("disk", "tmpfs", "memfd"):
+        for sort in ("disk", "tmpfs", "memfd", "large"):
             self._add(sort, pages.source(sort, bytes(len(CONTENTS))))
-        self._add("large", _large_folio())
 
     def _add(self, sort: str, opened: AbstractContextManager[pages.Source]) -> None:
         try:
             source = self._stack.enter_context(opened)
         except pages.NoSource as reason:
             self._missing[sort] = reason
-        except OSError as error:
-            name = af_alg.errno_name(error)
-            self._missing[sort] = pages.NoSource(sort, f"{sort}: {name}", name)
         else:
             assert isinstance(source, pages.FileSource)
             self._files[sort] = source
@@ -532,23 +534,10 @@ class Pool:
         """Pages that hold ``contents`` from ``offset`` on. Raises NoSource."""
         if sort in {"memory", "gift"}:
             whole = bytes(offset) + contents
-            with pages.source("memory", whole, gift=sort == "gift") as memory:
+            with pages.source(sort, whole) as memory:
                 yield memory
             return
         if sort in self._missing:
             raise self._missing[sort]
         self._files[sort].overwrite(offset, contents)
         yield self._files[sort]
-
-
-@contextmanager
-def _large_folio() -> Iterator[pages.Source]:
-    """A file whose pages are parts of one huge page: tmpfs with huge=always."""
-    with tempfile.TemporaryDirectory(dir="/run") as directory:
-        libc.mount("tmpfs", directory, "huge=always")
-        try:
-            with (Path(directory) / "huge").open("w+b", buffering=0) as file:
-                pages.write_all(file.fileno(), bytes(2 << 20))
-                yield pages.FileSource(file.fileno(), "a huge page of a tmpfs")
-        finally:
-            libc.unmount(directory)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import af_alg
 import pytest
 import userfault
+from sharing import Sharing
 from witness import Witness
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ def keyed() -> Iterator[Keyed]:
     yield get
     for transform in made.values():
         transform.close()
+
+
+@pytest.fixture(scope="session")
+def sharing() -> Sharing:
+    """Which sources hand over copies here by themselves: asked where a control did not fire."""
+    return Sharing()
 
 
 @pytest.fixture(scope="session")

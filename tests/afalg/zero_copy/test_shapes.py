@@ -9,7 +9,7 @@ tells those shapes from the others. A result that is of neither contents fails t
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import credentials
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from conftest import RecordFact
     from credentials import Credential
+    from sharing import Sharing
 
 #: The policy is a dimension here: it is opened and put back here.
 pytestmark = pytest.mark.policy_as_booted
@@ -74,7 +75,8 @@ _GROUPS = _groups()
 class Prober:
     """Probes groups of shapes, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, sharing: Sharing) -> None:
+        self._sharing = sharing
         self._pool = shape_probe.Pool()
         self._seen: dict[str, list[Probed]] = {}
 
@@ -103,7 +105,19 @@ class Prober:
             seen = tell_all() if credential is None else credentials.run_as(credential, tell_all)
         except Unavailable as lack:
             return [Probed(shape, Told("unknown", str(lack), lack.reason)) for shape in group]
-        return [Probed(shape, _read(told)) for shape, told in zip(group, seen, strict=True)]
+        return [
+            Probed(shape, self._settled(shape, _read(told)))
+            for shape, told in zip(group, seen, strict=True)
+        ]
+
+    def _settled(self, shape: Shape, told: Told) -> Told:
+        """Whether pages that were not shared are a void probe's, or a source's that copies."""
+        if told.state != "unshared":
+            return told
+        refusal = self._sharing.refusal(shape.source, shape.way)
+        if refusal is None:
+            return replace(told, state="unknown")
+        return Told("unreachable", str(refusal), refusal.reason)
 
 
 def _read(told: dict[str, Any]) -> Told:
@@ -114,9 +128,9 @@ def _read(told: dict[str, Any]) -> Told:
 
 
 @pytest.fixture(scope="module")
-def prober() -> Iterator[Prober]:
+def prober(sharing: Sharing) -> Iterator[Prober]:
     """One for all tests here: a group that one of them probed is not probed again."""
-    one = Prober()
+    one = Prober(sharing)
     yield one
     one.close()
 

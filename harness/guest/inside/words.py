@@ -61,6 +61,7 @@ class Cause(StrEnum):
     NO_SYSCTL = "no_sysctl"  # af_alg_restrict is not there although af_alg is loaded
     NOT_FIXED = "not_fixed"  # the probe could kill a kernel without a fix that was not seen
     SOURCE_COPIES = "source_copies"  # a call (its name) puts copies into a pipe by itself
+    NO_WITNESS = "no_witness"  # no kprobes, or the code is not such that they could tell
     HOST = "host"  # the guest or the harness lacks something: says nothing of the kernel
     OTHER = "other"
 

@@ -198,6 +198,19 @@ def test_a_source_that_copies_by_itself(before: Fact, cause: Cause, cls: ChangeC
         assert "vmsplice hands over copies on the candidate" in change.explanation
 
 
+def test_a_kernel_without_a_witness_loses_nothing_but_the_second_look() -> None:
+    told = Fact(State.ABSENT, Control.FIRED)
+    silent = Fact(State.UNREACHABLE, Control.NOT_RUN, "no kprobes", reason=Reason(Cause.NO_WITNESS))
+    suite = "skcipher.suite"
+    old = as_baseline(samples.with_path(samples.new(), suite, told))
+    new = samples.with_path(samples.new(), suite, silent)
+    comparison = compare(old, new)
+    change = next(change for change in comparison.changes if change.id == f"zero_copy.{suite}")
+    assert change.cls is ChangeClass.NEWLY_UNAVAILABLE
+    assert change.explanation.endswith("no kprobes")
+    assert not losses(comparison, [old, new])
+
+
 def test_a_test_whose_source_copies_by_itself() -> None:
     name = samples.FUNCTIONAL[0]
     reason = Reason(Cause.SOURCE_COPIES, name="splice")

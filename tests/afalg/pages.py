@@ -7,6 +7,7 @@ pipe, and so shows whether the page was shared up to the socket: the positive co
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -218,7 +219,13 @@ def _source(stack: ExitStack, sort: str, contents: bytes) -> Source:
 def _huge_page(contents: bytes) -> Iterator[int]:
     """A file whose pages are parts of one huge page: tmpfs with huge=always."""
     with tempfile.TemporaryDirectory(dir="/run") as directory:
-        libc.mount("tmpfs", directory, "huge=always")
+        try:
+            libc.mount("tmpfs", directory, "huge=always")
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            reason = Reason(Cause.OTHER, name="large", errno="EINVAL")
+            raise af_alg.NotOffered("tmpfs with huge pages: EINVAL", reason) from error
         try:
             with (Path(directory) / "huge").open("w+b", buffering=0) as file:
                 write_all(file.fileno(), contents + bytes(-len(contents) % _HUGE))

@@ -53,6 +53,9 @@ class Probed:
         return self.told.state
 
 
+#: What unshare(2) answers where there are no user namespaces, or none for such a process.
+_NO_NAMESPACE = frozenset({"EINVAL", "EPERM", "ENOSPC", "EUSERS"})
+
 #: So few at once that a busy machine is through with them long before a test's time is up.
 _AT_ONCE = 8
 _Group = tuple[Shape, ...]
@@ -104,7 +107,8 @@ class Prober:
         try:
             seen = tell_all() if credential is None else credentials.run_as(credential, tell_all)
         except Unavailable as lack:
-            return [Probed(shape, Told("unknown", str(lack), lack.reason)) for shape in group]
+            state = "unreachable" if lack.reason.errno in _NO_NAMESPACE else "unknown"
+            return [Probed(shape, Told(state, str(lack), lack.reason)) for shape in group]
         return [
             Probed(shape, self._settled(shape, _read(told)))
             for shape, told in zip(group, seen, strict=True)
@@ -163,10 +167,14 @@ def _skip_if_untold(seen: list[Probed]) -> None:
 
 
 def _record(path: str, seen: list[Probed], why: str, record_fact: RecordFact) -> None:
-    """Record what these shapes of a path told, if any of them did."""
+    """Record what these shapes of a path told, if any of them did.
+
+    Where one shape is unknown it might be the one that shares, and so is the path.
+    """
     shared = [one.shape for one in seen if one.state == "present"]
     copied = [one.shape for one in seen if one.state == "absent"]
-    if not shared and not copied:
+    unknown = [one.told for one in seen if one.state == "unknown"]
+    if not shared and not copied and not unknown:
         return
     words = f"shared in {len(shared)} of {len(shared) + len(copied)} shapes"
     if shared:
@@ -175,6 +183,18 @@ def _record(path: str, seen: list[Probed], why: str, record_fact: RecordFact) ->
         f"{one.state}: {one.told.words}" for one in seen if one.state in {"unreachable", "unknown"}
     )
     words += "".join(f"; {count} not told, {said}" for said, count in untold.most_common(2))
-    state = "present" if shared else "absent"
+    state = "present" if shared else "unknown" if unknown else "absent"
     kind, _, way = path.partition(".")
-    record_fact(f"zero_copy.{kind}.{way}", state=state, control="fired", evidence=words)
+    record_fact(
+        f"zero_copy.{kind}.{way}",
+        state=state,
+        control="fired" if shared or copied else "not_run",
+        evidence=words,
+        reason=_why(unknown) if state == "unknown" else None,
+    )
+
+
+def _why(unknown: list[Told]) -> Reason:
+    """Of shapes that could not be told, the reason that says most of the kernel."""
+    reasons = [told.reason or Reason(Cause.OTHER) for told in unknown]
+    return next((reason for reason in reasons if reason.cause is not Cause.HOST), reasons[0])

@@ -11,7 +11,14 @@ from collections import Counter
 import pytest
 
 from harness.model import Control, KernelResult, Outcome, Role, Status
-from tests.known_truth import TRUTH, Truth, input_paths, reports, unexplained_failures
+from tests.known_truth import (
+    TRUTH,
+    WITNESSED,
+    Truth,
+    input_paths,
+    reports,
+    unexplained_failures,
+)
 
 from .conftest import Finished, execute
 
@@ -83,7 +90,7 @@ def test_every_planned_test_has_an_outcome(kernel: KernelResult, truth: Truth) -
 
 def test_zero_copy_of_input(kernel: KernelResult, truth: Truth) -> None:
     paths = input_paths(kernel)
-    assert {"skcipher.splice_file", "aead.splice_file"} <= set(paths)
+    assert {"skcipher.splice_file", "aead.splice_file", *WITNESSED} <= set(paths)
     assert {kernel.facts.zero_copy[path].control for path in paths} == {Control.FIRED}
     assert paths == dict.fromkeys(paths, truth.zero_copy)
 

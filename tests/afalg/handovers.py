@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import af_alg
 import pages
 from pages import PAGE
-from unavailable import RESTRICT, Unavailable
+from unavailable import RESTRICT
 
 if TYPE_CHECKING:
     from tracing import Call, Code, Heard, Tracer
@@ -83,6 +83,10 @@ class Ledger:
         self._heard += heard.calls
         self._lost |= heard.lost
 
+    def miss(self) -> None:
+        """Calls of the test that runs could not be heard."""
+        self._lost = True
+
     def close_test(self, test: str) -> None:
         """Account for what was heard since the last test."""
         calls, lost = self._heard, self._lost
@@ -134,9 +138,10 @@ class Handovers:
             if booted:
                 RESTRICT.write_text("0")
             self.code = self._set_up()
-        except (OSError, Unavailable) as error:
+        except Exception as error:
+            # Whatever it is, it is no reason to run no tests.
             self.close()
-            raise NoWitness(str(error)) from error
+            raise NoWitness(str(error) or type(error).__name__) from error
         finally:
             if booted:
                 RESTRICT.write_text(booted)
@@ -225,7 +230,10 @@ class Handovers:
 
     def close_test(self, test: str) -> None:
         """Account for the test that ended."""
-        self._tracer.drain()
+        try:
+            self._tracer.drain()
+        except (OSError, ValueError):
+            self.ledger.miss()
         self.ledger.close_test(test)
 
     def close(self) -> None:

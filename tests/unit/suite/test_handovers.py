@@ -120,3 +120,33 @@ def test_a_place_in_a_function_names_its_module() -> None:
     code = suite_module("tracing").Code("af_alg_sendmsg", "af_alg", 0, 64)
     assert code.at(0x355) == "af_alg:af_alg_sendmsg+0x355"
     assert suite_module("tracing").Code("f", "", 0, 64).at(16) == "f+0x10"
+
+
+def test_without_a_witness_the_session_goes_on() -> None:
+    for name in ("unavailable", "af_alg", "probing", "userfault", "sharing", "witness"):
+        suite_module(name)
+    fixtures = suite_module("zero_copy_fixtures")
+    session = fixtures.Session.__new__(fixtures.Session)
+    session.tracer = OSError(2, "No such file or directory")
+    session.handovers = None
+    session.listen_to_all()
+    assert str(session.handovers) == "tracefs: No such file or directory"
+    session.close()
+
+
+def test_a_witness_that_fails_in_its_set_up_is_none(
+    handovers: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_self: Any) -> None:
+        raise KeyError("what nobody thought of")
+
+    monkeypatch.setattr(handovers.Handovers, "_set_up", fail)
+    with pytest.raises(handovers.NoWitness, match="what nobody thought of"):
+        handovers.Handovers(tracer=None)
+
+
+def test_what_cannot_be_read_is_lost(ledger: Any) -> None:
+    hear(ledger, *SHARED)
+    ledger.miss()
+    ledger.close_test("a")
+    assert ledger.lost == ["a"]

@@ -120,9 +120,12 @@ class Tracer:
         """Have the events of a group recorded."""
         _write(f"events/{group}/enable", "1")
 
-    def only(self, group: str, event: str, condition: str) -> None:
-        """Have an event recorded only if the condition holds for its arguments."""
-        _write(f"events/{group}/{event}/filter", condition)
+    def only(self, group: str, condition: str, event: str = "") -> None:
+        """Record an event of a group only if the condition holds for its arguments.
+
+        Without ``event`` it is for all in the group that have such an argument.
+        """
+        _write(f"events/{group}/{event}/filter" if event else f"events/{group}/filter", condition)
 
     def remove(self, group: str, events: list[str]) -> None:
         """Take kprobes out again."""

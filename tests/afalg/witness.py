@@ -131,7 +131,7 @@ class Witness:
             end = code.address + code.size
             condition = f"caller >= {code.address:#x} && caller < {end:#x}"
             with suppress(OSError):
-                self._tracer.only(_GROUP, "alloc", condition)
+                self._tracer.only(_GROUP, condition, "alloc")
 
     def try_controls(self) -> None:
         """Try what it must be able to see; what it misses it will say nothing of."""

@@ -205,6 +205,8 @@ def _compare_fact(
     if now is State.UNREACHABLE:
         if kind_of(name).weight is Weight.REPORTED:
             why = why or "only reported; a test that cannot run any more is a change of its own"
+        elif after is not None and after.reason and after.reason.cause is Cause.NO_WITNESS:
+            why = why or f"a second look at what the probes tell of each path: {after.evidence}"
         return Change(name, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)
     if now is State.FAILS and why:
         return Change(name, ChangeClass.NEWLY_UNAVAILABLE, was, now, why)

@@ -86,8 +86,17 @@ _OUTPUT = {
         "ffdd2bc37895 (7.2) left output as it was"
     ),
 }
+_SUITE = {
+    State.ABSENT: "whatever the tests spliced in was copied, by the witness inside the kernel",
+    State.PRESENT: (
+        "some of what the tests spliced in was not copied, by the witness inside the kernel; "
+        "as before ffdd2bc37895 (7.2)"
+    ),
+}
 _PATH = {
-    State.UNREACHABLE: "this kernel offers no such way, or not this algorithm",
+    State.UNREACHABLE: (
+        "this kernel offers no such way, or not this algorithm, or copies ahead of the socket"
+    ),
     State.UNKNOWN: (
         "not told: the probe did not run, its control failed, or a witness says otherwise"
     ),
@@ -122,6 +131,7 @@ KINDS = (
     # Where data comes out is still written without a copy (7.3), and nothing is promised of it.
     _path("*.recv*", Weight.REPORTED, _OUTPUT),
     _path("*.output*", Weight.REPORTED, _OUTPUT),
+    _path("*.suite", Weight.JUDGED, _SUITE),
     _path("skcipher*.*", Weight.JUDGED, _INPUT),
     _path("aead*.*", Weight.JUDGED, _INPUT),
     _path("hash.*", Weight.REPORTED, _HASH_INPUT),
@@ -237,6 +247,7 @@ _WAYS = {
     "splice_mixed": "a page spliced between parts that were sent",
     "splice": "a pipe, spliced",
     "sendmsg": "memory, by sendmsg()",
+    "suite": "pages, spliced by any test of the suite",
 }
 _RECEIVED = {
     "skcipher": "the result of an skcipher, by recv()",
@@ -280,6 +291,7 @@ NAMES = (
     ),
     *(f"zero_copy.hash.{way}" for way in ("sendmsg", *_PAGES_OF_FILES, "vmsplice")),
     *(f"zero_copy.rng.{way}" for way in ("sendmsg", "splice")),
+    *(f"zero_copy.{kind}.suite" for kind in ("skcipher", "aead")),
     *(f"zero_copy.{kind}.recv" for kind in _RECEIVED),
     *("page_cache_write", "software_only", "af_alg_restrict"),
     *("policy.unprivileged_bind", "policy.allowlist"),

@@ -15,7 +15,7 @@ from functools import partial
 
 from harness.guest.inside.allowlists import NO_LIST, VARIANTS, Name, Variant, describe_change, steps
 from harness.judge.states import told_state
-from harness.model import Cause, Fact, KernelResult, Outcome, Reason, State, TestResult
+from harness.model import Cause, Control, Fact, KernelResult, Outcome, Reason, State, TestResult
 
 
 @dataclass(frozen=True)
@@ -280,7 +280,27 @@ def _aio_removed(difference: Difference) -> str:
     return f"{gone[0]} was present and is absent" if gone and concerned else ""
 
 
+def _source_copies(difference: Difference) -> str:
+    """Proposals of June 2026 (linux-mm): vmsplice() and splice() copy. Not merged when written.
+
+    The reason is given only where a probe without AF_ALG saw the copy. The baseline must
+    have shared: its control fired, or its test could be run.
+    """
+    reason = difference.reason()
+    if reason is None or reason.cause is not Cause.SOURCE_COPIES:
+        return ""
+    before = difference.baseline.facts.named().get(difference.id)
+    shared = before is not None and before.control is Control.FIRED
+    shared = shared and told_state(difference.id, before) in {State.PRESENT, State.ABSENT}
+    ran = any(
+        test.id == difference.id and test.outcome is Outcome.PASSED
+        for test in difference.baseline.tests
+    )
+    return f"{reason.name} hands over copies on the candidate" if shared or ran else ""
+
+
 KNOWN_CHANGES = (
+    KnownChange("pages are copied on their way into a pipe", "", _source_copies),
     KnownChange("allowlist of AF_ALG algorithms", "2f204fe718f5", _allowlist),
     *(
         KnownChange(f"allowlist {variant.name!r}", variant.commit, partial(_list_changed, variant))

@@ -6,6 +6,7 @@ Structures from include/uapi/linux/aio_abi.h and io_uring.h.
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import struct
@@ -120,6 +121,11 @@ def context() -> Iterator[Context]:
         new.close()
 
 
+#: include/uapi/linux/io_uring.h
+_OP_ACCEPT, _OP_SPLICE = 13, 30
+_NO_OFFSET = (1 << 64) - 1
+
+
 class Ring:
     """An io_uring of eight entries, one submission at a time."""
 
@@ -140,12 +146,40 @@ class Ring:
         flags: int = 0,
     ) -> int:  # fmt: skip
         """Submit one request and wait for its completion: what the call returned."""
+        return self._submit(
+            command, descriptor, address=ctypes.addressof(buffer), length=length, flags=flags
+        )
+
+    def splice(self, source: int, target: int, length: int, flags: int = 0) -> int:
+        """splice(2) from a pipe, done by a thread of the kernel. Raises OSError."""
+        return _checked(
+            self._submit(
+                _OP_SPLICE,
+                target,
+                offset=_NO_OFFSET,
+                address=_NO_OFFSET,
+                length=length,
+                flags=flags,
+                source=source,
+            ),
+            "splice by io_uring",
+        )
+
+    def accept(self, descriptor: int) -> int:
+        """accept(2) without an address: the new descriptor. Raises OSError."""
+        return _checked(self._submit(_OP_ACCEPT, descriptor), "accept by io_uring")
+
+    def _submit(
+        self, command: int, descriptor: int, *, offset: int = 0, address: int = 0, length: int = 0,
+        flags: int = 0, source: int = 0,
+    ) -> int:  # fmt: skip
         (tail,) = struct.unpack_from("=I", self._sq, self._sq_tail)
         (mask,) = struct.unpack_from("=I", self._sq, self._sq_mask)
         slot = tail & mask
+        # struct io_uring_sqe: buf_index and personality are 0 before splice_fd_in.
         struct.pack_into(
-            "=BBHiQQIIQQQQ", self._sqes, slot * 64, command, 0, 0, descriptor, 0,
-            ctypes.addressof(buffer), length, flags, 1234, 0, 0, 0,
+            "=BBHiQQIIQIiQQ", self._sqes, slot * 64, command, 0, 0, descriptor, offset,
+            address, length, flags, 1234, 0, source, 0, 0,
         )  # fmt: skip
         struct.pack_into("=I", self._sq, self._sq_array + 4 * slot, slot)
         struct.pack_into("=I", self._sq, self._sq_tail, tail + 1)
@@ -166,6 +200,29 @@ class Ring:
         for area in (self._sq, self._cq, self._sqes):
             area.close()
         os.close(self._descriptor)
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        raise OSError(-result, f"{what}: {os.strerror(-result)}")
+    return result
+
+
+@contextmanager
+def ring_if_offered() -> Iterator[Ring]:
+    """An io_uring. Raises NotOffered where there is none, or none for such a process."""
+    try:
+        new = Ring()
+    except OSError as error:
+        # EPERM: kernel.io_uring_disabled (6.6).
+        if error.errno not in {errno.ENOSYS, errno.EPERM}:
+            raise
+        lack = af_alg.failed("io_uring_setup", error)
+        raise af_alg.NotOffered(str(lack), lack.reason) from error
+    try:
+        yield new
+    finally:
+        new.close()
 
 
 @contextmanager

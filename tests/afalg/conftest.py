@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import af_alg
 import pytest
 from unavailable import RESTRICT
+from zero_copy_fixtures import is_last
 
 from harness.guest.inside.words import Witness
 
@@ -83,8 +84,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what may kill the kernel when all else is known."""
-    items.sort(key=lambda item: item.get_closest_marker("may_crash") is not None)
+    """Run what may kill the kernel when all else is known, then what speaks of all."""
+    items.sort(key=lambda item: (is_last(item), item.get_closest_marker("may_crash") is not None))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -118,8 +119,16 @@ def refusals() -> dict[tuple[str, str], af_alg.NotOffered]:
     return {}
 
 
+@pytest.fixture(scope="session")
+def absent() -> set[tuple[str, str]]:
+    """Type and name of what no policy kept from anybody who asked, and was not there."""
+    return set()
+
+
 @pytest.fixture
-def bind(refusals: dict[tuple[str, str], af_alg.NotOffered]) -> Iterator[Bind]:
+def bind(
+    refusals: dict[tuple[str, str], af_alg.NotOffered], absent: set[tuple[str, str]]
+) -> Iterator[Bind]:
     """Bind algorithms; skips the test, with the errno, if the kernel does not offer one."""
     with ExitStack() as stack:
 
@@ -132,6 +141,8 @@ def bind(refusals: dict[tuple[str, str], af_alg.NotOffered]) -> Iterator[Bind]:
                 transform = af_alg.Transform(kind, name, feature=feature, mask=mask)
             except af_alg.NotOffered as refusal:
                 refusals[kind, name] = refusal
+                if not refusal.reason.restrict and not mask:
+                    absent.add((kind, name))
                 refusal.skip()
             return stack.enter_context(transform)
 

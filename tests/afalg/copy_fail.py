@@ -38,12 +38,18 @@ class Seen:
     sealed: bytes  # what was written to the file
     opened: bytes  # what the request gave
     after: bytes  # what the file held then
-    shared: bool  # the page was shared up to the socket
+    in_pipe: bytes  # what a second reference to the page gave once the file was overwritten
+    source: str  # what sort of page it was (sharing.py)
 
     @property
     def fired(self) -> bool:
         """The control: what the file held was decrypted, from the page that was shared."""
-        return self.opened == AAD + TEXT and self.shared
+        return self.opened == AAD + TEXT and self.in_pipe == bytes(len(self.sealed))
+
+    @property
+    def copied(self) -> bool:
+        """The pipe kept what had been put into it: the page was not shared at all."""
+        return self.in_pipe == self.after == self.sealed
 
     @property
     def changed(self) -> bool:
@@ -75,8 +81,9 @@ def look() -> Seen:
             opened = request.recv(len(AAD) + len(sealed))
             after = os.pread(descriptor, len(sealed), 0)
             pages.write_all(writable, bytes(len(sealed)))
-            shared = os.read(control, len(sealed)) == bytes(len(sealed))
-    return Seen(str(directory), sealed, opened, after, shared)
+            in_pipe = os.read(control, len(sealed))
+    source = "tmpfs" if directory.file_system == "tmpfs" else "disk"
+    return Seen(str(directory), sealed, opened, after, in_pipe, source)
 
 
 def seal(transform: af_alg.Transform) -> bytes:

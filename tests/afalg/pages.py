@@ -7,6 +7,7 @@ pipe, and so shows whether the page was shared up to the socket: the positive co
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+
+_HUGE = 2 << 20
 
 #: File systems whose files are cached from a disk; overlay where the guest has no other.
 DISK_FILE_SYSTEMS = ("ext4", "xfs", "btrfs", "f2fs", "overlay")
@@ -113,6 +116,9 @@ class Source(Protocol):
     def overwrite(self, offset: int, contents: bytes) -> None:
         """Write over the contents in place."""
 
+    def frame(self, number: int) -> int:
+        """The page frame of one of the pages, 0 for who may not know (needs CAP_SYS_ADMIN)."""
+
 
 @dataclass(frozen=True)
 class FileSource:
@@ -128,6 +134,16 @@ class FileSource:
     def overwrite(self, offset: int, contents: bytes) -> None:
         """Write to the file."""
         assert os.pwrite(self.descriptor, contents, offset) == len(contents)
+
+    def frame(self, number: int) -> int:
+        """Of the page in the page cache."""
+        address = libc.map_memory((number + 1) * PAGE, descriptor=self.descriptor)
+        try:
+            at = address + number * PAGE
+            bytes(libc.memory_at(at, 1))  # faults it in
+            return frame_numbers(at, 1)[0]
+        finally:
+            libc.unmap_memory(address, (number + 1) * PAGE)
 
 
 @dataclass(frozen=True)
@@ -151,6 +167,10 @@ class MemorySource:
         """Write to the memory."""
         libc.memory_at(self.address, self.length)[offset : offset + len(contents)] = contents
 
+    def frame(self, number: int) -> int:
+        """Of the page that the memory has at present."""
+        return frame_numbers(self.address + number * PAGE, 1)[0]
+
 
 class NoSource(Unavailable):
     """The guest cannot give a source of the sort that was asked for."""
@@ -160,33 +180,58 @@ class NoSource(Unavailable):
 
 
 @contextmanager
-def source(sort: str, contents: bytes, *, gift: bool = False) -> Iterator[Source]:
-    """Fresh pages of these contents: "disk" (a file), "tmpfs", "memfd" or "memory"."""
+def source(sort: str, contents: bytes) -> Iterator[Source]:
+    """Fresh pages of these contents.
+
+    "disk" (a file), "tmpfs", "large" (a huge page of one), "memfd", "memory", or "gift"
+    (memory that is given away by vmsplice()).
+    """
     with ExitStack() as stack:
         try:
-            made = _source(stack, sort, contents, gift)
+            made = _source(stack, sort, contents)
         except OSError as error:
             name = af_alg.errno_name(error)
             raise NoSource(sort, f"no pages of {sort}: {error}", name) from error
         yield made
 
 
-def _source(stack: ExitStack, sort: str, contents: bytes, gift: bool) -> Source:
-    if sort == "memory":
+def _source(stack: ExitStack, sort: str, contents: bytes) -> Source:
+    if sort in {"memory", "gift"}:
         length = -(-len(contents) // PAGE) * PAGE
         address = libc.map_memory(length)
         stack.callback(libc.unmap_memory, address, length)
-        memory = MemorySource(address, length, gift)
+        memory = MemorySource(address, length, gift=sort == "gift")
         memory.overwrite(0, contents)
         return memory
     if sort == "memfd":
         return FileSource(stack.enter_context(scratch_memfd(contents)), "a memfd")
+    if sort == "large":
+        return FileSource(stack.enter_context(_huge_page(contents)), "a huge page of a tmpfs")
     wanted = ("tmpfs",) if sort == "tmpfs" else DISK_FILE_SYSTEMS
     directory = writable_directory(*wanted)
     if directory is None:
         raise NoSource(sort, f"no writable file system of type {', '.join(wanted)} is mounted")
     descriptor = stack.enter_context(scratch_file(directory, contents))
     return FileSource(descriptor, f"a file on {directory}")
+
+
+@contextmanager
+def _huge_page(contents: bytes) -> Iterator[int]:
+    """A file whose pages are parts of one huge page: tmpfs with huge=always."""
+    with tempfile.TemporaryDirectory(dir="/run") as directory:
+        try:
+            libc.mount("tmpfs", directory, "huge=always")
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            reason = Reason(Cause.OTHER, name="large", errno="EINVAL")
+            raise af_alg.NotOffered("tmpfs with huge pages: EINVAL", reason) from error
+        try:
+            with (Path(directory) / "huge").open("w+b", buffering=0) as file:
+                write_all(file.fileno(), contents + bytes(-len(contents) % _HUGE))
+                yield file.fileno()
+        finally:
+            libc.unmount(directory)
 
 
 def frame_numbers(address: int, count: int) -> list[int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import af_alg
-from unavailable import Unavailable, skip
+from unavailable import Unavailable, reason_of, skip
 from witness import Testimony, agreed
 
 from harness.guest.inside.words import Cause, Reason, Witness
@@ -35,7 +35,7 @@ _LACKING = frozenset(
 
 
 class Void(Unavailable):
-    """A probe cannot tell its state; ``control`` and ``witness`` are for record_fact."""
+    """A probe cannot tell its state."""
 
     def __init__(
         self,
@@ -63,13 +63,25 @@ def handing_over(what: str, kind: str, name: str) -> Iterator[None]:
         yield
     except OSError as error:
         refused = error.errno in _NOT_OFFERED
-        reason = Reason(_cause(error), kind, name, af_alg.errno_name(error))
+        reason = _reason(error, kind, name)
         text = f"{what} into {name}: {reason.errno}"
         raise (af_alg.NotOffered if refused else Void)(text, reason) from error
 
 
-def _cause(error: OSError) -> Cause:
-    return Cause.HOST if error.errno in _LACKING else Cause.OTHER
+def _reason(error: OSError | MemoryError, kind: str = "", name: str = "") -> Reason:
+    """What an error says, of an algorithm if it is about one."""
+    number = error.errno if isinstance(error, OSError) else errno.ENOMEM
+    cause = Cause.HOST if number in _LACKING else Cause.OTHER
+    return Reason(cause, kind, name, errno.errorcode.get(number or 0, str(number)))
+
+
+def why_void(error: OSError | MemoryError, kind: str, name: str) -> Void:
+    """What a probe of an algorithm that ended in an error says: nothing."""
+    return Void(_told(error), _reason(error, kind, name))
+
+
+def _told(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -91,16 +103,15 @@ class Probe:
             self._give_up("unreachable", refusal)
         except Unavailable as lack:
             self._give_up("unknown", lack)
-        except OSError as error:
-            reason = Reason(_cause(error), errno=af_alg.errno_name(error))
-            failure = Void(f"the probe itself failed: {error}", reason)
-            if error.errno in _LACKING:
+        except (OSError, MemoryError) as error:
+            failure = Void(f"the probe itself failed: {_told(error)}", _reason(error))
+            if failure.reason.cause is Cause.HOST:
                 self._give_up("unknown", failure)
             self._record("unknown", failure)
             raise
-        except AssertionError as failed:
-            line = next(iter(str(failed).splitlines()), "")
-            self._record("unknown", Void(f"the probe itself failed: {line}"))
+        except BaseException as failed:  # its time is up, for instance
+            reason = reason_of(failed) or Reason(Cause.OTHER)
+            self._record("unknown", Void(f"the probe itself failed: {_told(failed)}", reason))
             raise
 
     def _give_up(self, state: str, why: Unavailable) -> NoReturn:
@@ -108,14 +119,13 @@ class Probe:
         why.skip()
 
     def _record(self, state: str, why: Unavailable) -> None:
-        control, witness = (why.control, why.witness) if isinstance(why, Void) else ("not_run", "")
         self.record_fact(
             self.fact,
             state=state,
-            control=control,
+            control=why.control,
             evidence=str(why),
             reason=why.reason,
-            witness=witness,
+            witness=why.witness,
         )
 
     def conclude(self, told: str, testimony: Testimony, *, control: str, evidence: str) -> str:

@@ -9,6 +9,7 @@ that is EBADMSG, so for decryption the tag itself tells whether the overwritten 
 from __future__ import annotations
 
 import array
+import errno
 import itertools
 import os
 import pickle
@@ -16,17 +17,17 @@ import random
 import signal
 import socket
 import struct
-import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import af_alg
+import aio
 import keyring
 import libc
 import pages
 from pages import PAGE
+from probing import handing_over, why_void
 from unavailable import Unavailable
 
 from harness.guest.inside.words import Cause, Reason
@@ -52,6 +53,13 @@ _Seen = tuple["bytes | str", bytes]
 _LENGTHS = {"short": 64, "page": PAGE, "pages": 3 * PAGE, "many": _MANY * PAGE}
 _OFFSETS = {"start": 0, "aligned": 16, "odd": 1003}
 _BEFORE = {"nothing": 0, "control": 0, "part": _PART, "page": PAGE, "spliced": PAGE}
+#: Option of the socket -> its number and a value that it does not have by itself.
+_OPTIONS: dict[str, tuple[int, int | bytes]] = {
+    "receive_buffer": (socket.SO_RCVBUF, 1 << 20),
+    "send_timeout": (socket.SO_SNDTIMEO, struct.pack("@ll", 5, 0)),  # struct timeval
+    "priority": (socket.SO_PRIORITY, 5),
+    "mark": (socket.SO_MARK, 7),
+}
 _EARLIER = {"first": 0, "second": 1, "fifth": 4}
 
 
@@ -67,7 +75,8 @@ class Cipher:
     tag: int = 0
 
 
-def _authenc(mac: bytes, cipher: bytes) -> bytes:
+def authenc_key(mac: bytes, cipher: bytes) -> bytes:
+    """A key of authenc: those of its two parts, and how long the second one is."""
     # struct rtattr, struct crypto_authenc_key_param (include/crypto/authenc.h)
     return struct.pack("=HH", 8, 1) + struct.pack(">I", len(cipher)) + mac + cipher
 
@@ -90,7 +99,7 @@ CIPHERS = {
         Cipher(
             "aead",
             "authenc(hmac(sha256),cbc(aes))",
-            _authenc(_K[:32], _K[32:48]),
+            authenc_key(_K[:32], _K[32:48]),
             bytes(16),
             _AAD,
             32,
@@ -102,7 +111,11 @@ CIPHERS = {
 
 @dataclass(frozen=True)
 class Told:
-    """State of a shape (present, absent, unreachable, unknown, corrupt), and why."""
+    """State of a shape, and why.
+
+    present, absent, unreachable, unknown, corrupt (the result is of neither contents), or
+    unshared: a second reference to the pages did not see what was written over them.
+    """
 
     state: str
     words: str = ""
@@ -154,10 +167,9 @@ class Probe:
             return Told("unreachable", str(refusal), refusal.reason)
         except Unavailable as lack:
             return Told("unknown", str(lack), lack.reason)
-        except OSError as error:
-            name = af_alg.errno_name(error)
-            reason = Reason(Cause.OTHER, cipher.type, cipher.name, name)
-            return Told("unknown", f"{name} ({error.strerror})", reason)
+        except (OSError, MemoryError) as error:
+            void = why_void(error, cipher.type, cipher.name)
+            return Told("unknown", str(void), void.reason)
 
     def _probe(self, shape: Shape, cipher: Cipher) -> Told:
         message = self._message(shape, cipher)
@@ -167,13 +179,19 @@ class Probe:
             words = f"old and new contents give the same answer: {_told(of_old)}"
             return Told("unknown", words, Reason(Cause.OTHER))
         seen, shared = self._by_reference(shape, cipher, message)
-        if shared != message.overwritten().pages:
-            words = "the pages were not shared up to the socket"
-            return Told("unknown", words, Reason(Cause.OTHER))
-        if seen == of_old:
+        fired = shared == message.overwritten().pages
+        if seen == of_old and fired:
             return Told("absent")
-        if seen == of_new or self._is_mixed(shape, cipher, message, seen):
+        # A result of overwritten pages speaks for itself; an errno may have other reasons.
+        if (
+            seen != of_old
+            and (fired or isinstance(seen, bytes))
+            and (seen == of_new or self._is_mixed(shape, cipher, message, seen))
+        ):
             return Told("present")
+        if not fired:
+            words = "control did not fire: the pages were not shared up to the socket"
+            return Told("unshared", words, Reason(Cause.OTHER))
         words = f"{_told(seen)} is of neither: {_told(of_old)}, {_told(of_new)}"
         return Told("corrupt", words, Reason(Cause.OTHER))
 
@@ -271,7 +289,8 @@ class Probe:
                 self._earlier(request, shape, cipher, message)
             self._ahead(request, shape, cipher, message)
             control, control_in = stack.enter_context(pages.pipe(room=_PIPE_ROOM))
-            hand_over(shape, source, offset, message.fed, request.fileno(), control_in)
+            with handing_over(shape.way, cipher.type, cipher.name):
+                hand_over(shape, source, offset, message.fed, request.fileno(), control_in)
             source.overwrite(offset, message.overwritten().pages)
             if shape.after == "data":
                 request.send(message.data[message.ahead + message.fed :])
@@ -358,10 +377,13 @@ def _request(shape: Shape, cipher: Cipher) -> Iterator[af_alg.Request]:
     with af_alg.Transform(cipher.type, cipher.name) as transform:
         if shape.key != "late":
             _set_key(transform, shape, cipher)
-        request = transform.request()
-        if shape.key == "late":
-            _set_key(transform, shape, cipher)
         with ExitStack() as stack:
+            if shape.socket == "ring":
+                request = stack.enter_context(_accepted_by_ring(transform))
+            else:
+                request = transform.request()
+            if shape.key == "late":
+                _set_key(transform, shape, cipher)
             if shape.socket == "duplicated":
                 request = stack.enter_context(af_alg.Request(request.sock.dup()))
             elif shape.socket == "passed":
@@ -371,26 +393,46 @@ def _request(shape: Shape, cipher: Cipher) -> Iterator[af_alg.Request]:
             if shape.buffer != "default":
                 room = 1 if shape.buffer == "small" else 1 << 20
                 request.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
+            if shape.option in _OPTIONS:
+                request.sock.setsockopt(socket.SOL_SOCKET, *_OPTIONS[shape.option])
             yield request
 
 
 def _set_key(transform: af_alg.Transform, shape: Shape, cipher: Cipher) -> None:
     if shape.key == "serial":
+        _set_key_by_serial(transform, cipher)
+    else:
+        transform.set_key(cipher.key)
+    if cipher.tag:
+        transform.set_authsize(cipher.tag)
+
+
+def _set_key_by_serial(transform: af_alg.Transform, cipher: Cipher) -> None:
+    try:
         serial = keyring.add("user", f"afalg:{cipher.name}", cipher.key)
         try:
             transform.sock.setsockopt(
                 af_alg.SOL_ALG, af_alg.ALG_SET_KEY_BY_KEY_SERIAL, struct.pack("=i", serial)
             )
-        except OSError as error:
-            name = af_alg.errno_name(error)
-            reason = Reason(Cause.OTHER, cipher.type, cipher.name, name)
-            raise af_alg.NotOffered(f"ALG_SET_KEY_BY_KEY_SERIAL: {name}", reason) from error
         finally:
             keyring.unlink(serial)
-    else:
-        transform.set_key(cipher.key)
-    if cipher.tag:
-        transform.set_authsize(cipher.tag)
+    except OSError as error:
+        # 6.1 does not know the option; ENOSYS: CONFIG_KEYS=n.
+        if error.errno not in {errno.ENOPROTOOPT, errno.ENOSYS}:
+            raise
+        name = af_alg.errno_name(error)
+        reason = Reason(Cause.OTHER, cipher.type, cipher.name, name)
+        raise af_alg.NotOffered(f"ALG_SET_KEY_BY_KEY_SERIAL: {name}", reason) from error
+
+
+def _accepted_by_ring(transform: af_alg.Transform) -> af_alg.Request:
+    with aio.ring_if_offered() as ring:
+        return _of_descriptor(ring.accept(transform.sock.fileno()))
+
+
+def _of_descriptor(descriptor: int) -> af_alg.Request:
+    # Python would ask for family and type, which AF_ALG does not tell.
+    return af_alg.Request(socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET, 0, fileno=descriptor))
 
 
 def _passed(request: af_alg.Request) -> af_alg.Request:
@@ -400,9 +442,7 @@ def _passed(request: af_alg.Request) -> af_alg.Request:
         rights = array.array("i", [request.fileno()])
         ours.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
         _, [(_, _, data)], _, _ = theirs.recvmsg(1, socket.CMSG_SPACE(rights.itemsize))
-    descriptor = array.array("i", data)[0]
-    # Python would ask for family and type, which AF_ALG does not tell.
-    return af_alg.Request(socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET, 0, fileno=descriptor))
+    return _of_descriptor(array.array("i", data)[0])
 
 
 def _cuts(shape: Shape, length: int) -> list[int]:
@@ -459,12 +499,25 @@ def _move(shape: Shape, out: int, control: int, target: int, length: int, flags:
             _splice_all(out, control, length, 0)
         return
     assert libc.tee(out, control, length) == length
-    _splice_all(out, target, length, flags)
+    if shape.way == "io_uring":
+        with aio.ring_if_offered() as ring:
+            _move_all(ring.splice, out, target, length, flags)
+    else:
+        _splice_all(out, target, length, flags)
 
 
 def _splice_all(out: int, target: int, length: int, flags: int) -> None:
+    def splice(out: int, target: int, length: int, flags: int) -> int:
+        return os.splice(out, target, length, flags=flags)
+
+    _move_all(splice, out, target, length, flags)
+
+
+def _move_all(
+    splice: Callable[[int, int, int, int], int], out: int, target: int, length: int, flags: int
+) -> None:
     while length:
-        moved = os.splice(out, target, length, flags=flags)
+        moved = splice(out, target, length, flags)
         assert moved > 0, f"expected {length} more bytes taken, saw end of file"
         length -= moved
 
@@ -483,10 +536,14 @@ def in_child(function: Callable[[], _Seen]) -> _Seen:
     os.close(write_end)
     try:
         with os.fdopen(read_end, "rb") as answer:
-            result = pickle.load(answer)
+            report = answer.read()
     finally:
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
+    if not report:
+        words = f"the process that probed ended with wait status {status}"
+        raise Unavailable(words, Reason(Cause.OTHER))
+    result = pickle.loads(report)
     if isinstance(result, Exception):
         raise result
     assert isinstance(result, tuple)
@@ -505,20 +562,16 @@ class Pool:
 
     def __init__(self) -> None:
         self._files: dict[str, pages.FileSource] = {}
-        self._missing: dict[str, pages.NoSource] = {}
+        self._missing: dict[str, Unavailable] = {}
         self._stack = ExitStack()
-        for sort in ("disk", "tmpfs", "memfd"):
+        for sort in ("disk", "tmpfs", "memfd", "large"):
             self._add(sort, pages.source(sort, bytes(len(CONTENTS))))
-        self._add("large", _large_folio())
 
     def _add(self, sort: str, opened: AbstractContextManager[pages.Source]) -> None:
         try:
             source = self._stack.enter_context(opened)
-        except pages.NoSource as reason:
-            self._missing[sort] = reason
-        except OSError as error:
-            name = af_alg.errno_name(error)
-            self._missing[sort] = pages.NoSource(sort, f"{sort}: {name}", name)
+        except Unavailable as lack:
+            self._missing[sort] = lack
         else:
             assert isinstance(source, pages.FileSource)
             self._files[sort] = source
@@ -529,26 +582,13 @@ class Pool:
 
     @contextmanager
     def source(self, sort: str, offset: int, contents: bytes) -> Iterator[pages.Source]:
-        """Pages that hold ``contents`` from ``offset`` on. Raises NoSource."""
+        """Pages that hold ``contents`` from ``offset`` on. Raises Unavailable."""
         if sort in {"memory", "gift"}:
             whole = bytes(offset) + contents
-            with pages.source("memory", whole, gift=sort == "gift") as memory:
+            with pages.source(sort, whole) as memory:
                 yield memory
             return
         if sort in self._missing:
-            raise self._missing[sort]
+            raise self._missing[sort].with_traceback(None)
         self._files[sort].overwrite(offset, contents)
         yield self._files[sort]
-
-
-@contextmanager
-def _large_folio() -> Iterator[pages.Source]:
-    """A file whose pages are parts of one huge page: tmpfs with huge=always."""
-    with tempfile.TemporaryDirectory(dir="/run") as directory:
-        libc.mount("tmpfs", directory, "huge=always")
-        try:
-            with (Path(directory) / "huge").open("w+b", buffering=0) as file:
-                pages.write_all(file.fileno(), bytes(2 << 20))
-                yield pages.FileSource(file.fileno(), "a huge page of a tmpfs")
-        finally:
-            libc.unmount(directory)

@@ -31,7 +31,7 @@ DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "algorithm": (*SKCIPHERS, WIDE, *AEADS),
     "direction": ("encrypt", "decrypt"),
     "source": ("disk", "tmpfs", "memfd", "memory", "gift", "large"),
-    "way": ("splice", "sendfile", "tee"),
+    "way": ("splice", "sendfile", "tee", "io_uring"),
     # Which request of its socket this is.
     "request": ("first", "second", "fifth"),
     # What was sent ahead of the pages; "nothing": not even control messages.
@@ -47,8 +47,10 @@ DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "policy": ("opened", "as_booted"),
     # When and how the key is set: ahead of accept(), after it, by its serial number.
     "key": ("first", "late", "serial"),
-    "socket": ("accepted", "duplicated", "passed", "inherited"),
+    "socket": ("accepted", "duplicated", "passed", "inherited", "ring"),  # accept by io_uring
     "buffer": ("default", "small", "large"),
+    # What else of the socket is not as it was made.
+    "option": ("none", "receive_buffer", "send_timeout", "priority", "mark"),
     # Whether another request of the same transform waits with pages of its own.
     "others": ("alone", "beside"),
     "read": ("whole", "buffers", "parts"),
@@ -71,6 +73,12 @@ WORDS: Mapping[tuple[str, str], str] = {
     ("key", "late"): "with a key set after accept()",
     ("key", "serial"): "with a key by serial number",
     ("others", "beside"): "beside another request",
+    ("way", "io_uring"): "by io_uring",
+    ("socket", "ring"): "on a socket accepted by io_uring",
+    ("option", "receive_buffer"): "with SO_RCVBUF set",
+    ("option", "send_timeout"): "with SO_SNDTIMEO set",
+    ("option", "priority"): "with SO_PRIORITY set",
+    ("option", "mark"): "with SO_MARK set",
 }
 
 
@@ -95,6 +103,7 @@ class Shape:
     key: str = "first"
     socket: str = "accepted"
     buffer: str = "default"
+    option: str = "none"
     others: str = "alone"
     read: str = "whole"
 
@@ -106,7 +115,7 @@ class Shape:
     @property
     def path(self) -> str:
         """The zero-copy path that it is a shape of: ``skcipher.splice_file``."""
-        if self.way != "splice":
+        if self.way in {"sendfile", "tee"}:
             return f"{self.kind}.{self.way}"
         ways = {
             "disk": "splice_file",
@@ -194,7 +203,7 @@ RULES: tuple[tuple[str, Callable[[_Known], bool]], ...] = (
                 and _one_of(k, "before", "nothing", "control")
                 and _one_of(k, "after", "last", "end")
                 and _one_of(k, "pieces", "one")
-                and _one_of(k, "way", "splice", "tee")
+                and _one_of(k, "way", "splice", "tee", "io_uring")
             )
         ),
     ),
@@ -211,6 +220,10 @@ RULES: tuple[tuple[str, Callable[[_Known], bool]], ...] = (
             not (_when(k, "policy", "as_booted") and _when(k, "who", "nobody", "namespace_root"))
             or _one_of(k, "algorithm", "xts(aes)", WIDE)
         ),
+    ),
+    (
+        "a mark takes CAP_NET_ADMIN",
+        lambda k: not _when(k, "option", "mark") or _one_of(k, "who", "root"),
     ),
     (
         "output is read in parts where the cipher goes on from one to the next",

@@ -1,174 +1,190 @@
 """The covering array of shapes.py, made by ci/covering_array.py: not edited by hand."""
 
 ROWS = """\
-input algorithm direction source way request before after length offset pieces waiting who policy key socket buffer others read
-skcipher xts(aes) decrypt memory tee fifth page data many aligned small blocks namespace_root as_booted late inherited default alone whole
-skcipher xts(aes) decrypt disk sendfile first nothing last short odd one socket namespace_root as_booted first passed default beside buffers
-skcipher adiantum(xchacha12,aes) encrypt tmpfs tee fifth spliced end many aligned one call namespace_root opened late inherited default alone buffers
-skcipher adiantum(xchacha12,aes) decrypt disk sendfile first nothing last pages aligned one blocks namespace_root opened serial passed default alone buffers
-skcipher adiantum(xchacha12,aes) decrypt memory tee second control last many aligned one socket namespace_root opened serial duplicated default alone buffers
-aead authenc(hmac(sha256),cbc(aes)) decrypt memory tee first nothing data many aligned small socket namespace_root opened late inherited default alone whole
-skcipher cbc(aes) decrypt large tee first nothing end many aligned calls socket namespace_root opened first inherited large alone parts
-skcipher cbc(aes) encrypt disk splice first control last short start one blocks namespace_root opened first accepted small alone whole
-aad ccm(aes) encrypt large tee fifth spliced data page odd small call namespace_root opened first duplicated default alone buffers
-skcipher chacha20 decrypt gift tee first nothing data pages aligned small socket namespace_root opened first accepted default alone whole
-skcipher chacha20 decrypt disk sendfile fifth spliced last short aligned one socket namespace_root opened serial inherited default alone buffers
-skcipher chacha20 decrypt memfd sendfile first nothing last many start one socket namespace_root opened serial accepted default alone buffers
-skcipher chacha20 decrypt tmpfs sendfile first part last many aligned one socket namespace_root opened serial inherited default alone buffers
-skcipher chacha20 decrypt tmpfs sendfile first control last many aligned one socket namespace_root opened serial inherited default alone buffers
-skcipher ctr(aes) decrypt memory splice fifth spliced data page odd calls blocks namespace_root opened serial accepted default alone parts
-skcipher ctr(aes) decrypt memfd sendfile first part last many aligned one socket namespace_root opened serial inherited default alone whole
-skcipher cts(cbc(aes)) encrypt memfd sendfile fifth control last short odd one blocks namespace_root opened first inherited default alone whole
-skcipher cts(cbc(aes)) decrypt tmpfs sendfile first nothing last page aligned one socket namespace_root opened serial inherited default alone buffers
-skcipher cts(cbc(aes)) decrypt large sendfile first page last many aligned one socket namespace_root opened serial passed default alone buffers
-skcipher ecb(aes) encrypt memfd tee second part end pages odd calls call namespace_root opened serial passed large beside parts
-skcipher ecb(aes) decrypt disk sendfile first nothing last many start one blocks namespace_root opened serial duplicated large alone parts
-skcipher ecb(aes) decrypt gift tee second control data short aligned small socket namespace_root opened late accepted default alone buffers
-aad gcm(aes) encrypt memfd sendfile first spliced last short odd one blocks namespace_root opened late inherited default alone whole
-both gcm(aes) decrypt memory splice fifth part end many odd calls blocks namespace_root opened first duplicated default beside buffers
-aad gcm(aes) decrypt gift splice fifth control data pages odd calls socket namespace_root opened serial passed default alone buffers
-aead gcm(aes) encrypt disk splice second control last page start one blocks namespace_root opened first accepted default alone whole
-aad gcm(aes) encrypt disk splice first control last short start one blocks namespace_root opened first accepted small alone whole
-aead rfc4106(gcm(aes)) encrypt memfd tee fifth page end pages odd calls call namespace_root opened serial passed large beside buffers
-aead rfc4106(gcm(aes)) decrypt tmpfs sendfile fifth control last many aligned one blocks namespace_root opened serial accepted default beside buffers
-aead rfc4106(gcm(aes)) decrypt disk sendfile first spliced last pages odd one socket namespace_root opened first duplicated large alone buffers
-aead rfc7539(chacha20,poly1305) decrypt large sendfile first nothing last pages start one blocks namespace_root opened serial duplicated default beside whole
-skcipher adiantum(xchacha12,aes) decrypt large splice second page data short start calls call nobody as_booted first accepted large beside whole
-skcipher xts(aes) encrypt tmpfs splice fifth control end pages odd calls socket nobody as_booted serial accepted default alone whole
-both authenc(hmac(sha256),cbc(aes)) decrypt memfd sendfile second control last page aligned one socket nobody opened serial duplicated large beside buffers
-skcipher cbc(aes) decrypt memfd splice first page end many odd small socket nobody opened late duplicated default alone buffers
-skcipher cbc(aes) encrypt disk splice first control last short start one blocks nobody opened first accepted small alone whole
-aad ccm(aes) decrypt tmpfs sendfile second part last short aligned one socket nobody opened late duplicated large beside buffers
-aead ccm(aes) decrypt disk splice fifth spliced data many odd small blocks nobody opened first passed default alone buffers
-aead ccm(aes) decrypt memfd splice fifth spliced data short odd small socket nobody opened first passed default alone buffers
-skcipher chacha20 encrypt tmpfs sendfile second page last page start one blocks nobody opened first passed large beside buffers
-skcipher ctr(aes) decrypt tmpfs sendfile first nothing last short aligned one socket nobody opened late duplicated large beside buffers
-skcipher ctr(aes) encrypt disk tee second page end pages start small call nobody opened late inherited default alone parts
-skcipher cts(cbc(aes)) encrypt gift splice fifth spliced end many start small socket nobody opened first passed large beside buffers
-skcipher cts(cbc(aes)) decrypt memory tee first control last pages start calls call nobody opened serial duplicated large beside buffers
-skcipher ecb(aes) encrypt large splice fifth part end page start small blocks nobody opened late inherited default alone whole
-aead gcm(aes) decrypt tmpfs tee first nothing end page aligned calls call nobody opened first passed large alone buffers
-aead gcm(aes) decrypt large splice second page data page aligned small socket nobody opened late duplicated default alone buffers
-aad gcm(aes) encrypt disk splice first control last short start one blocks nobody opened first accepted small alone whole
-aead rfc4106(gcm(aes)) decrypt gift splice fifth part end page start calls socket nobody opened late inherited default alone whole
-aead rfc4106(gcm(aes)) decrypt memory tee fifth spliced end short aligned one call nobody opened first accepted default alone buffers
-aead rfc4106(gcm(aes)) decrypt large sendfile fifth control last short odd one socket nobody opened late passed default alone buffers
-aead rfc4106(gcm(aes)) decrypt large sendfile first part last many odd one socket nobody opened first inherited default alone buffers
-both rfc7539(chacha20,poly1305) encrypt gift splice second spliced data many odd small blocks nobody opened first passed large beside buffers
-aad rfc7539(chacha20,poly1305) decrypt disk tee second page end short start calls blocks nobody opened late inherited default alone buffers
-both rfc7539(chacha20,poly1305) encrypt tmpfs splice fifth control data pages odd small socket nobody opened late accepted default alone whole
-aad rfc7539(chacha20,poly1305) decrypt memory splice fifth page last page aligned small socket nobody opened first passed default alone buffers
-skcipher adiantum(xchacha12,aes) decrypt gift tee first part last page odd small socket root as_booted serial inherited default beside buffers
-skcipher cbc(aes) encrypt memory tee fifth part data short odd one call root as_booted first duplicated large beside parts
-skcipher cbc(aes) encrypt disk splice first control last short start one blocks root as_booted first accepted small alone whole
-both ccm(aes) encrypt memory tee second control end pages start small call root as_booted serial inherited large alone whole
-aad ccm(aes) decrypt gift tee first page last many aligned calls call root as_booted late accepted large beside whole
-aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first accepted default alone whole
-aead ccm(aes) encrypt tmpfs splice first control last page start one blocks root as_booted first accepted default alone whole
-aead ccm(aes) encrypt memfd splice first control last page start one blocks root as_booted first accepted default alone whole
-aead ccm(aes) encrypt large splice first control last page start one blocks root as_booted first accepted default alone whole
-aead ccm(aes) encrypt disk sendfile first control last page start one blocks root as_booted first accepted default alone whole
-aead ccm(aes) encrypt disk splice fifth control last page start one blocks root as_booted first accepted default alone whole
-aead ccm(aes) encrypt disk splice first part last page start one blocks root as_booted first accepted default alone whole
-aead ccm(aes) encrypt disk splice first spliced last page start one blocks root as_booted first accepted default alone whole
-aead ccm(aes) encrypt disk splice first control data page start one blocks root as_booted first accepted default alone whole
-aead ccm(aes) encrypt disk splice first control last short start one blocks root as_booted first accepted default alone whole
-aead ccm(aes) encrypt disk splice first control last page odd one blocks root as_booted first accepted default alone whole
-aead ccm(aes) encrypt disk splice first control last page start one socket root as_booted first accepted default alone whole
-aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first duplicated default alone whole
-aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first passed default alone whole
-aad ccm(aes) encrypt disk splice first control last short start one blocks root as_booted first accepted small alone whole
-aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first accepted default alone buffers
-skcipher ctr(aes) decrypt gift tee first control data many aligned one blocks root as_booted first passed default alone parts
-skcipher ecb(aes) decrypt tmpfs sendfile first spliced last page aligned one socket root as_booted first inherited default alone buffers
-skcipher xts(aes) decrypt memfd sendfile first spliced last page aligned one socket root as_booted late duplicated large beside whole
-skcipher adiantum(xchacha12,aes) encrypt memfd splice first control last page start one blocks root opened first accepted default alone whole
-skcipher adiantum(xchacha12,aes) encrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-both authenc(hmac(sha256),cbc(aes)) decrypt large sendfile fifth page last short odd one socket root opened first accepted default alone buffers
-aad authenc(hmac(sha256),cbc(aes)) encrypt disk splice fifth part data pages aligned calls call root opened serial passed default beside buffers
-aead authenc(hmac(sha256),cbc(aes)) decrypt gift splice first nothing end short odd one blocks root opened serial duplicated default alone buffers
-aead authenc(hmac(sha256),cbc(aes)) decrypt tmpfs sendfile fifth spliced last short start one socket root opened first inherited default beside buffers
-aad authenc(hmac(sha256),cbc(aes)) encrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt disk splice first control last page start one blocks root opened first accepted default alone whole
-skcipher cbc(aes) decrypt tmpfs sendfile second spliced last pages aligned one socket root opened serial passed default alone parts
-skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt gift splice first control last page start one blocks root opened first accepted default alone whole
-skcipher cbc(aes) decrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt disk splice first control last page start calls blocks root opened first accepted default alone whole
-skcipher cbc(aes) encrypt tmpfs splice first control data page start one blocks root opened first accepted default alone whole
-skcipher cbc(aes) encrypt tmpfs splice first control last page start small blocks root opened first accepted default alone whole
-skcipher cbc(aes) encrypt tmpfs splice first control last short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt memfd splice first control data page start one blocks root opened first accepted default alone whole
-skcipher cbc(aes) encrypt memfd splice first control last short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt memory splice first control last short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt gift splice first control last short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt large splice first control last short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt disk tee first control last short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt disk splice second control last short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt disk splice fifth control last short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) decrypt disk splice first nothing last short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt disk splice first control end short start one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt disk splice first control last short aligned one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt disk splice first control last short odd one blocks root opened first accepted small alone whole
-skcipher cbc(aes) encrypt disk splice first control last short start one socket root opened first accepted small alone whole
-skcipher cbc(aes) encrypt disk splice first control last short start one call root opened first accepted small alone whole
-skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened late accepted small alone whole
-skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened serial accepted small alone whole
-skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first duplicated small alone whole
-skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first passed small alone whole
-skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first inherited small alone whole
-skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first accepted small beside whole
-skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first accepted small alone buffers
-skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first accepted small alone parts
-aad ccm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-skcipher chacha20 decrypt large sendfile second spliced last pages odd one blocks root opened serial duplicated default alone buffers
-skcipher chacha20 decrypt memory splice first nothing end page aligned calls call root opened late passed default alone whole
-skcipher chacha20 encrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-skcipher ctr(aes) encrypt large splice first control last page start one blocks root opened first accepted default alone whole
-skcipher ctr(aes) encrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-skcipher cts(cbc(aes)) decrypt disk sendfile second part last many aligned one socket root opened late accepted default alone whole
-skcipher cts(cbc(aes)) encrypt disk splice first control data page start one blocks root opened first accepted default alone whole
-skcipher cts(cbc(aes)) encrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-skcipher ecb(aes) encrypt memory splice first control last page start one blocks root opened first accepted default alone whole
-skcipher ecb(aes) encrypt disk splice first page last page start one blocks root opened first accepted default alone whole
-skcipher ecb(aes) encrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-aead gcm(aes) encrypt disk splice first control last page start one blocks root opened first accepted default alone whole
-aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-both gcm(aes) encrypt disk splice first control last page start one blocks root opened first accepted default alone whole
-both gcm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-aad gcm(aes) decrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-aead gcm(aes) decrypt disk splice first nothing last page start one blocks root opened first accepted default alone whole
-aead gcm(aes) encrypt tmpfs splice first page last page start one blocks root opened first accepted default alone whole
-aad gcm(aes) encrypt tmpfs splice first control last short start one blocks root opened first accepted small alone whole
-aead gcm(aes) decrypt memfd splice first nothing last page start one blocks root opened first accepted default alone whole
-aad gcm(aes) encrypt memfd splice first control last short start one blocks root opened first accepted small alone whole
-aad gcm(aes) encrypt memory splice first control last short start one blocks root opened first accepted small alone whole
-aad gcm(aes) encrypt gift splice first control last short start one blocks root opened first accepted small alone whole
-aead gcm(aes) encrypt large splice first control end page start one blocks root opened first accepted default alone whole
-aead gcm(aes) encrypt large splice first control last page start calls blocks root opened first accepted default alone whole
-aad gcm(aes) encrypt large splice first control last short start one blocks root opened first accepted small alone whole
-aad gcm(aes) encrypt disk tee first control last short start one blocks root opened first accepted small alone whole
-aad gcm(aes) encrypt disk splice second control last short start one blocks root opened first accepted small alone whole
-aad gcm(aes) encrypt disk splice fifth control last short start one blocks root opened first accepted small alone whole
-aead gcm(aes) encrypt disk splice first spliced last page start calls blocks root opened first accepted default alone whole
-aad gcm(aes) encrypt disk splice first control end short start one blocks root opened first accepted small alone whole
-aad gcm(aes) encrypt disk splice first control last short aligned one blocks root opened first accepted small alone whole
-aad gcm(aes) encrypt disk splice first control last short odd one blocks root opened first accepted small alone whole
-aad gcm(aes) encrypt disk splice first control last short start one socket root opened first accepted small alone whole
-aad gcm(aes) encrypt disk splice first control last short start one call root opened first accepted small alone whole
-aad gcm(aes) encrypt disk splice first control last short start one blocks root opened late accepted small alone whole
-aad gcm(aes) encrypt disk splice first control last short start one blocks root opened serial accepted small alone whole
-aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first duplicated small alone whole
-aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first passed small alone whole
-aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first inherited small alone whole
-aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small beside whole
-aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small alone buffers
-aead rfc4106(gcm(aes)) decrypt large splice second spliced data short start one socket root opened serial passed large alone whole
-aead rfc4106(gcm(aes)) encrypt disk splice first control last page start small blocks root opened first accepted default alone whole
-aead rfc7539(chacha20,poly1305) decrypt memfd tee second part data many start small call root opened first accepted default alone buffers
-aad rfc7539(chacha20,poly1305) encrypt disk splice first control last short start one blocks root opened first accepted small alone whole
-skcipher xts(aes) decrypt gift tee second page end short start calls call root opened serial duplicated default alone buffers
-skcipher xts(aes) encrypt large splice first control last page start one blocks root opened first accepted default alone whole
-skcipher xts(aes) encrypt disk splice first part last page start one blocks root opened first accepted default alone whole
-skcipher xts(aes) encrypt disk splice first control last short start one blocks root opened first accepted small alone whole
+input algorithm direction source way request before after length offset pieces waiting who policy key socket buffer option others read
+skcipher xts(aes) encrypt tmpfs splice fifth control last many odd small call namespace_root as_booted late ring large send_timeout alone whole
+skcipher adiantum(xchacha12,aes) decrypt tmpfs io_uring first nothing end page aligned calls blocks namespace_root opened late ring large priority alone buffers
+both authenc(hmac(sha256),cbc(aes)) encrypt disk sendfile first part last short aligned one socket namespace_root opened serial ring large send_timeout beside buffers
+skcipher cbc(aes) encrypt memory io_uring fifth part last short odd one blocks namespace_root opened serial ring large receive_buffer beside parts
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks namespace_root opened first accepted small none alone whole
+aead ccm(aes) encrypt gift io_uring first control end short odd small call namespace_root opened late duplicated large none beside buffers
+skcipher chacha20 decrypt large sendfile fifth spliced last page start one blocks namespace_root opened serial inherited default send_timeout beside whole
+skcipher chacha20 encrypt memfd io_uring first page end short aligned small call namespace_root opened late ring large none alone buffers
+skcipher ctr(aes) encrypt disk io_uring second page data page aligned small call namespace_root opened first accepted large send_timeout beside parts
+skcipher cts(cbc(aes)) decrypt memfd splice second control end page aligned calls call namespace_root opened late duplicated default priority beside buffers
+skcipher cts(cbc(aes)) decrypt large io_uring first nothing end many aligned small socket namespace_root opened late passed large send_timeout alone buffers
+skcipher ecb(aes) encrypt memfd tee second part end pages odd calls call namespace_root opened serial passed large send_timeout beside parts
+both gcm(aes) decrypt memfd sendfile fifth spliced last page odd one blocks namespace_root opened serial inherited default receive_buffer beside buffers
+aad gcm(aes) decrypt large io_uring first part data page start calls blocks namespace_root opened late inherited large send_timeout beside buffers
+aad gcm(aes) encrypt disk splice first control last short start one blocks namespace_root opened first accepted small none alone whole
+aead rfc4106(gcm(aes)) encrypt memfd tee fifth page end pages odd calls call namespace_root opened serial passed large send_timeout beside buffers
+aead rfc4106(gcm(aes)) decrypt gift splice second part end many odd one socket namespace_root opened first accepted default priority beside buffers
+aead rfc4106(gcm(aes)) encrypt large io_uring second control data pages aligned small blocks namespace_root opened serial ring large receive_buffer beside whole
+aead rfc7539(chacha20,poly1305) decrypt large splice first nothing end short odd small blocks namespace_root opened late passed large receive_buffer alone whole
+aad rfc7539(chacha20,poly1305) encrypt memory io_uring second part last page start one call namespace_root opened first passed large none beside whole
+both rfc7539(chacha20,poly1305) encrypt tmpfs tee fifth control data many aligned one blocks namespace_root opened serial accepted default priority beside buffers
+skcipher xts(aes) decrypt gift splice first nothing data short aligned calls call namespace_root opened serial inherited large none alone buffers
+skcipher adiantum(xchacha12,aes) encrypt large splice second page data short start small call nobody as_booted first passed large receive_buffer alone whole
+skcipher adiantum(xchacha12,aes) decrypt gift tee fifth part end many aligned small blocks nobody as_booted first duplicated default none beside buffers
+skcipher adiantum(xchacha12,aes) encrypt memory io_uring first control last pages start one socket nobody opened late inherited large send_timeout alone buffers
+aead authenc(hmac(sha256),cbc(aes)) decrypt memory io_uring first nothing data many aligned small call nobody opened serial inherited default priority alone whole
+both authenc(hmac(sha256),cbc(aes)) encrypt tmpfs splice second spliced end pages aligned small call nobody opened serial accepted large send_timeout alone buffers
+aead authenc(hmac(sha256),cbc(aes)) decrypt gift tee first nothing last pages odd calls blocks nobody opened first accepted large receive_buffer beside buffers
+skcipher cbc(aes) encrypt memfd tee second spliced end many start calls socket nobody opened late inherited large receive_buffer alone parts
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks nobody opened first accepted small none alone whole
+aad ccm(aes) decrypt tmpfs sendfile second part last short aligned one socket nobody opened late duplicated large receive_buffer beside buffers
+aad ccm(aes) encrypt memory tee fifth control last many start small blocks nobody opened serial ring default send_timeout alone buffers
+both ccm(aes) encrypt large sendfile second spliced last many aligned one blocks nobody opened first passed default priority alone buffers
+aad ccm(aes) decrypt disk sendfile second spliced last pages odd one socket nobody opened serial inherited large none beside buffers
+skcipher chacha20 encrypt gift tee second page last many start one call nobody opened late duplicated large receive_buffer alone whole
+skcipher chacha20 decrypt memory io_uring first nothing end page start calls socket nobody opened first inherited large none alone buffers
+skcipher ctr(aes) decrypt tmpfs sendfile first nothing last short aligned one socket nobody opened late duplicated large receive_buffer beside buffers
+skcipher cts(cbc(aes)) encrypt tmpfs sendfile second page last pages odd one blocks nobody opened serial passed large none alone buffers
+skcipher cts(cbc(aes)) decrypt memory tee first nothing last page aligned one blocks nobody opened late accepted large receive_buffer alone buffers
+skcipher ecb(aes) decrypt disk sendfile first nothing last pages start one socket nobody opened first ring default priority alone parts
+aead gcm(aes) decrypt tmpfs io_uring first nothing end page odd calls call nobody opened first ring large none beside buffers
+aad gcm(aes) encrypt disk splice first control last short start one blocks nobody opened first accepted small none alone whole
+aead rfc4106(gcm(aes)) encrypt disk tee first spliced end short start calls blocks nobody opened late duplicated large priority alone whole
+aead rfc4106(gcm(aes)) encrypt memory splice first page last pages start calls blocks nobody opened late ring large priority beside buffers
+aead rfc4106(gcm(aes)) encrypt memory io_uring first spliced last short start one blocks nobody opened first accepted large none beside buffers
+aead rfc4106(gcm(aes)) encrypt memfd sendfile second part last many start one blocks nobody opened serial ring large none beside buffers
+aead rfc4106(gcm(aes)) encrypt memory io_uring first control last many start one blocks nobody opened serial inherited large receive_buffer beside buffers
+aead rfc7539(chacha20,poly1305) decrypt memfd sendfile first nothing last many start one socket nobody opened first duplicated large send_timeout beside buffers
+skcipher xts(aes) encrypt disk tee second spliced end pages aligned one blocks nobody opened late passed large receive_buffer alone buffers
+skcipher adiantum(xchacha12,aes) encrypt disk io_uring fifth spliced end pages odd small call root as_booted serial duplicated large mark alone buffers
+skcipher cbc(aes) decrypt large sendfile first nothing last pages aligned one blocks root as_booted serial duplicated large send_timeout alone parts
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks root as_booted first accepted small none alone whole
+aad ccm(aes) decrypt memfd splice fifth page data short aligned calls call root as_booted late accepted default mark alone whole
+aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first accepted default none alone whole
+both ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt tmpfs splice first control last page start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt memory splice first control last page start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt gift splice first control last page start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt large splice first control last page start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk sendfile first control last page start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk tee first control last page start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk io_uring first control last page start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk splice second control last page start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk splice first part last page start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk splice first spliced last page start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk splice first control end page start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk splice first control last pages start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk splice first control last many start one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk splice first control last page odd one blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk splice first control last page start small blocks root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk splice first control last page start one socket root as_booted first accepted default none alone whole
+aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted serial accepted default none alone whole
+aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first duplicated default none alone whole
+aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first passed default none alone whole
+aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first inherited default none alone whole
+aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first ring default none alone whole
+aad ccm(aes) encrypt disk splice first control last short start one blocks root as_booted first accepted small none alone whole
+aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first accepted large none alone whole
+aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first accepted default receive_buffer alone whole
+aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first accepted default send_timeout alone whole
+aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first accepted default priority alone whole
+aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first accepted default none beside whole
+aead ccm(aes) encrypt disk splice first control last page start one blocks root as_booted first accepted default none alone buffers
+skcipher ctr(aes) decrypt gift splice fifth control last page odd calls socket root as_booted serial passed default mark alone parts
+skcipher ctr(aes) encrypt memfd tee fifth spliced last page start one blocks root as_booted first ring large none alone whole
+skcipher ecb(aes) encrypt tmpfs tee fifth spliced data page aligned one blocks root as_booted serial accepted large priority alone whole
+skcipher xts(aes) decrypt memory io_uring fifth page data many odd small socket root as_booted serial inherited default priority alone buffers
+skcipher xts(aes) encrypt large sendfile first part last many start one socket root as_booted late accepted large mark beside buffers
+skcipher adiantum(xchacha12,aes) decrypt memfd sendfile first nothing last page aligned one blocks root opened late accepted large mark alone buffers
+skcipher adiantum(xchacha12,aes) encrypt disk splice first control last short start one blocks root opened first accepted small none alone whole
+both authenc(hmac(sha256),cbc(aes)) decrypt large tee fifth page data page aligned small socket root opened first duplicated large none beside whole
+aad authenc(hmac(sha256),cbc(aes)) encrypt memfd io_uring first control data page start calls socket root opened late passed large priority beside buffers
+aad authenc(hmac(sha256),cbc(aes)) encrypt disk splice first control last short start one blocks root opened first accepted small none alone whole
+aead authenc(hmac(sha256),cbc(aes)) encrypt disk splice first control last page start one blocks root opened first accepted default mark alone whole
+skcipher cbc(aes) encrypt disk splice first control last page start one blocks root opened first accepted default none alone whole
+skcipher cbc(aes) encrypt gift tee first page data pages aligned small call root opened late accepted large mark alone buffers
+skcipher cbc(aes) decrypt tmpfs sendfile first nothing last page aligned one blocks root opened late passed large priority alone parts
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first accepted small none alone whole
+skcipher cbc(aes) encrypt tmpfs splice first control last short start one blocks root opened first accepted small none alone whole
+skcipher cbc(aes) encrypt memfd splice first control data page start one blocks root opened first accepted default none alone whole
+skcipher cbc(aes) encrypt memfd splice first control last short start one blocks root opened first accepted small none alone whole
+skcipher cbc(aes) encrypt memory splice first control last short start one blocks root opened first accepted small none alone whole
+skcipher cbc(aes) encrypt gift splice first control last page start one blocks root opened first accepted default priority alone whole
+skcipher cbc(aes) encrypt large splice first control last short start one blocks root opened first accepted small none alone whole
+skcipher cbc(aes) encrypt disk io_uring first control last short start one blocks root opened first accepted small none alone whole
+skcipher cbc(aes) encrypt disk splice second control last short start one blocks root opened first accepted small none alone whole
+skcipher cbc(aes) encrypt disk splice fifth control last short start one blocks root opened first accepted small none alone whole
+skcipher cbc(aes) encrypt disk splice first spliced last short start one blocks root opened first accepted default none alone whole
+skcipher cbc(aes) encrypt disk splice first control end short start one blocks root opened first accepted small none alone whole
+skcipher cbc(aes) encrypt disk splice first control last short odd one blocks root opened first accepted small none alone whole
+skcipher cbc(aes) encrypt disk splice first control last short start one socket root opened first accepted small none alone whole
+skcipher cbc(aes) encrypt disk splice first control last short start one call root opened first accepted small none alone whole
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened serial accepted small none alone whole
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first duplicated small none alone whole
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first inherited small none alone whole
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first ring small none alone whole
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first accepted small receive_buffer alone whole
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first accepted small priority alone whole
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first accepted small mark alone whole
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first accepted small none beside whole
+skcipher cbc(aes) encrypt disk splice first control last short start one blocks root opened first accepted small none alone parts
+aad ccm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small none alone whole
+skcipher chacha20 decrypt memory tee first nothing end short odd calls socket root opened first accepted default mark alone whole
+skcipher chacha20 encrypt tmpfs splice second part data pages start calls socket root opened first inherited default mark alone whole
+skcipher chacha20 encrypt disk sendfile first control last many aligned one blocks root opened late passed large priority alone buffers
+skcipher chacha20 encrypt disk splice first control last short start one blocks root opened first accepted small none alone whole
+skcipher ctr(aes) encrypt memory splice first spliced end pages aligned one blocks root opened late passed large priority alone buffers
+skcipher ctr(aes) encrypt large sendfile first part last page aligned one blocks root opened late inherited large priority alone buffers
+skcipher ctr(aes) encrypt disk splice first control last many start one blocks root opened first accepted default none alone whole
+skcipher ctr(aes) encrypt disk splice first control last short start one blocks root opened first accepted small none alone whole
+skcipher cts(cbc(aes)) encrypt gift io_uring first spliced data pages aligned calls blocks root opened late ring large mark alone whole
+skcipher cts(cbc(aes)) encrypt disk tee fifth part last short start calls blocks root opened first inherited large priority alone buffers
+skcipher cts(cbc(aes)) decrypt gift tee first nothing last short aligned one blocks root opened late passed small send_timeout alone buffers
+skcipher ecb(aes) encrypt memory splice second control data page aligned small call root opened late duplicated default receive_buffer alone buffers
+skcipher ecb(aes) encrypt large tee second control last short odd calls socket root opened late ring large none alone parts
+skcipher ecb(aes) encrypt gift io_uring first page last many aligned calls blocks root opened late inherited large mark alone buffers
+skcipher ecb(aes) encrypt disk splice first control last short start one blocks root opened first accepted small none alone whole
+aead gcm(aes) encrypt disk splice first control last page start one blocks root opened first accepted default none alone whole
+aad gcm(aes) encrypt gift tee second page data short odd one blocks root opened serial inherited large send_timeout beside whole
+both gcm(aes) encrypt memory tee fifth part end pages odd small socket root opened serial duplicated default mark alone buffers
+aead gcm(aes) decrypt gift io_uring first nothing last many aligned one blocks root opened serial passed large mark beside buffers
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small none alone whole
+both gcm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small none alone whole
+aead gcm(aes) encrypt disk splice first control last page start one blocks root opened first accepted default priority alone whole
+aad gcm(aes) decrypt disk splice first control last short start one blocks root opened first accepted small none alone whole
+aead gcm(aes) decrypt disk splice first nothing last page start one blocks root opened first accepted default none alone whole
+aad gcm(aes) encrypt tmpfs splice first control last short start one blocks root opened first accepted small none alone whole
+aead gcm(aes) encrypt memfd splice first control last page start small blocks root opened first accepted default none alone whole
+aad gcm(aes) encrypt memfd splice first control last short start one blocks root opened first accepted small none alone whole
+aad gcm(aes) encrypt memory splice first control last short start one blocks root opened first accepted small none alone whole
+aad gcm(aes) encrypt gift splice first control last short start one blocks root opened first accepted small none alone whole
+aead gcm(aes) encrypt large splice first control last page start one call root opened first accepted default none alone whole
+aad gcm(aes) encrypt large splice first control last short start one blocks root opened first accepted small none alone whole
+aad gcm(aes) encrypt disk tee first control last short start one blocks root opened first accepted small none alone whole
+aad gcm(aes) encrypt disk io_uring first control last short start one blocks root opened first accepted small none alone whole
+aad gcm(aes) encrypt disk splice second control last short start one blocks root opened first accepted small none alone whole
+aad gcm(aes) encrypt disk splice fifth control last short start one blocks root opened first accepted small none alone whole
+aad gcm(aes) encrypt disk splice first control end short start one blocks root opened first accepted small none alone whole
+aad gcm(aes) encrypt disk splice first control last short aligned one blocks root opened first accepted small none alone whole
+aad gcm(aes) encrypt disk splice first control last short odd one blocks root opened first accepted small none alone whole
+aad gcm(aes) encrypt disk splice first control last short start one socket root opened first accepted small none alone whole
+aad gcm(aes) encrypt disk splice first control last short start one call root opened first accepted small none alone whole
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened late accepted small none alone whole
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened serial accepted small none alone whole
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first duplicated small none alone whole
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first passed small none alone whole
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first inherited small none alone whole
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first ring small none alone whole
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small receive_buffer alone whole
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small send_timeout alone whole
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small priority alone whole
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small mark alone whole
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small none beside whole
+aad gcm(aes) encrypt disk splice first control last short start one blocks root opened first accepted small none alone buffers
+aead rfc4106(gcm(aes)) decrypt tmpfs sendfile first control last pages start one blocks root opened first inherited large mark beside whole
+aead rfc4106(gcm(aes)) encrypt disk sendfile first control last page start one blocks root opened serial passed large mark beside buffers
+aead rfc4106(gcm(aes)) encrypt gift splice fifth control last page start one blocks root opened serial inherited large mark beside buffers
+aead rfc4106(gcm(aes)) encrypt disk splice first control data many start small blocks root opened serial duplicated large mark beside buffers
+aead rfc4106(gcm(aes)) encrypt large sendfile first control last many start one blocks root opened serial accepted large mark beside buffers
+aead rfc4106(gcm(aes)) encrypt tmpfs sendfile first page last many start one blocks root opened serial passed large mark beside buffers
+both rfc7539(chacha20,poly1305) encrypt gift io_uring second spliced data pages start calls socket root opened late ring default mark alone buffers
+aad rfc7539(chacha20,poly1305) encrypt disk io_uring fifth page end many start calls call root opened late inherited large receive_buffer beside buffers
+aad rfc7539(chacha20,poly1305) encrypt disk splice first control last short start one blocks root opened first accepted small none alone whole
+skcipher xts(aes) decrypt memfd sendfile first nothing last page aligned one blocks root opened first duplicated large mark alone buffers
+skcipher xts(aes) encrypt disk splice first control last short start one blocks root opened first accepted small none alone whole
 """

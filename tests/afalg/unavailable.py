@@ -11,13 +11,19 @@ from typing import NoReturn
 
 import pytest
 
-from harness.guest.inside.words import Reason
+from harness.guest.inside.words import Reason, Witness
 
 RESTRICT = Path("/proc/sys/crypto/af_alg_restrict")
 
 
 class Unavailable(Exception):
-    """Something cannot be done here; says what was observed."""
+    """Something cannot be done here; says what was observed.
+
+    ``control`` and ``witness`` are what a probe that ends with it has to say of its own.
+    """
+
+    control: str = "not_run"
+    witness: Witness = Witness.NONE
 
     def __init__(self, text: str, reason: Reason) -> None:
         super().__init__(text)

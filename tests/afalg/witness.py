@@ -15,26 +15,25 @@ The witness is set up once, records only inside ``watch()``, and is undone by ``
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import af_alg
 import libc
 from pages import PAGE
+from tracing import Call, Heard, Tracer
 
 from harness.guest.inside.words import Witness as Agreement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TRACING = Path("/sys/kernel/tracing")
+    from tracing import Code
+
 _GROUP = "afalg"
 _CALLER = "caller=$stack0:symbol"
 #: struct ahash_request: nbytes at 48, src at 56; struct scatterlist: page_link, offset, length.
@@ -50,12 +49,6 @@ _EVENTS = (
     ("get", ("get_user_pages_fast",), _CALLER),
     ("digest", ("crypto_ahash_digest",), _DIGEST),
 )
-_LINE = re.compile(
-    r"-(?P<thread>\d+)\s+\[\d+\] \S+\s+[\d.]+: (?P<event>\w+): \(.*?\) ?(?P<rest>.*)"
-)
-_ARGUMENT = re.compile(r"(\w+)=(\S+)")
-
-
 _TOLD = frozenset({"present", "absent"})
 
 
@@ -83,26 +76,8 @@ def agreed(probe: str, testimony: Testimony) -> str:
     return "unknown" if testimony.on(probe) is Agreement.DISAGREED else probe
 
 
-@dataclass(frozen=True)
-class Call:
-    """One call that was seen."""
-
-    event: str
-    thread: int
-    arguments: dict[str, str]
-
-    @property
-    def caller(self) -> str:
-        """The function that called."""
-        return self.arguments.get("caller", "").partition("+")[0]
-
-
-@dataclass
-class Watched:
-    """What was called while it was watched; ``lost``: the buffer ran over."""
-
-    calls: list[Call] = field(default_factory=list)
-    lost: bool = False
+class Watched(Heard):
+    """What was called while it was watched."""
 
     def count(self, *events: str, caller: str = "", thread: int | None = None) -> int:
         """Calls of these events by a thread (this one, unless told), made by ``caller``."""
@@ -123,43 +98,40 @@ class Watched:
 class Witness:
     """Kprobes on what copying and sharing imply; ``why_not`` says which could not be set."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: Tracer | OSError) -> None:
+        """``tracer``, or why there is none."""
         #: Event -> why there is no witness of it.
         self.why_not: dict[str, str] = {}
         self._set: list[str] = []
-        self._mounted = False
-        self._pipe = -1
-        try:
-            self._set_up()
-        except OSError as error:
-            reason = f"tracefs: {error.strerror}"
-            self.close()
+        self._tracer: Tracer | None = None
+        if isinstance(tracer, Tracer):
+            self._tracer = tracer
+            self._set_up(tracer)
+        else:
+            reason = f"tracefs: {tracer.strerror}"
             self.why_not = {event: reason for event, _, _ in _EVENTS}
 
-    def _set_up(self) -> None:
-        if not _TRACING.is_mount():
-            libc.mount("tracefs", str(_TRACING))
-            self._mounted = True
-        if not (_TRACING / "kprobe_events").exists():  # CONFIG_KPROBE_EVENTS=n, or lockdown
-            raise OSError(errno.ENOENT, "it has no kprobe_events")
+    def _set_up(self, tracer: Tracer) -> None:
         for event, functions, arguments in _EVENTS:
             for function in functions:
                 try:
-                    _append("kprobe_events", f"p:{_GROUP}/{event} {function} {arguments}\n")
+                    tracer.add(_GROUP, event, function, arguments)
                 except OSError as error:
                     self.why_not.setdefault(event, f"no kprobe on {function}: {error.strerror}")
                 else:
                     self.why_not.pop(event, None)
                     self._set.append(event)
                     break
-        self._was_on = (_TRACING / "tracing_on").read_text()
-        _write("tracing_on", "0")
-        # Enabling an event would make it a large one.
-        if "expanded" in (_TRACING / "buffer_size_kb").read_text():
-            _write("buffer_size_kb", "64")
         if self._set:
-            _write(f"events/{_GROUP}/enable", "1")
-        self._pipe = os.open(_TRACING / "trace_pipe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            tracer.enable(_GROUP)
+
+    def only_of(self, code: Code) -> None:
+        """Record allocations by ``code`` (af_alg_sendmsg) alone, which spares the buffer."""
+        if self._tracer is not None and "alloc" in self._set:
+            end = code.address + code.size
+            condition = f"caller >= {code.address:#x} && caller < {end:#x}"
+            with suppress(OSError):
+                self._tracer.only(_GROUP, condition, "alloc")
 
     def try_controls(self) -> None:
         """Try what it must be able to see; what it misses it will say nothing of."""
@@ -207,21 +179,12 @@ class Witness:
     def watch(self) -> Iterator[Watched]:
         """Record the calls made inside; they are known at the end."""
         watched = Watched()
-        if self._pipe < 0:
+        if self._tracer is None:
             yield watched
             return
-        self._drain()
-        _write("tracing_on", "1")
-        try:
+        with self._tracer.hearing() as heard:
             yield watched
-        finally:
-            _write("tracing_on", "0")
-            for line in self._drain().splitlines():
-                match = _LINE.search(line)
-                if match:
-                    arguments = dict(_ARGUMENT.findall(match["rest"]))
-                    watched.calls.append(Call(match["event"], int(match["thread"]), arguments))
-                watched.lost |= "LOST" in line
+        watched.add(heard)
 
     def of_input(self, watched: Watched, pages: int) -> Testimony:
         """Whether ``pages`` pages that were fed to af_alg_sendmsg() were copied by it."""
@@ -249,47 +212,14 @@ class Witness:
     def _missing(self, *events: str) -> str:
         return next((self.why_not[event] for event in events if event in self.why_not), "")
 
-    def _drain(self) -> str:
-        parts = []
-        with suppress(BlockingIOError):
-            while part := os.read(self._pipe, 1 << 16):
-                parts.append(part)
-        return b"".join(parts).decode()
-
     def close(self) -> None:
         """Take the probes out again."""
-        if self._pipe >= 0:
-            os.close(self._pipe)
-            self._pipe = -1
-            _write("tracing_on", self._was_on)
-        if self._set:
-            with suppress(OSError):
-                _write(f"events/{_GROUP}/enable", "0")
-                _append("kprobe_events", "".join(f"-:{_GROUP}/{event}\n" for event in self._set))
+        if self._tracer is not None and self._set:
+            self._tracer.remove(_GROUP, self._set)
             self._set = []
-        if self._mounted:
-            self._mounted = False
-            libc.unmount(str(_TRACING))
 
 
 def _pins(watched: Watched, thread: int) -> list[Call]:
     # A thread that waits for a lock of the interpreter looks up the lock's page.
     calls = watched.of("pin", "get", thread=thread)
     return [call for call in calls if call.caller != "get_futex_key"]
-
-
-def _write(name: str, text: str) -> None:
-    _put(name, text, os.O_WRONLY)
-
-
-def _append(name: str, text: str) -> None:
-    # Opened any other way, kprobe_events is cleared first.
-    _put(name, text, os.O_WRONLY | os.O_APPEND)
-
-
-def _put(name: str, text: str, flags: int) -> None:
-    descriptor = os.open(_TRACING / name, flags | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)

@@ -7,12 +7,77 @@ from typing import TYPE_CHECKING, Protocol
 import af_alg
 import pytest
 import userfault
+from handovers import Handovers, NoWitness
+from sharing import Sharing
+from tracing import Tracer
 from witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _witnesses: list[Witness] = []
+#: The test that says what the whole session handed over, and so runs last.
+_LAST = "test_handovers.py"
+
+
+class Session:
+    """What listens inside the kernel for the length of a session."""
+
+    def __init__(self) -> None:
+        self.tracer: Tracer | OSError
+        self.handovers: Handovers | NoWitness | None = None
+        try:
+            self.tracer = Tracer()
+        except OSError as error:
+            self.tracer = error
+
+    def listen_to_all(self) -> None:
+        """Listen to what every test hands over, if that can be done."""
+        try:
+            if isinstance(self.tracer, OSError):
+                raise NoWitness(f"tracefs: {self.tracer.strerror}")
+            self.handovers = Handovers(self.tracer)
+        except NoWitness as none:
+            self.handovers = none
+
+    def close(self) -> None:
+        """Leave the kernel as it was."""
+        if isinstance(self.handovers, Handovers):
+            self.handovers.close()
+        if isinstance(self.tracer, Tracer):
+            self.tracer.close()
+
+
+_sessions: list[Session] = []
+
+
+def _session() -> Session:
+    if not _sessions:
+        _sessions.append(Session())
+    return _sessions[0]
+
+
+def is_last(item: pytest.Item) -> bool:
+    """Whether a test must run after all others."""
+    return item.path.name == _LAST
+
+
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Begin to listen, if somebody is to say what was heard."""
+    if any(map(is_last, session.items)):
+        _session().listen_to_all()
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """Account for what a test handed over."""
+    if _sessions and isinstance(_sessions[0].handovers, Handovers):
+        _sessions[0].handovers.close_test(nodeid)
+
+
+def pytest_sessionfinish() -> None:
+    """Take everything out of the kernel again."""
+    while _sessions:
+        _sessions.pop().close()
 
 
 class Keyed(Protocol):
@@ -32,12 +97,17 @@ def keyed() -> Iterator[Keyed]:
             raise refused[name].with_traceback(None)
         if name not in made:
             try:
-                made[name] = af_alg.Transform(kind, name)
+                transform = af_alg.Transform(kind, name)
             except af_alg.NotOffered as refusal:
                 refused[name] = refusal
                 raise
-            if key:
-                made[name].set_key(key)
+            try:
+                if key:
+                    transform.set_key(key)
+            except BaseException:
+                transform.close()
+                raise
+            made[name] = transform
         return made[name]
 
     yield get
@@ -46,12 +116,27 @@ def keyed() -> Iterator[Keyed]:
 
 
 @pytest.fixture(scope="session")
+def sharing() -> Sharing:
+    """Which sources hand over copies here by themselves: asked where a control did not fire."""
+    return Sharing()
+
+
+@pytest.fixture(scope="session")
 def witness() -> Witness:
     """The witness inside the kernel; what it was not shown to see it says nothing of."""
-    one = Witness()
+    one = Witness(_session().tracer)
     _witnesses.append(one)
+    handovers = _session().handovers
+    if isinstance(handovers, Handovers):
+        one.only_of(handovers.code)
     one.try_controls()
     return one
+
+
+@pytest.fixture
+def handovers() -> Handovers | NoWitness:
+    """What the session has handed over up to here."""
+    return _session().handovers or NoWitness("nobody listened")
 
 
 def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:

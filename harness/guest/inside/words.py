@@ -26,7 +26,8 @@ class State(StrEnum):
 
     PRESENT = "present"
     ABSENT = "absent"
-    UNREACHABLE = "unreachable"  # the algorithm or interface cannot be used here
+    #: The algorithm or interface cannot be used here, or the source hands over copies itself.
+    UNREACHABLE = "unreachable"
     UNKNOWN = "unknown"  # the probe did not run, or its positive control failed
     WORKS = "works"  # a program that uses AF_ALG did its job
     FAILS = "fails"  # it did not
@@ -59,6 +60,8 @@ class Cause(StrEnum):
     NO_MODULE = "no_module"  # the kernel has no modules, or this is built in or not there
     NO_SYSCTL = "no_sysctl"  # af_alg_restrict is not there although af_alg is loaded
     NOT_FIXED = "not_fixed"  # the probe could kill a kernel without a fix that was not seen
+    SOURCE_COPIES = "source_copies"  # a call (its name) puts copies into a pipe by itself
+    NO_WITNESS = "no_witness"  # no kprobes, or the code is not such that they could tell
     HOST = "host"  # the guest or the harness lacks something: says nothing of the kernel
     OTHER = "other"
 
@@ -69,7 +72,7 @@ class Reason:
 
     cause: Cause
     type: str = ""  # of the algorithm: "skcipher"
-    name: str = ""  # of the algorithm, module or program: "cbc(aes)"
+    name: str = ""  # of the algorithm, module, program or call: "cbc(aes)"
     errno: str = ""  # "ENOENT"
     restrict: int | None = None  # af_alg_restrict at that moment, if it was not opened
 

@@ -24,16 +24,21 @@ from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
     from conftest import Provoked, RecordFact
+    from sharing import Sharing
 
 
 @pytest.mark.regression(
     cve="CVE-2026-31431", fix="a664bf3d603d", affected="4.14 to 6.1.169, 6.12.84, 6.18.21, 6.19.11"
 )
-def test_authencesn_leaves_the_file_alone(record_fact: RecordFact, provoked: Provoked) -> None:
+def test_authencesn_leaves_the_file_alone(
+    sharing: Sharing, record_fact: RecordFact, provoked: Provoked
+) -> None:
     """Does authencesn decryption of a spliced page change the file it came from?"""
     probe = Probe("page_cache_write", record_fact)
     with probe.searching():
         seen = copy_fail.look()
+        if seen.copied:
+            sharing.require(seen.source)
 
     # The request must have decrypted what the file held, from the very page that the
     # later overwrite reached: else nothing could have been seen.

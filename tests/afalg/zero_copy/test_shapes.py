@@ -9,7 +9,7 @@ tells those shapes from the others. A result that is of neither contents fails t
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import credentials
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from conftest import RecordFact
     from credentials import Credential
+    from sharing import Sharing
 
 #: The policy is a dimension here: it is opened and put back here.
 pytestmark = pytest.mark.policy_as_booted
@@ -52,6 +53,9 @@ class Probed:
         return self.told.state
 
 
+#: What unshare(2) answers where there are no user namespaces, or none for such a process.
+_NO_NAMESPACE = frozenset({"EINVAL", "EPERM", "ENOSPC", "EUSERS"})
+
 #: So few at once that a busy machine is through with them long before a test's time is up.
 _AT_ONCE = 8
 _Group = tuple[Shape, ...]
@@ -74,7 +78,8 @@ _GROUPS = _groups()
 class Prober:
     """Probes groups of shapes, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, sharing: Sharing) -> None:
+        self._sharing = sharing
         self._pool = shape_probe.Pool()
         self._seen: dict[str, list[Probed]] = {}
 
@@ -102,8 +107,21 @@ class Prober:
         try:
             seen = tell_all() if credential is None else credentials.run_as(credential, tell_all)
         except Unavailable as lack:
-            return [Probed(shape, Told("unknown", str(lack), lack.reason)) for shape in group]
-        return [Probed(shape, _read(told)) for shape, told in zip(group, seen, strict=True)]
+            state = "unreachable" if lack.reason.errno in _NO_NAMESPACE else "unknown"
+            return [Probed(shape, Told(state, str(lack), lack.reason)) for shape in group]
+        return [
+            Probed(shape, self._settled(shape, _read(told)))
+            for shape, told in zip(group, seen, strict=True)
+        ]
+
+    def _settled(self, shape: Shape, told: Told) -> Told:
+        """Whether pages that were not shared are a void probe's, or a source's that copies."""
+        if told.state != "unshared":
+            return told
+        refusal = self._sharing.refusal(shape.source, shape.way)
+        if refusal is None:
+            return replace(told, state="unknown")
+        return Told("unreachable", str(refusal), refusal.reason)
 
 
 def _read(told: dict[str, Any]) -> Told:
@@ -114,9 +132,9 @@ def _read(told: dict[str, Any]) -> Told:
 
 
 @pytest.fixture(scope="module")
-def prober() -> Iterator[Prober]:
+def prober(sharing: Sharing) -> Iterator[Prober]:
     """One for all tests here: a group that one of them probed is not probed again."""
-    one = Prober()
+    one = Prober(sharing)
     yield one
     one.close()
 
@@ -149,9 +167,13 @@ def _skip_if_untold(seen: list[Probed]) -> None:
 
 
 def _record(path: str, seen: list[Probed], why: str, record_fact: RecordFact) -> None:
-    """Record what these shapes of a path told, or why none of them did."""
+    """Record what these shapes of a path told, or why none of them did.
+
+    Where one shape is unknown it might be the one that shares, and so is the path.
+    """
     shared = [one.shape for one in seen if one.state == "present"]
     copied = [one.shape for one in seen if one.state == "absent"]
+    unknown = [one.told for one in seen if one.state == "unknown"]
     told = len(shared) + len(copied)
     words = f"shared in {len(shared)} of {told} shapes" if told else "no shape was told"
     if shared:
@@ -160,14 +182,26 @@ def _record(path: str, seen: list[Probed], why: str, record_fact: RecordFact) ->
         f"{one.state}: {one.told.words}" for one in seen if one.state in {"unreachable", "unknown"}
     )
     words += "".join(f"; {count} not told, {said}" for said, count in untold.most_common(2))
+    if shared:
+        state, reason = "present", None
+    elif unknown:
+        state, reason = "unknown", _why(unknown)
+    elif copied:
+        state, reason = "absent", None
+    else:
+        state, reason = "unreachable", _why([one.told for one in seen])
     kind, _, way = path.partition(".")
-    fact = f"zero_copy.{kind}.{way}"
-    if told:
-        state = "present" if shared else "absent"
-        record_fact(fact, state=state, control="fired", evidence=words, shapes=told)
-        return
-    # The one that says why the state is what it is.
-    first = next((one for one in seen if one.state != "unreachable"), seen[0])
-    state = "unreachable" if first.state == "unreachable" else "unknown"
-    reason = first.told.reason or Reason(Cause.OTHER)
-    record_fact(fact, state=state, evidence=words, reason=reason)
+    record_fact(
+        f"zero_copy.{kind}.{way}",
+        state=state,
+        control="fired" if told else "not_run",
+        evidence=words,
+        reason=reason,
+        shapes=told,
+    )
+
+
+def _why(untold: list[Told]) -> Reason:
+    """Of shapes that could not be told, the reason that says most of the kernel."""
+    reasons = [told.reason or Reason(Cause.OTHER) for told in untold]
+    return next((reason for reason in reasons if reason.cause is not Cause.HOST), reasons[0])

@@ -177,6 +177,48 @@ def test_vanished_and_new() -> None:
     assert found["x.py::y"].cls is ChangeClass.NEW
 
 
+@pytest.mark.parametrize(
+    ("before", "cause", "cls"),
+    [
+        (Fact(State.ABSENT, Control.FIRED), Cause.SOURCE_COPIES, ChangeClass.INTENDED),
+        (Fact(State.PRESENT, Control.FIRED), Cause.SOURCE_COPIES, ChangeClass.INTENDED),
+        (Fact(State.PRESENT, Control.NOT_RUN), Cause.SOURCE_COPIES, ChangeClass.NEWLY_UNAVAILABLE),
+        (Fact(State.ABSENT, Control.FIRED), Cause.OTHER, ChangeClass.NEWLY_UNAVAILABLE),
+    ],
+)
+def test_a_source_that_copies_by_itself(before: Fact, cause: Cause, cls: ChangeClass) -> None:
+    reason = Reason(cause, name="vmsplice")
+    copies = Fact(State.UNREACHABLE, Control.FIRED, "vmsplice copies on this kernel", reason=reason)
+    change = changes(
+        as_baseline(samples.with_path(samples.new(), FILE, before)),
+        samples.with_path(samples.new(), FILE, copies),
+    )[FACT]
+    assert change.cls is cls
+    if cls is ChangeClass.INTENDED:
+        assert "vmsplice hands over copies on the candidate" in change.explanation
+
+
+def test_a_kernel_without_a_witness_loses_nothing_but_the_second_look() -> None:
+    told = Fact(State.ABSENT, Control.FIRED)
+    silent = Fact(State.UNREACHABLE, Control.NOT_RUN, "no kprobes", reason=Reason(Cause.NO_WITNESS))
+    suite = "skcipher.suite"
+    old = as_baseline(samples.with_path(samples.new(), suite, told))
+    new = samples.with_path(samples.new(), suite, silent)
+    comparison = compare(old, new)
+    change = next(change for change in comparison.changes if change.id == f"zero_copy.{suite}")
+    assert change.cls is ChangeClass.NEWLY_UNAVAILABLE
+    assert change.explanation.endswith("no kprobes")
+    assert not losses(comparison, [old, new])
+
+
+def test_a_test_whose_source_copies_by_itself() -> None:
+    name = samples.FUNCTIONAL[0]
+    reason = Reason(Cause.SOURCE_COPIES, name="splice")
+    skipped = samples.with_test(samples.new(), samples.skipped(name, "splice copies", reason))
+    passed = samples.with_test(samples.new(), TestResult(name, Outcome.PASSED, 0.01))
+    assert changes(as_baseline(passed), skipped)[name].cls is ChangeClass.INTENDED
+
+
 def test_loss_without_a_signature_stays_unexplained() -> None:
     """DRBG is set, the version is 7.3: nothing shows why stdrng is gone."""
     candidate = replace(samples.new(), config=dict(samples.CONFIG))

@@ -35,7 +35,7 @@ class Ended:
         except pytest.skip.Exception as skipped:
             self.skip = vars(skipped)["reason_data"]
             assert str(skipped) == self.recorded["evidence"]
-        except (OSError, AssertionError) as error:
+        except BaseException as error:  # noqa: BLE001  (what the test is about)
             self.error = error
 
 
@@ -92,9 +92,25 @@ def test_a_guest_without_memory_fails_no_test(probing: ModuleType) -> None:
     assert ended.skip == Reason(Cause.HOST, errno="ENOMEM")
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EBADMSG, "bad"), AssertionError("8 of 16\nx")])
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, "Too many open files")])
+def test_nor_does_one_that_python_lacks_something_in(probing: ModuleType, error: Exception) -> None:
+    ended = Ended(probing, failing(error))
+    assert ended.recorded["state"] == State.UNKNOWN
+    assert ended.skip is not None
+    assert ended.skip.cause is Cause.HOST
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EBADMSG, "bad"),
+        AssertionError("8 of 16\nx"),
+        KeyboardInterrupt("no end within 60 s"),
+        RuntimeError("can't start new thread"),
+    ],
+)
 def test_what_fails_otherwise_fails_the_test_and_tells_no_state(
-    probing: ModuleType, error: Exception
+    probing: ModuleType, error: BaseException
 ) -> None:
     ended = Ended(probing, failing(error))
     assert ended.error is error

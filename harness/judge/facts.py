@@ -158,6 +158,21 @@ KINDS = (
         ),
     ),
     FactKind(
+        pattern="skcipher.failed_read_restarts",
+        weight=Weight.REPORTED,
+        right=State.ABSENT,
+        suites=("faults",),
+        meanings=immutabledict(
+            {
+                State.ABSENT: "after a read that found no memory a stream cipher goes on",
+                State.PRESENT: (
+                    "after a read that found no memory for its state a stream cipher begins its "
+                    "keystream anew"
+                ),
+            }
+        ),
+    ),
+    FactKind(
         pattern="hash.short_send_restarts",
         weight=Weight.REPORTED,
         right=State.ABSENT,
@@ -285,7 +300,7 @@ NAMES = (
     *("page_cache_write", "software_only", "af_alg_restrict", "policy.unprivileged_bind"),
     *("aio.libaio", "aio.libaio_skcipher", "functional.uncovered_algorithms"),
     *("skcipher.hole_in_rounded_read", "skcipher.short_read_refused"),
-    "hash.short_send_restarts",
+    *("skcipher.failed_read_restarts", "hash.short_send_restarts"),
     *(f"consumers.{job}.{user}" for job in _JOBS for user in ("root", "nobody")),
     "consumers.cryptsetup.luks_open.root",
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import hashlib
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,12 @@ import pytest
 from af_alg import DECRYPT, ENCRYPT, MSG_DONTWAIT
 from fault_injection import TURNS
 from pages import PAGE
-from samples import AAD, IV, NONCE, cbc, encrypt, gcm, pattern, seal
+from samples import AAD, IV, KEY, NONCE, cbc, encrypt, gcm, pattern, seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Bind
+    from conftest import Bind, RecordFact
     from fault_fixtures import MakeMemory, Memory
     from fault_injection import Call, Faults
 
@@ -155,6 +156,65 @@ def test_read_amid_a_message(faults: Faults, bind: Bind, memory: MakeMemory) -> 
         ),
         of=(transform.sock, request.sock),
         turns=TURNS,
+    )
+
+
+def test_stream_amid_a_message(
+    faults: Faults, bind: Bind, memory: MakeMemory, record_fact: RecordFact
+) -> None:
+    """After a read that fails a stream cipher goes on where it was: or does it begin anew?
+
+    The state of a cipher that has one beside its IV is kept between two reads of a message
+    (algif_skcipher_export(), 6.8). Where there is no memory for it the read fails although
+    it has used up its input, and the next one has the beginning of the keystream again.
+    """
+    transform = bind("skcipher", "ecb(arc4)")
+    transform.set_key(KEY)
+    request = transform.request()
+    text = pattern(96)
+    with transform.request() as other:
+        other.send(text, op=ENCRYPT)
+        whole = other.recv(len(text))
+    target = memory(len(text))
+    anew: list[str] = []
+
+    def prepare() -> None:
+        request.send(text, op=ENCRYPT, more=True)
+        target.clear()
+
+    def read(start: int, end: int) -> int:
+        return libc.recvmsg(request.fileno(), target.pieces(end, start=start), MSG_DONTWAIT)
+
+    def check(_: None, seen: Call[int]) -> None:
+        start = 0
+        if seen.error is None:
+            assert seen.value == 32
+            expect.same(whole[:32], target.read(32), "what was read")
+            start = 32
+        assert read(start, start + 32) == 32
+        again = target.read(32, start)
+        request.send()
+        with suppress(BlockingIOError):
+            request.recv(len(text))
+        with transform.request() as other:
+            other.send(text[32:], op=ENCRYPT)
+            restarted = other.recv(32)
+        if seen.error is not None and again == restarted:
+            anew.append(f"allocation {seen.number}")
+        else:
+            right = {whole[start : start + 32], whole[32:64]}
+            assert again in right, f"a second read gave {again.hex()}"
+
+    faults.nothing_lost(
+        "recvmsg() of a stream",
+        lambda: faults.each("recvmsg()", prepare=prepare, call=lambda _: read(0, 32), check=check),
+        of=(transform.sock, request.sock),
+    )
+    record_fact(
+        "skcipher.failed_read_restarts",
+        state="present" if anew else "absent",
+        control="fired",
+        evidence=f"restarted after a failure of {anew[0]}" if anew else "went on after each",
     )
 
 

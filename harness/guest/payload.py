@@ -49,7 +49,10 @@ class Selection:
 
 
 #: In this order, so that what a verdict rests on is known first. Others follow.
-_SUITE_ORDER = ("zero_copy", "functional", "policy", "security", "differential", "consumers")
+_SUITE_ORDER = (
+    *("zero_copy", "functional", "policy", "security", "differential", "consumers"),
+    "faults",  # last: a kernel that cannot cope may die of it
+)
 
 
 def suite_names() -> list[str]:

@@ -170,6 +170,37 @@ KINDS = (
         ),
     ),
     FactKind(
+        pattern="skcipher.failed_read_restarts",
+        weight=Weight.REPORTED,
+        right=State.ABSENT,
+        suites=("faults",),
+        meanings=immutabledict(
+            {
+                State.ABSENT: "after a read that found no memory a stream cipher goes on",
+                State.PRESENT: (
+                    "after a read that found no memory for its state a stream cipher begins its "
+                    "keystream anew"
+                ),
+            }
+        ),
+    ),
+    FactKind(
+        pattern="hash.short_send_restarts",
+        weight=Weight.REPORTED,
+        right=State.ABSENT,
+        suites=("functional",),
+        meanings=immutabledict(
+            {
+                State.ABSENT: "a hash message of which a send took a part can be completed",
+                State.PRESENT: (
+                    "a hash message is dropped when a send finds no memory midway, which still "
+                    "says that it took a part, as since c662b043cdca (6.5): "
+                    "the digest is that of the rest"
+                ),
+            }
+        ),
+    ),
+    FactKind(
         pattern="skcipher.short_read_refused",
         weight=Weight.COMPARED,
         right=State.PRESENT,
@@ -297,6 +328,7 @@ NAMES = (
     *("policy.unprivileged_bind", "policy.allowlist"),
     *("aio.libaio", "aio.libaio_skcipher", "functional.uncovered_algorithms"),
     *("skcipher.hole_in_rounded_read", "skcipher.short_read_refused"),
+    *("skcipher.failed_read_restarts", "hash.short_send_restarts"),
     *(f"consumers.{job}.{user}" for job in _JOBS for user in ("root", "nobody")),
     "consumers.cryptsetup.luks_open.root",
 )

@@ -154,6 +154,8 @@ def _options_behind(difference: Difference) -> list[str]:
     reason = difference.reason()
     if reason is not None and reason.cause is Cause.NO_SOCKET:
         return ["CONFIG_CRYPTO_USER_API"]
+    if reason is not None and reason.cause is Cause.NO_OPTION:
+        return [reason.name]
     lost = difference.lost_algorithm()
     if lost is None:
         return []

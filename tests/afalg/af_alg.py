@@ -103,6 +103,15 @@ def assoclen_message(length: int) -> ControlMessage:
     return ALG_SET_AEAD_ASSOCLEN, struct.pack("=I", length)
 
 
+def control_bytes(*messages: ControlMessage) -> bytes:
+    """Control messages as sendmsg(2) takes them: ``struct cmsghdr`` and data, each aligned."""
+    packed = b""
+    for kind, data in messages:
+        header = struct.pack("=QII", 16 + len(data), SOL_ALG, kind)
+        packed += header + data + bytes(-len(data) % 8)
+    return packed
+
+
 class Request:
     """One request socket: input goes in by ``send`` or splice, output comes out by ``recv``."""
 
@@ -168,12 +177,23 @@ class Request:
 
 
 class Transform:
-    """A socket bound to one algorithm; closes its requests with itself."""
+    """A socket bound to one algorithm, or one that is already; closes its requests with itself."""
 
-    def __init__(self, kind: str, name: str, *, feature: int = 0, mask: int = 0) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        *,
+        feature: int = 0,
+        mask: int = 0,
+        bound: socket.socket | None = None,
+    ) -> None:
         self.kind = kind
         self.name = name
         self._requests: list[Request] = []
+        if bound is not None:
+            self.sock = bound
+            return
         self.sock = open_socket()
         try:
             self.sock.bind((kind, name, feature, mask))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # As plugins and not as conftest.py files of their folders: with those, pytest has to find
 # out for each hook of each test which of them apply, an eighth of a whole run.
-pytest_plugins = ("policy_fixtures", "zero_copy_fixtures")
+pytest_plugins = ("fault_fixtures", "policy_fixtures", "zero_copy_fixtures")
 
 
 class Bind(Protocol):

@@ -58,6 +58,7 @@ class Cause(StrEnum):
     PROGRAM_RESTRICTED = "program_restricted"  # works at af_alg_restrict=0, fails as booted
     UNPRIVILEGED_RESTRICTED = "unprivileged_restricted"  # refused to all but root, as booted
     NO_MODULE = "no_module"  # the kernel has no modules, or this is built in or not there
+    NO_OPTION = "no_option"  # the kernel was built without an option, which is the name
     NO_SYSCTL = "no_sysctl"  # af_alg_restrict is not there although af_alg is loaded
     NOT_FIXED = "not_fixed"  # the probe could kill a kernel without a fix that was not seen
     SOURCE_COPIES = "source_copies"  # a call (its name) puts copies into a pipe by itself

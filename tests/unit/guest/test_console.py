@@ -92,6 +92,23 @@ def test_harmless_lines_are_no_events(line: str) -> None:
     assert scan([(1.0, "[    5.956225] " + line)]) == []
 
 
+def test_allocations_that_were_made_to_fail_are_no_events() -> None:
+    lines = [
+        "FAULT_INJECTION: forcing a failure.",
+        "name failslab, interval 1, probability 0, space 0, times 0",
+        "CPU: 1 UID: 0 PID: 93 Comm: python3 Not tainted 7.3.0 #1 PREEMPT(none)",
+        "Call Trace:",
+        " <TASK>",
+        " dump_stack_lvl+0x4e/0x70",
+        " should_fail_ex+0x12e/0x150",
+        " sock_kmalloc+0x3a/0x70",
+        " </TASK>",
+        "SLUB: Unable to allocate memory on CPU 1 (of node 0) on node -1, gfp=0xcc0(GFP_KERNEL)",
+        "  cache: kmalloc-4k, object size: 4096, buffer size: 4096, default order: 3, min order: 0",
+    ]
+    assert scan([(1.0, "[    5.956225] " + line) for line in lines]) == []
+
+
 def test_an_oops_with_two_headers_is_one_event() -> None:
     lines = [
         "[  9.1] BUG: kernel NULL pointer dereference, address: 0000000000000010",

@@ -243,3 +243,9 @@ def test_the_archive_holds_each_file_once(tmp_path: Path) -> None:
     assert len(set(names)) == len(names)
     assert {"suite/tests/pages.py", "suite/tests~2/pages.py", "suite/.helpers/pages.py"} <= {*names}
     assert "suite/pages.py" not in names
+
+
+def test_what_may_kill_a_kernel_by_want_of_memory_runs_last() -> None:
+    names = payload.suite_names()
+    assert names[-1] == "faults"
+    assert names[0] == "zero_copy"

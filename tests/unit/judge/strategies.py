@@ -42,6 +42,7 @@ FACTS = (
     "consumers.kcapi.root",
     "policy.unprivileged_bind",
     "skcipher.short_read_refused",
+    "hash.short_send_restarts",
     "my.own",
     "zero_copy.aead.tee",
     "page_cache_write",

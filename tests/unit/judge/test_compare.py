@@ -318,6 +318,15 @@ def test_option_not_set_explains_without_making_it_intended() -> None:
     assert "CONFIG_CRYPTO_SHA256 is not set" in change.explanation
 
 
+def test_a_test_that_needs_an_option_of_the_kernel() -> None:
+    option = "CONFIG_FAULT_INJECTION"
+    test = samples.skipped(samples.SHA256_TEST, "no fail-nth", Reason(Cause.NO_OPTION, name=option))
+    baseline = replace(samples.old(), config=samples.CONFIG | {option: "y"})
+    change = changes(baseline, samples.with_test(samples.new(), test))[samples.SHA256_TEST]
+    assert change.cls is ChangeClass.NEWLY_UNAVAILABLE
+    assert change.explanation == f"{option} is gone in the candidate's config"
+
+
 @pytest.mark.parametrize(
     ("reason", "option", "explained"),
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 import mutation
 import pytest
 from mutant_orders import SUITES, order_for
+from mutant_survivors import reason_of
 from mutation import Attempt, Expected, Watch, report
 
 from harness.guest.inside import records
@@ -110,7 +111,7 @@ def test_each_file_of_the_suites_is_run_once_whatever_goes_first() -> None:
 @pytest.mark.parametrize(
     ("kind", "function", "first"),
     [
-        ("zero_copy", "af_alg.c:af_alg_sendmsg", "zero_copy/test_shapes.py"),
+        ("zero_copy", "af_alg.c:af_alg_sendmsg", "zero_copy/test_input.py"),
         ("line", "af_alg.c:af_alg_sendmsg", "functional/test_skcipher_stream.py"),
         ("line", "af_alg.c:alg_setkey", "functional/test_setkey.py"),
         ("condition", "algif_hash.c:hash_accept", "functional/test_accept.py"),
@@ -140,3 +141,19 @@ def test_the_score_leaves_out_what_is_equivalent(
     assert "caught 19 of 20 that are not equivalent: 95.0%" in said
     assert "no reason known" in said
     assert report([*attempts, Attempt("other", "line", "unknown")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("mutant", "told"),
+    [
+        ("[line] algif_rng.c:258: return -ENOMEM;  =>  return -EIO;", "allocation"),
+        ("[line] algif_aead.c:402: memset(ctx, 0, len);  =>  (nothing)", "zeroes memory"),
+        ("[line] algif_hash.c:63: memset(ctx->result, 0, ds);  =>  (nothing)", "written before"),
+        ("[line] af_alg.c:1105: ctx->used += plen;  =>  (nothing)", ""),
+        ("[line] af_alg.c:1105: if (err)  =>  return -ENOMEM;", ""),
+    ],
+)
+def test_the_reason_of_a_survivor_is_known_by_its_text(mutant: str, told: str) -> None:
+    reason = reason_of(mutant)
+    assert told in reason
+    assert bool(reason) == bool(told)

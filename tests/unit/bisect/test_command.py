@@ -82,6 +82,7 @@ def test_a_step_never_says_bad_for_a_mistake(arguments: list[str], tmp_path: Pat
     assert main(["bisect-step", *arguments, "--out", str(tmp_path / "o")]) == 128
 
 
+@pytest.mark.usefixtures("details")
 @pytest.mark.parametrize(
     ("check", "kernel", "code"),
     [

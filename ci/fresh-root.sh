@@ -1,9 +1,26 @@
 #!/usr/bin/env bash
 # Goes through the README's commands on a machine that has nothing: a Debian 12 root made
 # anew with git, python3 and apt alone, with this checkout's HEAD cloned into it. Its main
-# job (one suite) boots real kernels from an empty cache; its test command leaves those out.
+# job (a few tests) boots real kernels from an empty cache; its test command leaves those out.
 # Takes root, the packages of ci/setup.sh and some 4 GB in $TMPDIR, which are given back.
+#
+#   ci/fresh-root.sh [--cache DIR] [--passed FILE]
+#
+# DIR is the kernels' cache instead of an empty one; the ids of tests that passed go to FILE.
 set -euo pipefail
+cache=
+passed=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --cache) cache=${2:?} ;;
+    --passed) passed=${2:?} ;;
+    *)
+        echo "usage: ci/fresh-root.sh [--cache DIR] [--passed FILE]" >&2
+        exit 2
+        ;;
+    esac
+    shift 2
+done
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 release=bookworm
 
@@ -20,7 +37,7 @@ hand_in() { # ROOT
         [ ! -e "$file" ] || tar -chf - -C / ".$file" | tar -xf - -C "$1"
     done
     [ ! -d ~/.config/pip ] || { mkdir -p "$1/root/.config" && cp -rL ~/.config/pip "$1/root/.config"; }
-    mkdir -p "$1/root/.cache/pip"
+    mkdir -p "$1/root/.cache/pip" "$1/root/.cache/afalg-harness"
 }
 
 environment=(HOME=/root TERM=dumb PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
@@ -46,12 +63,13 @@ contained() { # COMMAND...
 # shellcheck disable=SC2016
 enter='
 set -euo pipefail
-root=$1; pip_cache=$2; shift 2
+root=$1; pip_cache=$2; cache=$3; shift 3
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 mount --bind "$pip_cache" "$root/root/.cache/pip"
+mount --bind "$cache" "$root/root/.cache/afalg-harness"
 cd "$root"
 pivot_root . mnt
 umount --lazy /mnt
@@ -59,14 +77,13 @@ cd /root/afalg-harness
 exec env -i "$@"
 '
 inside() { # COMMAND... in the clone, under the root
-    contained bash -c "$enter" enter "$root" "$pip_cache" "${environment[@]}" "$@"
+    contained bash -c "$enter" enter "$root" "$pip_cache" "$cache" "${environment[@]}" "$@"
 }
 
 stage() { # WHAT COMMAND...
-    local started=$SECONDS
+    local TIMEFORMAT="fresh root: $1: %0R s (CPU %0U s user, %0S s system)"
     echo "fresh root: $1"
-    "${@:2}"
-    echo "fresh root: $1: $((SECONDS - started)) s"
+    time "${@:2}"
 }
 
 make_root() {
@@ -82,6 +99,9 @@ make_root() {
 child=
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/fresh-root.XXXXXX")
 root=$scratch/root
+[ -n "$cache" ] || cache=$scratch/cache
+mkdir -p "$cache"
+cache=$(cd "$cache" && pwd)
 # The signal goes on to the namespace, whose end is waited for: only then is nothing mounted.
 trap '[ -z "$child" ] || { kill -KILL "$child" 2>/dev/null || true; wait "$child" || true; }
       rm -rf --one-file-system "$scratch"' EXIT
@@ -89,5 +109,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 chmod 755 "$scratch"
 stage "Debian's $release with git and python3" make_root
-stage "ci/main-job.sh --suite zero_copy" inside ci/main-job.sh --suite zero_copy
-stage "ci/test.sh -m 'not vm'" inside ci/test.sh -m "not vm" -rs
+selection=(--suite zero_copy/test_input.py -k splice_file)
+stage "ci/main-job.sh ${selection[*]}" inside ci/main-job.sh "${selection[@]}"
+stage "ci/test.sh -m 'not vm'" inside ci/test.sh -m "not vm" -rs --write-passed /root/passed
+[ -z "$passed" ] || cp "$root/root/passed" "$passed"

@@ -82,6 +82,7 @@ def test_a_step_never_says_bad_for_a_mistake(arguments: list[str], tmp_path: Pat
     assert main(["bisect-step", *arguments, "--out", str(tmp_path / "o")]) == 128
 
 
+@pytest.mark.usefixtures("details")
 @pytest.mark.parametrize(
     ("check", "kernel", "code"),
     [
@@ -123,6 +124,7 @@ def test_exit_codes_of_a_step(
 def test_a_fault_of_ours_ends_no_bisect_with_1(
     fault: Exception,
     tmp_path: Path,
+    details: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -133,6 +135,8 @@ def test_a_fault_of_ours_ends_no_bisect_with_1(
     assert main([*words, "--out", str(tmp_path)]) == 3
     told = capsys.readouterr()
     assert str(fault) in told.err and told.err.count("\n") == 1
+    (log,) = details.iterdir()
+    assert f"the details are in {log}" in told.err
     booted = simulate(monkeypatch, {**table, "b": writes("present")})
     assert main([*words, "--out", str(tmp_path)]) == 0
     assert booted == ["b"]

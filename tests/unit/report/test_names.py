@@ -148,7 +148,7 @@ def test_both_boots_are_in_the_summary() -> None:
 
 
 def test_a_fault_of_ours_is_told_where_the_changes_would_be(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, details: Path
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ValueError("zip() argument 2 is shorter")
@@ -159,6 +159,7 @@ def test_a_fault_of_ours_is_told_where_the_changes_would_be(
     for text in (_printed(result), _summary(result)):
         assert "ompared: the harness failed: ValueError: zip() argument 2 is shorter; a" in text
         assert "no changes" not in text
+    assert all("in fail" in log.read_text() for log in details.iterdir())
 
 
 def test_names_drive_no_terminal(tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ def _counted(counters: Mapping[Path, bytes], scratch: Path) -> tuple[Counted, ..
     objects = next(iter(counters)).parents[1]
     source = objects.parent / "source"
     result = scratch / "counts.json"
-    argv = [_PROGRAMS / "gcovr", "--root", source, "--object-directory", objects]
+    argv: list[str | Path] = [_PROGRAMS / "gcovr", "--root", source]
+    argv += ["--object-directory", objects]
     argv += ["--filter", r".*/crypto/(af_alg|algif_\w+)\.c$", "--json", result, scratch]
     run(argv, doing="reading the counters", directory=scratch)
     report: dict[str, Any] = json.loads(result.read_text())

@@ -18,6 +18,7 @@ import pages
 import pytest
 import vectors
 from af_alg import MSG_DONTWAIT
+from credentials import NOBODY, run_as
 
 if TYPE_CHECKING:
     from conftest import Bind
@@ -109,26 +110,45 @@ def test_takes_no_input(name: str, bind: Bind) -> None:
 def test_entropy(name: str, bind: Bind) -> None:
     """ALG_SET_DRBG_ENTROPY is ENOPROTOOPT; with CONFIG_CRYPTO_USER_API_RNG_CAVP it is taken once.
 
-    A generator that is no DRBG has no function for it (set_ent): do not try it there.
+    Requests then take additional input, which the next read uses up. A generator that is no
+    DRBG has no function for it (set_ent): do not try it there.
     """
     transform = seeded(bind, name)
-
-    def set_entropy(entropy: bytes) -> None:
-        transform.sock.setsockopt(af_alg.SOL_ALG, af_alg.ALG_SET_DRBG_ENTROPY, entropy)
-
+    option = (af_alg.SOL_ALG, af_alg.ALG_SET_DRBG_ENTROPY)
     try:
-        set_entropy(bytes(48))
+        transform.sock.setsockopt(*option, b"")  # none at all, which counts for nothing
     except OSError as error:
         assert error.errno == errno.ENOPROTOOPT, f"entropy: {af_alg.errno_name(error)}"
         with transform.request() as request:
             assert len(request.recv(16)) == 16, f"{name} does not work after it"
         return
-    with expect.refused(errno.EINVAL, "entropy, a second time"):
-        set_entropy(bytes(48))
-    request = transform.request()
-    with expect.refused(errno.EMSGSIZE, "additional input of 129 bytes"):
-        request.send(bytes(LONGEST + 1))
-    assert request.send(bytes(LONGEST)) == LONGEST
+    hole = libc.map_memory(pages.PAGE)
+    libc.unmap_memory(hole, pages.PAGE)
+    with expect.refused(errno.EMSGSIZE, "entropy of 129 bytes"):
+        transform.sock.setsockopt(*option, bytes(LONGEST + 1))
+    with expect.refused(errno.EFAULT, "entropy out of unmapped memory"):
+        libc.setsockopt(transform.sock.fileno(), *option, hole, 48)
+
+    def refusal() -> int | None:
+        try:
+            transform.sock.setsockopt(*option, bytes(48))
+        except OSError as error:
+            return error.errno
+        return None
+
+    assert run_as(NOBODY, refusal) == errno.EACCES, "entropy from nobody"
+    assert refusal() is None, "entropy of 48 bytes"
+    assert refusal() == errno.EINVAL, "entropy, a second time"
+    with transform.request() as request:
+        with expect.refused(errno.EMSGSIZE, "additional input of 129 bytes"):
+            request.send(bytes(LONGEST + 1))
+        with expect.refused(errno.EFAULT, "additional input out of unmapped memory"):
+            libc.sendmsg(request.fileno(), [(hole, 16)])
+        for length in (LONGEST, 0, 1, LONGEST):
+            assert request.send(bytes(length)) == length
+            assert len(request.recv(16)) == 16, f"recv after {length} bytes of additional input"
+        assert len(request.recv(16)) == 16, "recv without additional input"
+        assert request.send(bytes(LONGEST)) == LONGEST  # freed with the request
 
 
 def test_known_answer(bind: Bind, known_answers: dict[str, Any]) -> None:

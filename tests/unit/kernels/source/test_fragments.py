@@ -58,7 +58,8 @@ def test_ours_are_explained(name: str) -> None:
 
 
 def test_all_of_ours_are_there() -> None:
-    assert {"base", "afalg", "no-afalg", "hardened", "debug", "kcsan"} <= set(fragment_names())
+    checks = {"debug", "kcsan", "faultinjection", "coverage"}
+    assert {"base", "afalg", "no-afalg", "hardened", *checks} <= set(fragment_names())
 
 
 def test_fragment_of_a_user(tmp_path: Path) -> None:

@@ -313,6 +313,12 @@ def test_killed_from_outside() -> None:
 
 INT3 = ConsoleEvent("oops", "Oops: int3: 0000 [#1] PREEMPT SMP NOPTI", 0.4)
 PANIC = ConsoleEvent("panic", "Kernel panic - not syncing: Fatal exception", 0.5)
+LATE_TIMER = ConsoleEvent(
+    "panic",
+    "Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug and send a"
+    " report.  Then try booting with the 'noapic' option.",
+    46.0,
+)
 
 
 def boots(*events: ConsoleEvent, accel: str = "tcg") -> KernelResult:
@@ -331,6 +337,8 @@ def test_the_known_fault_of_the_emulator_is_none() -> None:
     assert found.ok
     assert any("boot 1 of 2 ended by a known fault of QEMU's TCG" in note for note in found.notes)
     assert len(verdict(boots(INT3, PANIC, accel="kvm")).reasons) == 2
+    assert verdict(boots(LATE_TIMER)).ok
+    assert not verdict(boots(LATE_TIMER, accel="kvm")).ok
     # What was reported before it is the kernel's.
     assert "warning in boot 1 of 2" in only_reason(boots(BOOT_WARNING, INT3))
     # Of a guest that had reported it is no fault at boot.

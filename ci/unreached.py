@@ -8,7 +8,7 @@ several versions of a file::
     file = "af_alg.c"
     function = "af_alg_unregister_type"
     lines = ["goto unlock; [2]"]         # never run; [2]: the second of that text there
-    branches = { "if (err)" = [0] }      # of a line that ran: the numbers gcov gives them
+    branches = { "if (err)" = [0] }      # of a line that ran: which of its branches, from 0
     series = ["6.12"]                    # left out: of all
 
 ``lines = "all"`` says it of a whole function.
@@ -53,7 +53,7 @@ class Line:
 
     number: int  # from 1
     runs: int
-    branches: tuple[int, ...]  # how often each was taken, by gcov's numbers
+    branches: tuple[int, ...]  # how often each was taken, in the order of gcov
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -72,6 +72,7 @@ FILES = ("af_alg.c", "algif_aead.c", "algif_hash.c", "algif_rng.c", "algif_skcip
 TEST_SECONDS = 20.0
 _WANTED = 0.95
 _BASE = "unaltered"
+_OURS = re.compile(r"\b(?:af_alg|alg_|algif_)")
 
 #: Builds in the root: objtool looks into /proc, which only this process sees mounted.
 _BUILD = """
@@ -365,7 +366,7 @@ class Trial:
         verdict, why = "", ""
         for _ in range(2):
             result, found = self._observe(built, built.module.stem, tests, self._expected)
-            verdict, why = self._verdict(result, found)
+            verdict, why = verdict_of(result, found, self._events)
             if verdict != "unknown":
                 break
         seconds = round(time.monotonic() - started, 1)
@@ -375,22 +376,28 @@ class Trial:
         text = self._workshop.texts[mutant.base or mutant.file]
         return f"{mutant.file}:{function_at(text, mutant.line)[0]}"
 
-    def _verdict(self, result: KernelResult, found: str) -> tuple[str, str]:
-        reports = [
-            f"{event.kind}: {event.title}"
-            for event in result.console_events
-            if (event.kind, event.title) not in self._events
-        ]
-        if found:
-            return "caught", found
-        if reports:
-            return "caught", f"{result.status}, {reports[0]} {result.fatal_test}"
-        if result.status is Status.COMPLETED:
-            return "survived", ""
-        why = f"{result.status}: {result.status_reason}"
-        if result.status in {Status.CRASHED, Status.HUNG}:
-            return "caught", why
-        return "unknown", why
+
+def verdict_of(
+    result: KernelResult, found: str, known: Collection[tuple[str, str]]
+) -> tuple[str, str]:
+    """Whether a mutant was caught, and why. ``known``: reports of the unaltered kernel."""
+    if found:
+        return "caught", found
+    why = f"{result.status}: {result.status_reason}"
+    reports = [event for event in result.console_events if (event.kind, event.title) not in known]
+    if result.status is Status.BOOT_FAILED:
+        # A host that is too busy can make any kernel stand still, or panic for want of a
+        # timer, before much of ours has run.
+        ours = [event for event in reports if _OURS.search(" ".join(event.lines))]
+        return ("caught", f"{why}, {ours[0].title}") if ours else ("unknown", why)
+    if reports:
+        title = f"{reports[0].kind}: {reports[0].title}"
+        return "caught", f"{result.status}, {title} {result.fatal_test}"
+    if result.status is Status.COMPLETED:
+        return "survived", ""
+    if result.status in {Status.CRASHED, Status.HUNG}:
+        return "caught", why
+    return "unknown", why
 
 
 class Results:

@@ -10,12 +10,12 @@ import mutation
 import pytest
 from mutant_orders import SUITES, order_for
 from mutant_survivors import reason_of
-from mutation import Attempt, Expected, Watch, report
+from mutation import Attempt, Expected, Watch, report, verdict_of
 
 from harness.guest.inside import records
 from harness.guest.journal import EVENTS
 from harness.locations import suite_dir
-from harness.model import Control, Outcome, State
+from harness.model import ConsoleEvent, Control, KernelResult, Outcome, Role, State, Status
 
 TEST = "functional/test_hash.py::test_sha256"
 
@@ -157,3 +157,34 @@ def test_the_reason_of_a_survivor_is_known_by_its_text(mutant: str, told: str) -
     reason = reason_of(mutant)
     assert told in reason
     assert bool(reason) == bool(told)
+
+
+def ended(status: Status, *lines: str) -> KernelResult:
+    events = (ConsoleEvent("panic", lines[0], 1.0, lines=lines),) if lines else ()
+    return KernelResult("spec", "7.3", Role.CANDIDATE, status, console_events=events)
+
+
+_PANIC = ("Kernel panic - not syncing: IO-APIC + timer doesn't work!", "check_timer+0x1")
+
+
+@pytest.mark.parametrize(
+    ("result", "found", "verdict"),
+    [
+        (ended(Status.COMPLETED), "", "survived"),
+        (ended(Status.INTERRUPTED), "test failed", "caught"),  # by us, at what was found
+        (ended(Status.INTERRUPTED), "", "unknown"),
+        (ended(Status.CRASHED), "", "caught"),
+        (ended(Status.HUNG), "", "caught"),
+        (ended(Status.COMPLETED, "WARNING", "af_alg_sendmsg+0x1"), "", "caught"),
+        (ended(Status.BOOT_FAILED), "", "unknown"),
+        (ended(Status.BOOT_FAILED, *_PANIC), "", "unknown"),  # the host was too busy
+        (ended(Status.BOOT_FAILED, "Oops", "alg_create+0x1/0x2 [af_alg]"), "", "caught"),
+    ],
+)
+def test_verdict(result: KernelResult, found: str, verdict: str) -> None:
+    assert verdict_of(result, found, set())[0] == verdict
+
+
+def test_a_report_of_the_unaltered_kernel_is_no_finding() -> None:
+    known = {("panic", "WARNING")}
+    assert verdict_of(ended(Status.COMPLETED, "WARNING"), "", known)[0] == "survived"

@@ -49,7 +49,7 @@ TRUTH = (
         frozenset({_WRITERS, _SHORT_READ, _ASSOCLEN, _SHORT_DIGEST}),
         whole=True,
     ),
-    Truth("6.1.0-50-amd64", _ABSENT, _ABSENT, frozenset({_SHORT_READ}), whole=True),
+    Truth("6.1.0-50-amd64", _ABSENT, _ABSENT, frozenset({_SHORT_READ})),
     Truth("6.12.95+deb13-amd64", _PRESENT, _ABSENT),
     Truth("6.12.96+deb13-amd64", _ABSENT, _ABSENT),
     Truth("6.12.117+deb13-amd64", _ABSENT, _ABSENT, rare=True),
@@ -67,9 +67,9 @@ TRUTH = (
         rare=True,
     ),
     Truth("7.0.13+deb13-amd64", _PRESENT, _ABSENT),
-    Truth("7.1.3+deb13-amd64", _PRESENT, _ABSENT, frozenset({_ASSOCLEN})),
-    Truth("7.1.13+deb13-amd64", _ABSENT, _ABSENT),
-    Truth("7.2.12+deb13-amd64", _ABSENT, _ABSENT, whole=True),
+    Truth("7.1.3+deb13-amd64", _PRESENT, _ABSENT, frozenset({_ASSOCLEN}), rare=True),
+    Truth("7.1.13+deb13-amd64", _ABSENT, _ABSENT, rare=True),
+    Truth("7.2.12+deb13-amd64", _ABSENT, _ABSENT, rare=True),
     Truth("7.3.4+deb13-amd64", _ABSENT, _ABSENT, restrict=1, whole=True),
 )
 

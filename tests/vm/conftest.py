@@ -14,7 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import KernelResult, RunResult
+from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
+from harness.locations import default_cache_dir
+from harness.model import BootableKernel, KernelResult, RunResult
+from harness.progress import SilentProgress
 from harness.report import results_file
 
 COMMAND = Path(sys.executable).parent / "afalg-harness"
@@ -50,6 +54,23 @@ class Finished:
 
 RunCommand = Callable[..., Finished]
 
+#: The last of trixie's kernels with zero-copy, and the first without.
+BEFORE, AFTER = "debian:6.12.95+deb13-amd64", "debian:6.12.96+deb13-amd64"
+#: Debian's kernels of every generation, however they are packaged.
+GENERATIONS = (
+    "6.1.0-50-amd64",
+    "6.1.0-50-cloud-amd64",
+    "6.18.15+deb13-amd64",
+    "7.0.13+deb13-amd64",
+    "7.1.13+deb13-cloud-amd64",
+)
+
+
+def bootable(spec: str) -> BootableKernel:
+    """A kernel in the cache that the commands use; it is fetched if need be."""
+    cache = Path(os.environ.get("AFALG_CACHE") or default_cache_dir())
+    return resolve(spec, KernelSources(cache), SilentProgress())
+
 
 def guest_processes(out: Path) -> list[int]:
     """QEMU processes of guests whose kernel is named in the run's vng.txt files."""
@@ -66,6 +87,30 @@ def guest_processes(out: Path) -> list[int]:
         if any(scratch and scratch in text for scratch in scratches):
             found.append(int(cmdline.parent.name))
     return found
+
+
+@pytest.fixture(scope="session")
+def boundary(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The kernels on both sides of the removal, and between them a package that was cut short."""
+    for spec in (BEFORE, AFTER):
+        bootable(spec)  # else a download may keep the guests apart
+    folder = tmp_path_factory.mktemp("boundary")
+    package = folder / "linux-image-cut_amd64.deb"
+    package.write_bytes(
+        b"!<arch>\ndebian-binary   1700000000  0     0     100644  4         `\n2.0\n"
+    )
+    suites = ("--suite", "zero_copy", "--suite", "security")
+    return execute(folder / "run", BEFORE, str(package), AFTER, *suites, "--jobs", "2")
+
+
+@pytest.fixture(scope="session")
+def generations(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A kernel of each generation: one shape of each path, every hole, hashes."""
+    out = tmp_path_factory.mktemp("generations") / "run"
+    specs = [f"debian:{release}" for release in GENERATIONS]
+    selections = ("zero_copy/test_input.py", "security", "functional/test_hash.py")
+    suites = [word for selection in selections for word in ("--suite", selection)]
+    return execute(out, *specs, *suites, "--jobs", "2")
 
 
 @pytest.fixture

@@ -85,8 +85,15 @@ def slow(cache: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("slow")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-@pytest.mark.parametrize("command", ["fetch", "run"])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        ("fetch", signal.SIGTERM),
+        ("fetch", signal.SIGINT),
+        ("fetch", signal.SIGKILL),
+        ("run", signal.SIGTERM),
+    ],
+)
 def test_ended_amid_a_download(cache: Path, command: str, number: signal.Signals) -> None:
     arguments = ["kernels", "fetch"] if command == "fetch" else ["run", "--root", "host"]
     process = _start(cache, *arguments, SPEC)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import lzma
-import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.kernels.resolve import resolve
-from harness.kernels.sources import KernelSources
-from harness.locations import default_cache_dir
 from harness.model import BootableKernel, KernelResult, Outcome, Status
-from harness.progress import SilentProgress
 from tests.packaging import Part, build_deb, build_pacman, build_rpms
 
-from .conftest import Finished, execute
+from .conftest import Finished, bootable, execute
 
 _RELEASE = "7.3.4+deb13-amd64"
 _ORIGINAL = f"debian:{_RELEASE}"
@@ -101,8 +96,7 @@ class Case:
 def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """The original kernel and its three packagings, compared."""
     top = tmp_path_factory.mktemp("packages")
-    sources = KernelSources(Path(os.environ.get("AFALG_CACHE") or default_cache_dir()))
-    kernel = resolve(_ORIGINAL, sources, SilentProgress())
+    kernel = bootable(_ORIGINAL)
     packages = {
         "fedora": _fedora(top / "fedora", kernel),
         "arch": _arch(top / "arch", kernel),

@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness.kernels.resolve import resolve
-from harness.kernels.sources import KernelSources
-from harness.locations import default_cache_dir
 from harness.model import KernelResult, Status
-from harness.progress import SilentProgress
 
-from .conftest import COMMAND, Finished, RunCommand, execute
-
-_BEFORE = "debian:6.12.95+deb13-amd64"
-_AFTER = "debian:6.12.96+deb13-amd64"
-_SUITE = ("--suite", "zero_copy")
+from .conftest import AFTER, BEFORE, COMMAND, Finished, RunCommand, execute
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+@pytest.fixture
+def finished(boundary: Finished) -> Finished:
     """Three kernels, the second of them a package that was cut short."""
-    sources = KernelSources(Path(os.environ.get("AFALG_CACHE") or default_cache_dir()))
-    for spec in (_BEFORE, _AFTER):
-        resolve(spec, sources, SilentProgress())  # else a download may keep the guests apart
-    folder = tmp_path_factory.mktemp("three")
-    package = folder / "linux-image-cut_amd64.deb"
-    package.write_bytes(
-        b"!<arch>\ndebian-binary   1700000000  0     0     100644  4         `\n2.0\n"
-    )
-    return execute(folder / "run", _BEFORE, str(package), _AFTER, *_SUITE, "--jobs", "2")
+    return boundary
 
 
 def _named(finished: Finished, part: str) -> KernelResult:
@@ -47,7 +30,7 @@ def test_a_bad_kernel_does_not_stop_the_others(finished: Finished) -> None:
     assert bad.status is Status.UNAVAILABLE
     assert "cut_amd64.deb" in bad.status_reason
     assert not bad.verdict.ok
-    for part in (_BEFORE, _AFTER):
+    for part in (BEFORE, AFTER):
         kernel = _named(finished, part)
         assert kernel.status is Status.COMPLETED, kernel.status_reason
     assert finished.code == 2
@@ -105,14 +88,14 @@ def test_stored_runs_can_be_compared_offline(finished: Finished) -> None:
         (["/nonexistent/vmlinuz"], 2, "/nonexistent/vmlinuz"),
         (["/etc"], 2, "/etc"),
         (["/etc/passwd"], 2, "/etc/passwd"),
-        ([_AFTER, "--suite", "nonsuch"], 2, "nonsuch"),
-        ([_AFTER, "--suite", "functional/test_hash.py::test_nonsuch"], 2, "test_nonsuch"),
-        ([_AFTER, "--suite", "functional/test_hash.py::test_known_answer[x]"], 2, "no test"),
-        ([_AFTER, "-k", "nonsuch"], 2, "no test"),
-        ([_AFTER, "--expectations", "/nonexistent.toml"], 2, "/nonexistent.toml"),
-        ([_AFTER, "--expect", "nonsense"], 2, "nonsense"),
-        ([_AFTER, "--root", "/nonexistent"], 2, "/nonexistent"),
-        ([_AFTER, "--accel", "kvm"], 3, "kvm"),
+        ([AFTER, "--suite", "nonsuch"], 2, "nonsuch"),
+        ([AFTER, "--suite", "functional/test_hash.py::test_nonsuch"], 2, "test_nonsuch"),
+        ([AFTER, "--suite", "functional/test_hash.py::test_known_answer[x]"], 2, "no test"),
+        ([AFTER, "-k", "nonsuch"], 2, "no test"),
+        ([AFTER, "--expectations", "/nonexistent.toml"], 2, "/nonexistent.toml"),
+        ([AFTER, "--expect", "nonsense"], 2, "nonsense"),
+        ([AFTER, "--root", "/nonexistent"], 2, "/nonexistent"),
+        ([AFTER, "--accel", "kvm"], 3, "kvm"),
         (
             ["debian:6.12.94+deb13-amd64", "--mirror", "http://127.0.0.1:9/debian", "--refresh"],
             3,
@@ -138,7 +121,7 @@ def test_missing_qemu_is_named(tmp_path: Path) -> None:
     argv: list[str | Path] = [
         *("unshare", "--mount", "--propagation", "unchanged"),
         *("sh", "-c", 'mount --bind /dev/null "$0" && exec "$@"', hidden),
-        *(COMMAND, "run", _AFTER, "--out", tmp_path / "run"),
+        *(COMMAND, "run", AFTER, "--out", tmp_path / "run"),
     ]
     finished = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert finished.returncode == 3, finished.stderr
@@ -147,7 +130,7 @@ def test_missing_qemu_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unwritable_output_is_named() -> None:
-    finished = execute(Path("/proc/nowhere"), _AFTER, "--quiet")
+    finished = execute(Path("/proc/nowhere"), AFTER, "--quiet")
     assert finished.code == 2
     assert "/proc/nowhere" in finished.stderr
     assert len(finished.stderr.splitlines()) == 1

@@ -335,6 +335,7 @@ NAMES = (
 
 _PROBE = re.compile(r"zero_copy/test_input\.py::test_(\w+)\[(\w+)\]")
 _SHAPES = re.compile(r"zero_copy/test_shapes\.py::test_input\[(\w+)\]")
+_HANDOVERS = re.compile(r"zero_copy/test_handovers\.py::test_all\[(\w+)\]")
 _COPY_FAIL = "security/test_page_cache_write.py::test_authencesn_leaves_the_file_alone"
 
 
@@ -346,6 +347,8 @@ def recorded_by(test: str) -> tuple[str, ...]:
         names = [f"zero_copy.{probe[1]}.{probe[2]}"]
     elif shapes := _SHAPES.fullmatch(test):
         names = [f"zero_copy.{shapes[1]}.{way}" for way in _SHAPED_WAYS]
+    elif handovers := _HANDOVERS.fullmatch(test):
+        names = [f"zero_copy.{handovers[1]}.suite"]
     elif test == _COPY_FAIL:
         names = ["page_cache_write"]
     return tuple(name for name in names if name in NAMES)

@@ -68,7 +68,9 @@ def report(counts: dict[int, tuple[int, tuple[int, ...]]]) -> dict[str, Any]:
             "line_number": number,
             "function_name": "f",
             "count": runs,
-            "branches": [{"branchno": 2 * way, "count": taken} for way, taken in enumerate(branches)],
+            "branches": [
+                {"branchno": 2 * way, "count": taken} for way, taken in enumerate(branches)
+            ],
         }
         for number, (runs, branches) in counts.items()
     ]

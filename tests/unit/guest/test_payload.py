@@ -245,7 +245,10 @@ def test_the_archive_holds_each_file_once(tmp_path: Path) -> None:
     assert "suite/pages.py" not in names
 
 
-def test_what_may_kill_a_kernel_by_want_of_memory_runs_last() -> None:
+def test_what_may_kill_a_kernel_by_want_of_memory_runs_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(payload, "suite_dir", suite_dir)
     names = payload.suite_names()
     assert names[-1] == "faults"
     assert names[0] == "zero_copy"

@@ -12,7 +12,7 @@ import pytest
 
 from harness.guest.inside import agent, records
 from harness.guest.inside.kernel_log import KernelLogReader, format_message
-from harness.guest.inside.words import Cause, Outcome, Reason
+from harness.guest.inside.words import Cause, Defect, Outcome, Reason
 
 
 class _Port:
@@ -44,7 +44,8 @@ def _fork(act: object) -> int:
 def test_each_record_is_written_under_its_name_with_its_fields() -> None:
     port = _Port()
     reason = Reason(Cause.NO_MODULE, name="algif_rng")
-    port.writer.send(records.Finish("a", Outcome.SKIPPED, 0.5, "m", "", reason))
+    defect = Defect("CVE-2025-38079", "b2df03ed4052", provoked=False)
+    port.writer.send(records.Finish("a", Outcome.SKIPPED, 0.5, "m", "", reason, defect))
     port.writer.send(records.End(0, 1.5, None))
     first, second = port.received()
     assert isinstance(first.pop("uptime"), float)
@@ -58,6 +59,7 @@ def test_each_record_is_written_under_its_name_with_its_fields() -> None:
         "details": "",
         "reason": {"cause": "no_module", "type": "", "name": "algif_rng"}
         | {"errno": "", "restrict": None},
+        "defect": {"cve": "CVE-2025-38079", "fix": "b2df03ed4052", "provoked": False},
     }
     assert (second["type"], second["seq"], second["taint"]) == ("end", 1, None)
 

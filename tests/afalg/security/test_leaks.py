@@ -80,7 +80,7 @@ def held() -> Counter[str]:
             transform.request().send(TEXT, more=True)
 
         try:
-            return leaks.grown(once, 64)
+            return leaks.grown(once)
         except af_alg.NotOffered as refusal:
             refusal.skip()
 
@@ -290,7 +290,7 @@ def test_no_memory(kind: str, call: str, bind: Bind) -> None:
     subject = Subject(kind, bind)
     if call == "clone" and kind != "hash":
         skip("only a hash can be cloned", Reason(Cause.OTHER, type=kind))
-    limits = iter(range(16, 1 << 20, 24))
+    limits = iter(range(16, 1 << 20, 72))
 
     def once() -> None:
         limit = 16 + next(limits) % 2048
@@ -306,7 +306,8 @@ def test_no_memory(kind: str, call: str, bind: Bind) -> None:
                 with lack, tolerated(errno.ENOMEM):
                     stack.enter_context(request.accept())
             elif call == "send":
-                with lack, tolerated(errno.ENOMEM):
+                # ENOBUFS: no room for the control message itself (net/socket.c).
+                with lack, tolerated(errno.ENOMEM, errno.ENOBUFS):
                     subject.send(request, LONG, more=True)
             else:
                 subject.send(request, LONG)
@@ -317,12 +318,13 @@ def test_no_memory(kind: str, call: str, bind: Bind) -> None:
 
 
 @contextmanager
-def tolerated(number: int) -> Iterator[None]:
-    """The call inside succeeds, or fails with this errno."""
+def tolerated(*numbers: int) -> Iterator[None]:
+    """The call inside succeeds, or fails with one of these errno."""
     try:
         yield
     except OSError as error:
-        assert error.errno == number, f"expected {errno.errorcode[number]}, saw {error}"
+        names = " or ".join(errno.errorcode[number] for number in numbers)
+        assert error.errno in numbers, f"expected {names}, saw {error}"
 
 
 # Keys
@@ -414,7 +416,7 @@ def test_keyless(bind: Bind) -> None:
 
     for kind, name in names:
         bind(kind, name)
-    leaks.given_back("requests without a key", once, turns=64)
+    leaks.given_back("requests without a key", once)
 
 
 def test_sockets(bind: Bind) -> None:
@@ -438,7 +440,7 @@ def test_sockets(bind: Bind) -> None:
             with pytest.raises(OSError):
                 socket.socket(socket.AF_ALG, kind, protocol)
 
-    leaks.given_back("sockets", once, turns=64)
+    leaks.given_back("sockets", once)
 
 
 def test_random_numbers(bind: Bind) -> None:
@@ -456,7 +458,7 @@ def test_random_numbers(bind: Bind) -> None:
                 libc.recvmsg(request.fileno(), [(1, 1)], MSG_DONTWAIT)
         transform.set_key(bytes(48))
 
-    leaks.given_back("random numbers", once, turns=32)
+    leaks.given_back("random numbers", once)
 
 
 # Other ways in and out
@@ -489,7 +491,7 @@ def test_pages(kind: str, way: str, bind: Bind) -> None:
             request.recv(subject.result(text))
             hand_over(left, source)
 
-    leaks.given_back(f"{kind} text by {way}", once, turns=64)
+    leaks.given_back(f"{kind} text by {way}", once)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -530,7 +532,7 @@ def test_aio(kind: str, fails: bool, bind: Bind) -> None:
             (event,) = context.events(1)
             assert fails or event.result == length, f"io_submit() read: {event.result}"
 
-        leaks.given_back(f"{kind} results by io_submit()", once, turns=64)
+        leaks.given_back(f"{kind} results by io_submit()", once)
 
 
 @pytest.mark.parametrize("kind", ["skcipher", "aead"])
@@ -547,7 +549,7 @@ def test_interrupted(kind: str, bind: Bind) -> None:
                 except OSError as error:
                     assert error.errno == errno.EINTR, f"recv: {error}"
 
-        leaks.given_back(f"{kind} reads that are interrupted", once, turns=32)
+        leaks.given_back(f"{kind} reads that are interrupted", once)
 
 
 @contextmanager

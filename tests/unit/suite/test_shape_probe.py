@@ -104,7 +104,7 @@ def test_an_io_uring_that_is_not_offered(
 
     monkeypatch.setattr(shape_probe.aio, "Ring", fail)
     offered = error == errno.EMFILE
-    expected = OSError if offered else shape_probe.af_alg.NotOffered
+    expected = OSError if offered else shape_probe.aio.af_alg.NotOffered
     with pytest.raises(expected), shape_probe.aio.ring_if_offered():
         pass
 

@@ -21,6 +21,8 @@ from harness.static.code import Unreadable
 
 #: Digits are never replaced by a longer token, so these ten stand as they are.
 _DIGITS = b"".join(b"%d\0" % digit for digit in range(10))
+#: As nm(1) has it: "?" for an empty section, of which a kernel may keep a symbol or two.
+_KIND = re.compile(rb"[A-Za-z?]")
 _TOKENS = 256
 _EVERY = 256  # names between two marks
 #: What each part begins at a multiple of: since 7.x, before.
@@ -46,7 +48,7 @@ class _Tokens:
     start: int
     end: int
     words: tuple[bytes, ...]
-    kinds: frozenset[int]  # tokens that a symbol can begin with: its kind is a letter
+    kinds: frozenset[int]  # tokens that a symbol can begin with: that of its kind
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def _token_tables(content: bytes) -> Iterator[_Tokens]:
         span = sum(len(token) + 1 for token in before)
         for start in range(_aligned(match.start() - span, 4), match.start(), 4):
             words = content[start : start + 4 * _PAGE].split(b"\0")[:_TOKENS]
-            kinds = frozenset(byte for byte, word in enumerate(words) if word[:1].isalpha())
+            kinds = frozenset(byte for byte, word in enumerate(words) if _KIND.match(word))
             place = start + sum(len(word) + 1 for word in words)
             for alignment in _ALIGNMENTS:
                 index = _aligned(place, alignment)

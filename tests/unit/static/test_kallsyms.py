@@ -10,17 +10,17 @@ from harness.static.code import Unreadable
 from harness.static.kallsyms import read_kallsyms
 from tests.unit.static.assembler import START, kallsyms
 
-#: A per-CPU symbol, which has a small number up to 6.14; a long name; and many others.
-SYMBOLS = [
-    (START + 32 * number, f"T__function_{number}" if number != 300 else "t" + "long" * 50)
-    for number in range(700)
-]
+#: A long name, one in a section that nm(1) cannot name, and many others.
+SYMBOLS = [(START + 32 * number, f"T__function_{number}") for number in range(700)]
+SYMBOLS[300] = (SYMBOLS[300][0], "t" + "long" * 50)
+SYMBOLS[600] = (SYMBOLS[600][0], "?__nosave_begin")
 BEFORE = b"some code \x90\x90" * 100  # its length is a multiple of 8
 
 
 @pytest.mark.parametrize("layout", ["6.1", "6.12", "7.3"])
 @pytest.mark.parametrize("shift", [0, 4])
 def test_layouts(layout: str, shift: int) -> None:
+    # Up to 6.14 per-CPU symbols have small numbers.
     symbols = [(0x1000, "Aper_cpu"), *SYMBOLS] if layout == "6.1" else SYMBOLS
     shift = shift if layout == "7.3" else 0
     before = BEFORE + b"\0" * shift

@@ -12,7 +12,10 @@ SUITES = ("zero_copy", "functional", "policy", "security", "differential")
 
 #: Pattern of "KIND FILE:FUNCTION" -> files of tests that go first. The first that matches.
 _FIRST: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (r"^zero_copy ", ("zero_copy/test_input.py", "zero_copy/test_shapes.py")),
+    (
+        r"^zero_copy ",
+        ("zero_copy/test_input.py", "zero_copy/test_algorithms.py", "zero_copy/test_shapes.py"),
+    ),
     (r"^fault ", ("security/test_leaks.py",)),
     (r":alg_bind|alg_get_type|alg_do_release|register", ("functional/test_bind.py",)),
     (r":(rng|_rng|hash|skcipher|aead)_bind", ("functional/test_bind.py", "policy/test_level.py")),

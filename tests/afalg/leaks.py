@@ -7,19 +7,19 @@ that grows in every try by nearly as much as there were turns has grown with the
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import blocking
 import page_count
 import resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TURNS = 32
+TURNS = 24
 #: Of what one in each turn loses, how much shows although the counts waver.
 _SHOWN = 0.75
 _SECONDS = 0.5  # in which what is given back late has been (by RCU, by a work queue)
@@ -82,33 +82,55 @@ def counts() -> Counter[str]:
     return found
 
 
-def grown(once: Callable[[], object], turns: int = TURNS) -> Counter[str]:
-    """The counts that grow with what is done over and over, and by how much the last time."""
+def grown(
+    once: Callable[[], object],
+    turns: int = TURNS,
+    *,
+    tries: int = _TRIES,
+    seconds: float = _SECONDS,
+    before: Counter[str] | None = None,
+) -> tuple[Counter[str], Counter[str]]:
+    """The counts that grow with what is done over and over, by how much; and all afterwards.
+
+    ``before`` is what was counted last, if that was a moment ago: it is good for the first
+    try. A count must have grown in each of so many tries, and still after some seconds.
+    """
     for _ in range(_WARM_UP):
         once()
     excess: Counter[str] = Counter()
-    for attempt in range(_TRIES):
-        before = counts()
+    after: Counter[str] = Counter()
+    for attempt in range(tries):
+        first = counts() if attempt or before is None else before
         for _ in range(turns):
             once()
-        more: dict[str, int] = {}
-        for _ in blocking.attempts(_SECONDS):
+        end = time.monotonic() + seconds
+        while True:
+            after = counts()
             # A cache or an algorithm that was not there before was not leaked to.
             more = {
-                name: count - before[name]
-                for name, count in counts().items()
-                if name in before and count - before[name] >= _SHOWN * turns
+                name: count - first[name]
+                for name, count in after.items()
+                if name in first and count - first[name] >= _SHOWN * turns
             }
-            if not more:
+            if not more or time.monotonic() >= end:
                 break
         excess = Counter({name: more[name] for name in more if not attempt or name in excess})
         if not excess:
             break
-    return excess
+    return excess, after
 
 
-def given_back(what: str, once: Callable[[], object], turns: int = TURNS) -> None:
-    """What is done over and over gives back all that it takes."""
-    excess = grown(once, turns)
-    told = ", ".join(f"{count} more {name}" for name, count in sorted(excess.items()))
-    assert not excess, f"{what}: {told} after {turns} turns, expected none"
+class Ledger:
+    """Holds what is done over and over against the counts; one for tests in a row.
+
+    Each begins from where the one before it ended: counting takes as long as the turns.
+    """
+
+    def __init__(self) -> None:
+        self._last: Counter[str] | None = None
+
+    def given_back(self, what: str, once: Callable[[], object], turns: int = TURNS) -> None:
+        """What is done over and over gives back all that it takes."""
+        excess, self._last = grown(once, turns, before=self._last)
+        told = ", ".join(f"{count} more {name}" for name, count in sorted(excess.items()))
+        assert not excess, f"{what}: {told} after {turns} turns, expected none"

@@ -1,11 +1,12 @@
 """Which lines and branches of the kernel's AF_ALG code does the whole suite reach?
 
-    .venv/bin/python ci/coverage.py [--series 7.3|6.12] [--work DIR] [--out DIR] [--run DIR]
+    .venv/bin/python ci/coverage.py [--series 7.3|6.12] [--out DIR] [--run DIR] [ARGUMENT ...]
 
 Builds Debian's source with gcov's counters in crypto/af_alg.c and crypto/algif_*.c and with
 fault injection, runs all suites in a guest, and prints what of each file ran. Whatever did
 not run must be listed in unreached.toml, with the reason, and nothing else may be listed.
-Exits with 0 if so, with 1 if not. ``--run`` takes the counts of an earlier run instead.
+Exits with 0 if so, with 1 if not. ``--run`` takes the counts of an earlier run instead; further
+arguments go to "afalg-harness run".
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("/var/tmp/afalg-coverage"))
     parser.add_argument("--out", type=Path, help="run directory (default: runs/coverage-SERIES)")
     parser.add_argument("--run", type=Path, help="count what this earlier run reached")
-    arguments = parser.parse_args()
+    arguments, further = parser.parse_known_args()
     out = arguments.run or arguments.out or Path("runs") / f"coverage-{arguments.series}"
-    if arguments.run is None and not run_suites(arguments.series, arguments.work, out):
+    if arguments.run is None and not run_suites(arguments.series, arguments.work, out, further):
         return 1
     files = count(out)
     print_counts(files)
@@ -61,7 +62,7 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def run_suites(series: str, work: Path, out: Path) -> bool:
+def run_suites(series: str, work: Path, out: Path, further: list[str]) -> bool:
     """Run all suites on a profiled kernel of ``series``; whether there is a result in ``out``."""
     spec = f"git:{_profiled_tree(series, work)}@{_BRANCH}"
     options = [option for name in _FRAGMENTS for option in ("--kconfig", name)]
@@ -73,7 +74,8 @@ def run_suites(series: str, work: Path, out: Path) -> bool:
     print(f"{time.monotonic() - started:.0f} s to build (0: it was built before)", flush=True)
     # The collector is the last of the suites, and none of its tests precede those of others.
     suites = [option for name in (*suite_names(), _COLLECTOR) for option in ("--suite", str(name))]
-    subprocess.run([*harness, "run", spec, *options, *suites, "--out", out], check=False)
+    command = [*harness, "run", spec, *options, *suites, "--out", out, *further]
+    subprocess.run(command, check=False)
     return (out / "results.json").is_file()
 
 

@@ -53,12 +53,14 @@ _FIRST: tuple[tuple[str, tuple[str, ...]], ...] = (
 #: What goes on after them, by how much is found in how little time.
 _THEN = (
     "functional/",
-    "security/",
+    "security/test_keys.py",
+    "security/test_requests.py",
     "differential/",
     "zero_copy/test_output.py",
     "zero_copy/test_hash_input.py",
-    "zero_copy/test_shapes.py",
+    "security/test_leaks.py",
     "zero_copy/",
+    "security/",
 )
 
 

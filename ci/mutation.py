@@ -466,7 +466,7 @@ def campaign(workshop: Workshop, sample: Sample, chosen: argparse.Namespace) -> 
     if chosen.build_only:
         build_all()
         return []
-    builder = threading.Thread(target=build_all)
+    builder = threading.Thread(target=build_all, daemon=True)
     builder.start()
     trial = Trial(workshop, chosen.out)
     with ThreadPoolExecutor(chosen.jobs) as pool:

@@ -49,6 +49,8 @@ class FactKind:
     right: State | None = None
     #: ``absent`` proves nothing unless a control showed that the probe could have fired.
     needs_control: bool = True
+    #: A probe saw it; otherwise the witness inside the kernel did, alone.
+    probed: bool = True
     #: What to run to have it recorded (``Selection.suites``); () is the whole suite.
     suites: tuple[str, ...] = ()
     section: Section = Section.OTHER
@@ -103,12 +105,15 @@ _PATH = {
 }
 
 
-def _path(pattern: str, weight: Weight, meanings: Mapping[State, str]) -> FactKind:
+def _path(
+    pattern: str, weight: Weight, meanings: Mapping[State, str], *, probed: bool = True
+) -> FactKind:
     """Zero-copy paths: nobody wants data shared, whether or not that was ever promised."""
     return FactKind(
         pattern=f"zero_copy.{pattern}",
         weight=weight,
         right=State.ABSENT,
+        probed=probed,
         suites=("zero_copy",),
         section=Section.ZERO_COPY,
         meanings=immutabledict({**_PATH, **meanings}),
@@ -131,7 +136,7 @@ KINDS = (
     # Where data comes out is still written without a copy (7.3), and nothing is promised of it.
     _path("*.recv*", Weight.REPORTED, _OUTPUT),
     _path("*.output*", Weight.REPORTED, _OUTPUT),
-    _path("*.suite", Weight.JUDGED, _SUITE),
+    _path("*.suite", Weight.JUDGED, _SUITE, probed=False),
     _path("skcipher*.*", Weight.JUDGED, _INPUT),
     _path("aead*.*", Weight.JUDGED, _INPUT),
     _path("hash.*", Weight.REPORTED, _HASH_INPUT),

@@ -40,14 +40,16 @@ def _way_to_pages(code: CodeFinding | None) -> str:
     return f"its code still leads there: {' -> '.join(code.evidence)}"
 
 
-def marks(fact: Fact) -> str:
-    """A letter for each witness that says what the probe says: ``pkc``; - silent, ! otherwise.
+def marks(name: str, fact: Fact) -> str:
+    """A letter for each witness that says what the fact says: ``pkc``; - silent, ! otherwise.
 
     "" where nobody but the probe was asked, or there is no state to agree with.
     """
     asked = fact.code is not None or fact.witness is not Witness.NONE
     if fact.state not in _TOLD or not asked:
         return ""
+    if not kind_of(name).probed:
+        return f"-k{_mark_of_code(fact)}"
     kprobe = {Witness.AGREED: "k", Witness.DISAGREED: "!"}.get(fact.witness, "-")
     return f"p{kprobe}{_mark_of_code(fact)}"
 

@@ -85,7 +85,11 @@ def _properties(kernel: KernelResult, result: RunResult) -> dict[str, str]:
         "taint": str(kernel.taint) if known else "unknown",
         "af_alg_restrict": "none" if restrict is None else str(restrict),
         **{name: told_state(name, fact) for name, fact in sorted(facts.items())},
-        **{f"{name} witnesses": marks(fact) for name, fact in sorted(facts.items()) if marks(fact)},
+        **{
+            f"{name} witnesses": told
+            for name, fact in sorted(facts.items())
+            if (told := marks(name, fact))
+        },
     }
 
 

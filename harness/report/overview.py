@@ -283,11 +283,11 @@ def fact_cell(kernel: KernelResult, name: str) -> Cell:
     text = f"{state} ({fact.value})" if fact.value and state is State.PRESENT else str(state)
     if check is None:
         # Which programs should work is for an expectation to say.
-        return Cell(text, Mood.DOUBTFUL if state is State.FAILS else Mood.PLAIN, marks(fact))
+        return Cell(text, Mood.DOUBTFUL if state is State.FAILS else Mood.PLAIN, marks(name, fact))
     if not check.met:
-        return Cell(text, Mood.DOUBTFUL if is_unknown(kernel) else Mood.BAD, marks(fact))
+        return Cell(text, Mood.DOUBTFUL if is_unknown(kernel) else Mood.BAD, marks(name, fact))
     mood = Mood.GOOD if state == check.expected else Mood.DOUBTFUL
-    return Cell(text, mood, marks(fact))
+    return Cell(text, mood, marks(name, fact))
 
 
 _LEGEND = (
@@ -298,8 +298,8 @@ _LEGEND = (
 
 def legend(kernels: Sequence[KernelResult]) -> str:
     """What the letters beside the states stand for; "" if there are none."""
-    facts_of_all = (fact for kernel in kernels for fact in kernel.facts.named().values())
-    return _LEGEND if any(map(marks, facts_of_all)) else ""
+    facts_of_all = (item for kernel in kernels for item in kernel.facts.named().items())
+    return _LEGEND if any(marks(name, fact) for name, fact in facts_of_all) else ""
 
 
 def _fact_rows(kernels: Sequence[KernelResult]) -> list[Row]:

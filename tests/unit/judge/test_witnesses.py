@@ -119,7 +119,11 @@ def test_evidence_names_the_witnesses_that_agree() -> None:
     ],
 )
 def test_marks(state: State, witness: Witness, word: CodeWord | None, expected: str) -> None:
-    assert marks(fact(state, word, witness=witness)) == expected
+    assert marks("zero_copy.aead.tee", fact(state, word, witness=witness)) == expected
+
+
+def test_of_what_no_probe_saw_there_is_no_letter_of_a_probe() -> None:
+    assert marks("zero_copy.aead.suite", fact(State.ABSENT, CodeWord.CANNOT)) == "-kc"
 
 
 def test_each_path_gets_the_word_of_its_way() -> None:

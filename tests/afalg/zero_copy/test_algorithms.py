@@ -145,6 +145,8 @@ def start(transform: af_alg.Transform, iv: bytes) -> af_alg.Request:
     """A request that waits for the page, an AEAD's with associated data ahead."""
     request = transform.request()
     aad = _AAD if transform.kind == "aead" else b""
+    if transform.name.startswith("seqiv("):
+        aad = aad[:8]  # its IV becomes the other half of what rfc4106 authenticates
     assoclen = len(aad) or None
     request.send(aad, op=af_alg.ENCRYPT, iv=iv, assoclen=assoclen, more=True)
     return request

@@ -16,7 +16,7 @@ import resources
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TURNS = 128
+TURNS = 64
 #: More than the counts waver by, fewer than are lost when one is in each turn.
 LIMIT = TURNS // 2
 _TRIES = 3  # something else may allocate meanwhile, but not each time

@@ -111,5 +111,5 @@ chmod 755 "$scratch"
 stage "Debian's $release with git and python3" make_root
 selection=(--suite zero_copy/test_input.py -k splice_file)
 stage "ci/main-job.sh ${selection[*]}" inside ci/main-job.sh "${selection[@]}"
-stage "ci/test.sh -m 'not vm'" inside ci/test.sh -m "not vm" -rs --write-passed /root/passed
+stage "ci/test.sh -m 'not vm'" inside ci/test.sh -m "not vm" -rs --write-passed=/root/passed
 [ -z "$passed" ] || cp "$root/root/passed" "$passed"

@@ -308,13 +308,16 @@ class Run:
 
 
 def _may_be_the_emulator(result: KernelResult, accel: Accel) -> bool:
-    """Whether to try once more: a kernel died, or under TCG stood still, before it was heard.
+    """Whether to try once more: before it was heard, a kernel died or stood still, or QEMU did.
 
     QEMU 7.2's TCG now and then lets a CPU run a stale ``int3`` of the kernel's live patching
-    ("Oops: int3" at boot). What each boot amounts to is for the judge to say.
+    ("Oops: int3" at boot), or fails by an assertion of its own (msix_table_mmio_write()) while
+    PCI devices are set up. What each boot amounts to is for the judge to say.
     """
-    if result.status is not Status.BOOT_FAILED or result.identity is not None:
+    if result.identity is not None:
         return False
+    if result.status is not Status.BOOT_FAILED:
+        return result.status is Status.INTERRUPTED  # and not by us
     return any(map(deadly_report, result.boots)) or (
         accel.name == "tcg" and result.status_exit is None
     )

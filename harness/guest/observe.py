@@ -34,6 +34,8 @@ KERNEL_ARGUMENTS = (
 )
 #: What QEMU prints when it heeds a signal (os-posix.c).
 _TERMINATED = re.compile(r"qemu-system-\w+: terminating on signal (\d{1,3})")
+#: What it prints when it finds a fault of its own (glib's and libc's assertions).
+_FAILED = re.compile(r"qemu-system-\w+: \S+: .*[Aa]ssertion .+ failed")
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -67,6 +69,7 @@ class _Ear:
     journal: Journal
     heard: Heard
     terminated: str = ""  # the signal on which QEMU said it ends
+    failed: str = ""  # the fault of its own on which it said so
 
     def take(self, message: Message) -> None:
         if isinstance(message, ConsoleLine):
@@ -74,6 +77,8 @@ class _Ear:
             self.heard.console_line(message)
             if match := _TERMINATED.match(message.text):
                 self.terminated = _SIGNALS.get(int(match.group(1)), "")
+            elif _FAILED.match(message.text):
+                self.failed = message.text
         elif isinstance(message, RecordLine):
             self.heard.record(message.seconds, self.journal.record(message))
 
@@ -116,7 +121,7 @@ def observe(
             ending, reason = _listen(session, ear, deadlines, stop, kernel, progress)
             for message in session.drain():
                 ear.take(message)
-            journal.closed(_closed(ending, reason, ear.terminated, session))
+            journal.closed(_closed(ending, reason, ear, session))
     return replay(directory)
 
 
@@ -166,15 +171,17 @@ def _current_deadline(heard: Heard, deadlines: Deadlines) -> tuple[float, str]:
     return step, f"nothing heard for {deadlines.test:g} s while {stage}"
 
 
-def _closed(ending: Ending, reason: str, terminated: str, session: Session) -> ClosedRecord:
-    """The record of how a boot ended; ``terminated`` is the signal that QEMU spoke of."""
+def _closed(ending: Ending, reason: str, ear: _Ear, session: Session) -> ClosedRecord:
+    """The record of how a boot ended."""
     seconds, found = session.elapsed(), session.exit()
     if ending is Ending.GUEST and not found.ran:
         ending = Ending.NEVER_RAN
     elif ending is Ending.GUEST and not found.shutdown.startswith("guest-"):
         ending = Ending.KILLED
-        cause = terminated if found.shutdown else "SIGKILL, or a fault of its own"
+        cause = ear.terminated if found.shutdown else "SIGKILL, or a fault of its own"
         reason = f"QEMU was killed from outside ({cause or found.shutdown})"
+        if ear.failed and not found.shutdown:
+            reason = f"QEMU failed ({ear.failed})"
     return ClosedRecord(ending, round(seconds, 3), reason, found.shutdown, found.vng_status)
 
 

@@ -50,6 +50,7 @@ class _Lab:
         self.boots: list[str] = []
         self.silent = False
         self.accel = "tcg"
+        self.unheard = {Status.BOOT_FAILED}
         self._summaries: dict[str, tuple[Boot, ...]] = {}
 
     def resolve(self, spec: str, *_: object) -> BootableKernel:
@@ -63,7 +64,7 @@ class _Lab:
             log.write("console\n")
         self.boots.append(kernel.spec)
         status = self.endings[kernel.spec].pop(0)
-        booted = status is not Status.BOOT_FAILED
+        booted = status not in self.unheard
         identity = _IDENTITY if booted else None
         events = () if booted or self.silent else (_PANIC,)
         reason = "" if booted else _PANIC.title
@@ -192,6 +193,17 @@ def test_a_boot_that_stands_still_may_be_the_emulators_fault(
     lab.accel = accel
     assert _run(monkeypatch, tmp_path, lab, "a").exit_code == 3
     assert lab.boots == times * ["a"]
+
+
+def test_a_boot_amid_which_qemu_was_gone_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lab = _Lab({"a": [Status.INTERRUPTED, Status.COMPLETED]})
+    lab.silent, lab.unheard = True, {Status.INTERRUPTED}
+    result = _run(monkeypatch, tmp_path, lab, "a")
+    assert lab.boots == ["a", "a"]
+    assert result.exit_code == 0
+    assert "boot 1 of 2 failed" in " ".join(result.kernels[0].verdict.notes)
 
 
 def test_a_crash_in_the_suite_is_not_run_again(

@@ -185,7 +185,7 @@ class Faults:
             for number in range(1, _MOST):
                 prepared = prepare()
                 seen = self._injector.fail(number, lambda: call(prepared))  # noqa: B023  (at once)
-                about = f"{what}, allocation {number}"
+                about = f"{what}, fault {number}"
                 if seen.error is not None:
                     name = af_alg.errno_name(seen.error)
                     assert seen.failed, f"{about}: {name} although nothing was made to fail"

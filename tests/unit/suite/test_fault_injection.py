@@ -92,14 +92,14 @@ def test_each_allocation_has_its_turn(faults: Any, fail_nth: Path) -> None:
 
 
 def test_an_error_that_is_not_documented_fails(faults: Any, fail_nth: Path) -> None:
-    with pytest.raises(AssertionError, match="allocation 2: ENOENT, expected ENOMEM"):
+    with pytest.raises(AssertionError, match="fault 2: ENOENT, expected ENOMEM"):
         each(faults, Played(fail_nth, errno.ENOMEM, errno.ENOENT))
 
 
 def test_an_error_of_a_call_of_which_nothing_failed(faults: Any, fail_nth: Path) -> None:
     played = Played(fail_nth, errno.ENOMEM)
     played.after = errno.ENOMEM
-    with pytest.raises(AssertionError, match="allocation 2: ENOMEM although nothing"):
+    with pytest.raises(AssertionError, match="fault 2: ENOMEM although nothing"):
         each(faults, played)
 
 
@@ -109,7 +109,7 @@ def test_a_state_that_is_wrong_afterwards(faults: Any, fail_nth: Path, error: Ex
         if call.number == 2:
             raise error
 
-    with pytest.raises((AssertionError, pytest.fail.Exception), match=r"allocation 2.*ENOMEM"):
+    with pytest.raises((AssertionError, pytest.fail.Exception), match=r"fault 2.*ENOMEM"):
         each(faults, Played(fail_nth, errno.ENOMEM, errno.ENOMEM), check=check)
 
 

@@ -6,7 +6,9 @@ that grows in every try by half as much as there were turns has grown with them.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,24 +41,32 @@ _COUNTED = ("kmalloc-", "aio_kiocb")
 def slab_objects() -> dict[str, int]:
     """Objects in use of each cache of which AF_ALG allocates; {} on a kernel that does not tell.
 
-    Objects that a CPU has at hand count as used, so that the caches are told to give them
-    up first (kmem_cache_shrink(), mm/slub.c).
+    The rest of a slab that a CPU allocates from counts as used, so that the caches are told
+    to take it back first (kmem_cache_shrink(), mm/slub.c). Opening a file would allocate:
+    they stay open.
     """
     try:
-        lines = _SLABINFO.read_text().splitlines()
-    except FileNotFoundError:
+        for name in _read_slabinfo():
+            os.pwrite(_opened(_CACHES / name / "shrink", os.O_WRONLY), b"1", 0)
+        return _read_slabinfo()
+    except FileNotFoundError:  # no /proc/slabinfo, or no CONFIG_SLUB_SYSFS
         return {}
-    names = [line.split(maxsplit=1)[0] for line in lines if line.startswith(_COUNTED)]
-    for name in names:
-        try:
-            (_CACHES / name / "shrink").write_text("1")
-        except FileNotFoundError:  # without CONFIG_SLUB_SYSFS
-            return {}
+
+
+def _read_slabinfo() -> dict[str, int]:
+    descriptor, text = _opened(_SLABINFO, os.O_RDONLY), b""
+    while piece := os.pread(descriptor, 1 << 16, len(text)):  # the kernel gives a page at a time
+        text += piece
     return {
         words[0]: int(words[1])
-        for line in _SLABINFO.read_text().splitlines()
+        for line in text.decode().splitlines()
         if line.startswith(_COUNTED) and (words := line.split())
     }
+
+
+@cache
+def _opened(path: Path, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC)
 
 
 def counts() -> Counter[str]:
@@ -74,8 +84,8 @@ def grown(once: Callable[[], object], turns: int = TURNS) -> Counter[str]:
     for _ in range(_WARM_UP):
         once()
     excess: Counter[str] = Counter()
+    before = counts()
     for attempt in range(_TRIES):
-        before = counts()
         for _ in range(turns):
             once()
         after = counts()
@@ -88,6 +98,7 @@ def grown(once: Callable[[], object], turns: int = TURNS) -> Counter[str]:
         excess = Counter({name: more[name] for name in more if not attempt or name in excess})
         if not excess:
             break
+        before = after  # so what went up by chance must go up again from there
     return excess
 
 

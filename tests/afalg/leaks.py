@@ -43,33 +43,32 @@ _COUNTED = ("kmalloc-", "aio_kiocb")
 def slab_objects() -> dict[str, int]:
     """Objects in use of each cache of which AF_ALG allocates; {} on a kernel that does not tell.
 
-    Objects that a CPU has at hand count as used, so that the caches are told to give them
-    up first (kmem_cache_shrink(), mm/slub.c).
+    The rest of a slab that a CPU allocates from counts as used, so that the caches are told
+    to take it back first (kmem_cache_shrink(), mm/slub.c). Opening a file would allocate:
+    they stay open.
     """
     try:
-        lines = _SLABINFO.read_text().splitlines()
-    except FileNotFoundError:
+        for name in _read_slabinfo():
+            os.pwrite(_opened(_CACHES / name / "shrink", os.O_WRONLY), b"1", 0)
+        return _read_slabinfo()
+    except FileNotFoundError:  # no /proc/slabinfo, or no CONFIG_SLUB_SYSFS
         return {}
-    names = [line.split(maxsplit=1)[0] for line in lines if line.startswith(_COUNTED)]
-    try:
-        for name in names:
-            os.pwrite(_shrink_file(_CACHES / name / "shrink"), b"1", 0)
-    except FileNotFoundError:  # without CONFIG_SLUB_SYSFS
-        return {}
+
+
+def _read_slabinfo() -> dict[str, int]:
+    descriptor, text = _opened(_SLABINFO, os.O_RDONLY), b""
+    while piece := os.pread(descriptor, 1 << 16, len(text)):  # the kernel gives a page at a time
+        text += piece
     return {
         words[0]: int(words[1])
-        for line in _SLABINFO.read_text().splitlines()
+        for line in text.decode().splitlines()
         if line.startswith(_COUNTED) and (words := line.split())
     }
 
 
 @cache
-def _shrink_file(path: Path) -> int:
-    """The file, opened once: each opening allocates what is given back seconds later.
-
-    (struct kernfs_open_node, freed by kfree_rcu(); it would be taken for a leak.)
-    """
-    return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+def _opened(path: Path, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC)
 
 
 def counts() -> Counter[str]:
@@ -92,15 +91,14 @@ def grown(
 ) -> tuple[Counter[str], Counter[str]]:
     """The counts that grow with what is done over and over, by how much; and all afterwards.
 
-    ``before`` is what was counted last, if that was a moment ago: it is good for the first
-    try. A count must have grown in each of so many tries, and still after some seconds.
+    ``before`` is what was counted last, if that was a moment ago: there the first try begins.
+    A count must have grown in each of so many tries, and still after some seconds.
     """
     for _ in range(_WARM_UP):
         once()
     excess: Counter[str] = Counter()
-    after: Counter[str] = Counter()
+    first = after = counts() if before is None else before
     for attempt in range(tries):
-        first = counts() if attempt or before is None else before
         for _ in range(turns):
             once()
         end = time.monotonic() + seconds
@@ -117,6 +115,7 @@ def grown(
         excess = Counter({name: more[name] for name in more if not attempt or name in excess})
         if not excess:
             break
+        first = after  # what went up by chance must go up again from there
     return excess, after
 
 

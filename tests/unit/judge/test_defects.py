@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from harness.judge.defects import defects
 from harness.judge.expectations import Expectations
 from harness.judge.verdict import judge
-from harness.model import Defect, KernelResult, Outcome, TestResult
+from harness.model import Control, Defect, Fact, KernelResult, Outcome, State, TestResult
 from harness.report.summary import summary_lines
 from tests.unit import samples
 
@@ -54,6 +56,19 @@ def test_what_was_not_provoked_is_a_note_and_no_evidence() -> None:
     lines = summary_lines(samples.run(seen))
     (line,) = (line for line in lines if "provoked, not seen" in line)
     assert line == "- provoked, not seen: CVE-1, CVE-5, CVE-6, CVE-7, CVE-8"
+
+
+@pytest.mark.parametrize(
+    ("state", "seen"), [(State.PRESENT, ("CVE-9",)), (State.ABSENT, ()), (State.UNKNOWN, ())]
+)
+def test_a_test_that_passes_and_records_a_wrong_state(state: State, seen: tuple[str, ...]) -> None:
+    """Copy Fail: the test passes whatever it sees, the fact says what that was."""
+    test = looked("CVE-9", PASSED, provoked=True)
+    found = kernel(test)
+    fact = Fact(state, Control.FIRED, test=test.id)
+    told = defects(replace(found, facts=replace(found.facts, page_cache_write=fact)))
+    assert told.seen == seen
+    assert told.not_seen == (() if seen else ("CVE-9",))
 
 
 def test_a_result_without_them_says_nothing() -> None:

@@ -26,7 +26,9 @@ def growing(leaks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[Bat
 
     def run(batches: Batches) -> list[str]:
         known = Counter({"a": 1, "b": 1})
-        pending = [one for batch in batches for one in (known, known + Counter(batch))]
+        pending = [known]
+        for batch in batches:
+            pending.append(pending[-1] + Counter(batch))
         monkeypatch.setattr(leaks, "counts", lambda: pending.pop(0))
         turns: list[None] = []
         found, _ = leaks.grown(lambda: turns.append(None), seconds=0)
@@ -87,5 +89,5 @@ def test_slab_objects(leaks: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_pa
     (tmp_path / "kmalloc-64" / "shrink").touch()
     assert leaks.slab_objects() == {"kmalloc-64": 17}
     assert (tmp_path / "kmalloc-64" / "shrink").read_text() == "1"
-    info.unlink()
+    monkeypatch.setattr(leaks, "_SLABINFO", tmp_path / "none")
     assert leaks.slab_objects() == {}

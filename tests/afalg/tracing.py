@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _TRACING = Path("/sys/kernel/tracing")
+#: Of what these cost, code that is patched while it runs is the worst: QEMU's TCG may go on
+#: with a breakpoint that is gone ("Oops: int3"). To keep the names of tasks, the scheduler is
+#: patched each time that an event is enabled or disabled; and kprobes become jumps later on.
+_OPTIONS = (_TRACING / "options/record-cmd", Path("/proc/sys/debug/kprobes-optimization"))
 _LINE = re.compile(
     r"-(?P<thread>\d+)\s+\[\d+\] \S+\s+[\d.]+: (?P<event>\w+): \((?P<place>.*?)\) ?(?P<rest>.*)"
 )
@@ -93,6 +97,7 @@ class Tracer:
         self._listeners: list[Callable[[Heard], None]] = []
         self._mounted = False
         self._pipe = -1
+        self._options: dict[Path, str] = {}
         try:
             self._set_up()
         except OSError:
@@ -105,6 +110,11 @@ class Tracer:
             self._mounted = True
         if not (_TRACING / "kprobe_events").exists():  # CONFIG_KPROBE_EVENTS=n, or lockdown
             raise OSError(errno.ENOENT, "it has no kprobe_events")
+        for option in _OPTIONS:
+            with suppress(OSError):
+                before = option.read_text()
+                option.write_text("0")
+                self._options[option] = before
         self._was_on = (_TRACING / "tracing_on").read_text()
         _write("tracing_on", "0")
         # Enabling an event would make it a large one.
@@ -207,6 +217,9 @@ class Tracer:
             os.close(self._pipe)
             self._pipe = -1
             _write("tracing_on", self._was_on)
+        for option, before in self._options.items():
+            option.write_text(before)
+        self._options.clear()
         if self._mounted:
             self._mounted = False
             libc.unmount(str(_TRACING))

@@ -108,7 +108,10 @@ def generations(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A kernel of each generation: one shape of each path, every hole, hashes."""
     out = tmp_path_factory.mktemp("generations") / "run"
     specs = [f"debian:{release}" for release in GENERATIONS]
-    selections = ("zero_copy/test_input.py", "security", "functional/test_hash.py")
+    selections = (
+        *("zero_copy/test_input.py", "zero_copy/test_handovers.py"),
+        *("security", "functional/test_hash.py"),
+    )
     suites = [word for selection in selections for word in ("--suite", selection)]
     return execute(out, *specs, *suites, "--jobs", "2")
 

@@ -77,7 +77,7 @@ _OURS = re.compile(r"\b(?:af_alg|alg_|algif_)")
 #: Builds in the root: objtool looks into /proc, which only this process sees mounted.
 _BUILD = """
 mount -t proc proc "$0/proc" &&
-exec chroot "$0" sh -c "make -C /usr/src/linux-headers-$1 M=/work/$2 modules && cd /work/$2 &&
+exec chroot "$0" sh -c "make -C /usr/src/linux-headers-$1 M=/build/$2 modules && cd /build/$2 &&
     for object in $3; do objcopy --strip-debug -R .comment \\$object \\$object.code; done"
 """
 
@@ -107,7 +107,7 @@ class Workshop:
             merged.write_bytes(reverted_removal(directory, directory))
         self.texts = {file: (sources / file).read_text() for file in FILES}
         self.texts[ZERO_COPY_BASE] = zero_copy_base(merged.read_text())
-        self._base = self.root / "work" / _BASE
+        self._base = self.root / "build" / _BASE
         self._modules = directory / "modules"
         self._modules.mkdir(exist_ok=True)
         self._image = directory / f"{_BASE}.ext4"
@@ -166,7 +166,7 @@ class Workshop:
         key = hashlib.sha256(f"{mutant.file} {text}".encode()).hexdigest()[:16]
         kept, noted = (self._modules / f"{stem}.{key}{end}" for end in (".ko", ".json"))
         if not noted.is_file():
-            work = self.root / "work" / key
+            work = self.root / "build" / key
             shutil.rmtree(work, ignore_errors=True)
             shutil.copytree(self._base, work)  # with its times: make sees what is new
             (work / mutant.file).write_text(text)

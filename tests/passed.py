@@ -32,22 +32,26 @@ def register(config: pytest.Config) -> None:
         config.pluginmanager.register(_Leaver(config, source))
 
 
+_PHASES = {"setup", "call", "teardown"}
+
+
 class _Writer:
     """Writes the file when all is over; a run that is killed leaves none."""
 
     def __init__(self, target: Path) -> None:
         self._target = target.absolute()
         self._target.unlink(missing_ok=True)
-        self._passed: dict[str, bool] = {}
+        self._passed: dict[str, set[str]] = {}  # phases, by the test's id
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Set-up, test and tear-down must all have passed."""
-        so_far = self._passed.get(report.nodeid, True)
-        self._passed[report.nodeid] = so_far and report.passed
+        """Set-up, test and tear-down must all have run and passed."""
+        phases = self._passed.setdefault(report.nodeid, set())
+        if report.passed and report.when:
+            phases.add(report.when)
 
     def pytest_sessionfinish(self) -> None:
         """Write it, an id a line."""
-        ids = [test for test, passed in self._passed.items() if passed]
+        ids = [test for test, phases in self._passed.items() if phases == _PHASES]
         self._target.write_text("".join(f"{test}\n" for test in ids), encoding="utf-8")
 
 

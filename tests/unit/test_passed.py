@@ -56,6 +56,14 @@ def test_only_what_passed_is_left_out(run_tests: Path) -> None:
     assert "1 failed, 1 passed, 1 skipped, 3 deselected, 1 error" in second.stdout
 
 
+def test_what_was_cut_off_after_its_set_up_has_not_passed(run_tests: Path) -> None:
+    """Ctrl-C amid a test: of its phases there is only a set-up, which passed."""
+    code = "def test_first(): pass\ndef test_is_cut_off(): raise KeyboardInterrupt\n"
+    (run_tests / "test_it.py").write_text(code)
+    assert _run(run_tests, "--write-passed", "passed").returncode == 2
+    assert (run_tests / "passed").read_text().splitlines() == ["test_it.py::test_first"]
+
+
 def test_a_file_that_is_not_there(run_tests: Path) -> None:
     done = _run(run_tests, "--except-passed", "nowhere")
     assert done.returncode == 4

@@ -19,12 +19,12 @@ import resources
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TURNS = 24
+TURNS = 16
 #: Of what one in each turn loses, how much shows although the counts waver.
 _SHOWN = 0.75
 _SECONDS = 0.5  # in which what is given back late has been (by RCU, by a work queue)
 _TRIES = 3  # something else may allocate meanwhile, but not each time
-_WARM_UP = 4  # what is allocated once and kept
+_WARM_UP = 2  # what is allocated once and kept
 
 PAGES = "pages"
 SOCKETS = "sockets"

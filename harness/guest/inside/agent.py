@@ -7,6 +7,7 @@ kernel log is read and sent: what the console does not show (``quiet``) is seen 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -82,6 +83,7 @@ def run_suite(writer: records.RecordWriter, settings: dict[str, object]) -> int:
     """Run pytest in this process; returns its exit status."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ["AFALG_KNOWN_ANSWERS"] = str(PAYLOAD / "known_answers.json")
+    gc.disable()  # what pytest makes until the plan stands is kept: looking for garbage finds none
     import pytest  # noqa: PLC0415  (slow to import: only in the process that needs it)
 
     from harness.guest.inside import recording  # noqa: PLC0415

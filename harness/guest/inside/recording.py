@@ -8,6 +8,7 @@ exception has a ``reason_data`` is reported with that reason as data.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -145,6 +146,8 @@ class Recorder:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """The plan: what will run, in order."""
         self._writer.send(records.Plan(tuple(item.nodeid for item in session.items)))
+        gc.freeze()  # forked children and later collections leave alone what stays to the end
+        gc.enable()
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Announce the test, in the kernel log first: the host looks there for what it hears of."""

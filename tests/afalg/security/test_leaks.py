@@ -449,7 +449,7 @@ def test_random_numbers(bind: Bind) -> None:
             with expect.refused(errno.EFAULT, "recv to 1"):
                 libc.recvmsg(request.fileno(), [(1, 1)], MSG_DONTWAIT)
 
-    LEDGER.given_back("random numbers", once, turns=16)
+    LEDGER.given_back("random numbers", once, turns=8)
 
 
 # Other ways in and out

@@ -25,7 +25,8 @@ def add_options(parser: pytest.Parser) -> None:
 def register(config: pytest.Config) -> None:
     """Do what the options say."""
     target = config.getoption("--write-passed")
-    if target is not None:
+    # Of several processes (pytest-xdist) the one that hears of all tests writes.
+    if target is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Writer(target))
     source = config.getoption("--except-passed")
     if source is not None:

@@ -44,14 +44,17 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_only_what_passed_is_left_out(run_tests: Path) -> None:
-    first = _run(run_tests, "--write-passed", "passed")
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_only_what_passed_is_left_out(run_tests: Path, processes: str) -> None:
+    first = _run(run_tests, "--write-passed", "passed", "-n", processes)
     assert first.returncode == 1
-    assert (run_tests / "passed").read_text().splitlines() == [
-        "test_it.py::test_passes",
-        "test_it.py::test_each[a b]",
+    assert sorted((run_tests / "passed").read_text().splitlines()) == [
         "test_it.py::test_each[\\n]",
+        "test_it.py::test_each[a b]",
+        "test_it.py::test_passes",
     ]
+    spread = _run(run_tests, "--except-passed", "passed", "-n", processes)
+    assert "1 failed, 1 passed, 1 skipped" in spread.stdout
     second = _run(run_tests, "--except-passed", "passed")
     assert "1 failed, 1 passed, 1 skipped, 3 deselected, 1 error" in second.stdout
 

@@ -26,11 +26,20 @@ COMMAND = Path(sys.executable).parent / "afalg-harness"
 _PATIENCE = 1500
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Everything in this folder boots kernels."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.vm)
+    if hasattr(config, "workerinput"):
+        # Of what runs at once, the longest first: groups, each of which shares a run of several
+        # kernels, then the rest of the guests, then what boots none.
+        items.sort(
+            key=lambda item: (
+                item.get_closest_marker("xdist_group") is None,
+                item.get_closest_marker("vm") is None,
+            )
+        )
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return execute(out, *(truth.spec for truth in _WHOLE), "--jobs", "2")
 
 
+def _run_of(truth: Truth) -> str:
+    """The fixture whose run has this kernel."""
+    if truth.whole:
+        return "finished"
+    return "boundary" if truth.spec in {BEFORE, AFTER} else "generations"
+
+
 @pytest.fixture(
-    params=[truth for truth in TRUTH if not truth.rare], ids=lambda truth: truth.release
+    params=[
+        pytest.param(truth, marks=pytest.mark.xdist_group(_run_of(truth)))
+        for truth in TRUTH
+        if not truth.rare
+    ],
+    ids=lambda truth: truth.release,
 )
 def truth(request: pytest.FixtureRequest) -> Truth:
     """Each known kernel."""
@@ -58,8 +70,7 @@ def truth(request: pytest.FixtureRequest) -> Truth:
 @pytest.fixture
 def kernel(request: pytest.FixtureRequest, truth: Truth) -> KernelResult:
     """Its stored result."""
-    name = "boundary" if truth.spec in {BEFORE, AFTER} else "generations"
-    run = request.getfixturevalue("finished" if truth.whole else name)
+    run = request.getfixturevalue(_run_of(truth))
     assert isinstance(run, Finished)
     return run.kernel(truth.spec)
 
@@ -115,6 +126,7 @@ def test_verdicts_follow_from_the_states(kernel: KernelResult, truth: Truth) -> 
     assert kernel.verdict.ok is truth.is_closed, kernel.verdict.reasons
 
 
+@pytest.mark.xdist_group("finished")
 def test_the_run_as_a_whole(finished: Finished) -> None:
     result = finished.result
     assert finished.code == result.exit_code == 0, finished.stderr

@@ -7,6 +7,8 @@ of /sys/module/NAME the users of a module.
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MODULES = ("af_alg", "algif_hash", "algif_skcipher", "algif_aead", "algif_rng")
+_open_files: dict[str, int] = {}
 OPTMEM = Path("/proc/sys/net/core/optmem_max")
 
 
@@ -36,12 +39,33 @@ def sockets() -> int:
 
 
 def module_users(names: tuple[str, ...] = MODULES) -> dict[str, int]:
-    """Users of each module that is loaded as one."""
-    return {
-        name: int(path.read_text())
-        for name in names
-        if (path := Path(f"/sys/module/{name}/refcnt")).exists()
-    }
+    """Users of each module that is loaded as one.
+
+    The files stay open: with each opening the kernel allocates what it frees seconds later
+    (kernfs_unlink_open_file() by kfree_rcu()), and who counts objects would count that.
+    """
+    counts: dict[str, int] = {}
+    for name in names:
+        text = _read_open(name) or _read_open(name)  # once more where it was loaded anew
+        if text:
+            counts[name] = int(text)
+    return counts
+
+
+def _read_open(name: str) -> bytes:
+    """The file that tells a module's users, b"" if it is not there, or not any more."""
+    try:
+        if name not in _open_files:
+            path = f"/sys/module/{name}/refcnt"
+            _open_files[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.pread(_open_files[name], 32, 0)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        if error.errno != errno.ENODEV:  # the module was unloaded (fs/kernfs/file.c)
+            raise
+        os.close(_open_files.pop(name))
+        return b""
 
 
 def transforms() -> dict[str, int]:

@@ -16,8 +16,12 @@ def again(options: RunOptions, spec: str, release: str) -> str:
     Where ``release`` is known, that very one of Debian is named: a suite's newest one moves on.
     What changes nothing for one kernel is left out (``--jobs``, ``--cache``, ``--out``).
     """
-    exact = f"debian:{release}" if spec.startswith("debian:") and release else spec
-    return shlex.join(["afalg-harness", "run", exact, *_options(options)])
+    return shlex.join(["afalg-harness", "run", exact_spec(spec, release), *_options(options)])
+
+
+def exact_spec(spec: str, release: str) -> str:
+    """What goes on naming the kernel of ``release``: a suite's newest one moves on."""
+    return f"debian:{release}" if spec.startswith("debian:") and release else spec
 
 
 def _options(options: RunOptions) -> Iterator[str]:
@@ -32,6 +36,10 @@ def _options(options: RunOptions) -> Iterator[str]:
         yield from _one("--test-timeout", _seconds(selection.test_seconds))
     if options.suite_timeout is not None:
         yield from _one("--timeout", _seconds(options.suite_timeout))
+    if options.repeat != RunOptions.repeat:
+        yield from _one("--repeat", str(options.repeat))
+    if options.boots != RunOptions.boots:
+        yield from _one("--boots", str(options.boots))
     explicit = [rule for rule in options.expectations.rules if rule.explicit]
     files = dict.fromkeys(rule.source for rule in explicit if rule.source != "--expect")
     yield from _each("--expectations", files)

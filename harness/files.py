@@ -6,21 +6,23 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.errors import InfrastructureError
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str | Iterable[str]) -> None:
     """Write ``text`` to ``path``: a reader sees the old file or the new one, never a part.
+
+    ``text`` may come in pieces, so that it need not exist as a whole.
 
     That holds across a loss of power as well. Raises OSError, whose file name is ``path``.
     """
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
+            file.writelines((text,) if isinstance(text, str) else text)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)

@@ -73,8 +73,8 @@ def last_used(directory: Path) -> float | None:
 
 def is_used(directory: Path) -> bool:
     """Whether any process uses ``directory`` now."""
-    with _exclusively(directory) as alone:
-        return not alone and directory.exists()
+    with alone(directory) as unused:
+        return not unused and directory.exists()
 
 
 def remove(directory: Path) -> bool:
@@ -83,8 +83,8 @@ def remove(directory: Path) -> bool:
     It vanishes at once, under a name that begins with a dot, so that what is killed halfway
     leaves a leftover and no half directory. Raises OSError.
     """
-    with _exclusively(directory) as alone:
-        if not alone:
+    with alone(directory) as unused:
+        if not unused:
             return False
         doomed = directory.with_name(f".{directory.name.lstrip('.')}.{secrets.token_hex(4)}")
         directory.rename(doomed)
@@ -93,8 +93,8 @@ def remove(directory: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _exclusively(directory: Path) -> Iterator[bool]:
-    """Whether the exclusive lock could be had; it is held within."""
+def alone(directory: Path) -> Iterator[bool]:
+    """Whether no process has ``directory`` marked as used; within, none can mark it."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:

@@ -25,12 +25,14 @@ __all__ = [
     "Witness",
 ]  # of words.py, too
 
-SCHEMA = 1
+SCHEMA = 2
 
 #: Outcomes of a test that did not do what it is for.
 FAILURES = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT})
 #: Those of them that may have taken the kernel along.
 FATAL = frozenset({Outcome.CRASHED, Outcome.TIMEOUT})
+#: Kinds of reports after which a kernel is dead, or as good as dead.
+_DEADLY = frozenset({"panic", "oops"})
 
 
 class Role(StrEnum):
@@ -49,6 +51,15 @@ class Status(StrEnum):
     BOOT_FAILED = "boot_failed"  # the guest never reported, or was not the kernel asked for
     UNAVAILABLE = "unavailable"  # the kernel could not be resolved, fetched or prepared
     INTERRUPTED = "interrupted"  # the user or a signal stopped it
+
+
+class Purpose(StrEnum):
+    """What a boot is for."""
+
+    PLAN = "plan"  # all that was selected
+    REST = "rest"  # what an earlier boot died before
+    ALONE = "alone"  # the test in which one died, once more with nothing around it
+    CONFIRM = "confirm"  # what differs from the baseline, once more
 
 
 class ChangeClass(StrEnum):
@@ -111,6 +122,7 @@ class BootableKernel:
     symbols: Path | None = None
     #: A spec that goes on naming this very kernel; "" if ``spec`` does.
     exact: str = ""
+    commit: str = ""  # of the git tree that it was built from
 
 
 @dataclass(frozen=True)
@@ -175,6 +187,16 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """What a test came to in one boot of several."""
+
+    boot: int  # its number, from 1
+    outcome: Outcome
+    message: str = ""
+    purpose: Purpose = Purpose.PLAN
+
+
+@dataclass(frozen=True)
 class TestResult:
     """Outcome of one planned test."""
 
@@ -187,6 +209,13 @@ class TestResult:
     details: str = ""  # the traceback or console excerpt, whole
     reason: Reason | None = None  # why it was skipped, as data
     defect: Defect | None = None  # what it looked for, if that is a known one
+    #: What it came to in each boot that ran it, if there were several.
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def is_flaky(self) -> bool:
+        """Whether it came to different things in different boots."""
+        return len({attempt.outcome for attempt in self.attempts}) > 1
 
 
 @dataclass(frozen=True)
@@ -225,13 +254,32 @@ class ConsoleWatch:
 
 
 @dataclass(frozen=True)
+class KernelIdentity:
+    """Which kernel it is, whatever it was called by. Empty where it is not known."""
+
+    build_id: str = ""  # GNU build id of vmlinux, hexadecimal (/sys/kernel/notes)
+    packages: tuple[str, ...] = ()  # SHA-256 of each, in their order
+    commit: str = ""  # of the git tree that it was built from
+    architecture: str = ""  # as uname -m says it
+    compiler: str = ""  # as /proc/version says it
+
+
+@dataclass(frozen=True)
 class Boot:
-    """One start of a guest with one kernel, and all that was heard of it."""
+    """One start of a guest with one kernel: what it was for and what was heard of it."""
 
     status: Status
     status_reason: str = ""
     accel: str = ""  # "tcg" or "kvm"
     identity: GuestIdentity | None = None
+    number: int = 1
+    purpose: Purpose = Purpose.PLAN
+    round: int = 1  # in which repetition of the plan
+    asked: tuple[str, ...] = ()  # ids of the tests that it was to run; (): all selected
+    killed: bool = False  # from outside, or by a fault of ours: says nothing of the kernel
+    stopped: bool = False  # by whoever stopped the run
+    fatal_test: str = ""  # in which the kernel died or fell silent
+    started: str = ""  # UTC, ISO 8601
     boot_seconds: float | None = None  # start of vng to the guest's first record
     suite_seconds: float | None = None  # first record to last
     wall_seconds: float | None = None  # start of vng to the end of its process group
@@ -239,6 +287,21 @@ class Boot:
     taint: int | None = None
     console_events: tuple[ConsoleEvent, ...] = ()
     console_watch: ConsoleWatch | None = None
+    planned: int = 0  # tests that the guest said it would run
+    outcomes: Mapping[str, Outcome] = field(default_factory=immutabledict)  # id -> outcome
+
+    def __post_init__(self) -> None:
+        _freeze_tables(self, "outcomes")
+
+    @property
+    def died(self) -> bool:
+        """Whether the kernel died or fell silent after the guest had reported."""
+        return self.status in {Status.CRASHED, Status.HUNG}
+
+    @property
+    def deadly_report(self) -> ConsoleEvent | None:
+        """The first panic or oops."""
+        return next((event for event in self.console_events if event.kind in _DEADLY), None)
 
 
 @dataclass(frozen=True)
@@ -289,8 +352,10 @@ class KernelResult:
     console_watch: ConsoleWatch | None = None  # None: not recorded (runs of earlier versions)
     #: Kernel arguments that the kernel itself called unknown: they had no effect.
     ignored_arguments: tuple[str, ...] = ()
-    #: Every boot in order. The fields above are those of the last, which ran the suite.
+    #: Every boot in order. What else is here is seen in them all (harness/guest/boots.py).
     boots: tuple[Boot, ...] = ()
+    kernel: KernelIdentity | None = None  # which it is, apart from its spec and release
+    exact: str = ""  # a spec that goes on naming this very kernel
     facts: Facts = field(default_factory=Facts)
     #: What its code says of each way (harness/static); () if it was not asked.
     code: tuple[CodeFinding, ...] = ()
@@ -376,6 +441,15 @@ class ExpectationEntry:
 
 
 @dataclass(frozen=True)
+class Revisions:
+    """What the kernels were put to, so that unlike runs are told apart. "" where not known."""
+
+    harness: str = ""  # its version
+    suite: str = ""  # SHA-256 over what the guests were given to run
+    image: str = ""  # key of the guest image
+
+
+@dataclass(frozen=True)
 class RunResult:
     """One run: what ``results.json`` holds."""
 
@@ -386,6 +460,9 @@ class RunResult:
     seed: int  # of the known answers and random inputs
     host: HostInfo
     kernels: tuple[KernelResult, ...]
+    id: str = ""  # of this run, unlike that of any other
+    ended: str = ""  # UTC, ISO 8601; "" while it runs, and if it never came to its end
+    revisions: Revisions | None = None
     comparisons: tuple[Comparison, ...] = ()
     #: What was expected, so that the run can be judged again (harness/judge/expectations.py).
     expectations: tuple[ExpectationEntry, ...] = ()

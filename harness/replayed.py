@@ -63,6 +63,7 @@ def _known(replayed: KernelResult, stored: KernelResult) -> KernelResult:
         code=stored.code,
         append=stored.append,
         reproduce=stored.reproduce,
+        exact=stored.exact,
     )
 
 

@@ -11,7 +11,6 @@ import datetime
 import importlib.metadata
 import os
 import secrets
-import shutil
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,25 +18,26 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from harness.again import again
+from harness import inuse
+from harness.again import again, exact_spec
 from harness.errors import ExitCode, InputError, Interrupted
 from harness.faults import tell
 from harness.guest.accel import Accel, choose_accel, qemu_version
 from harness.guest.image import guest_image
-from harness.guest.observe import Deadlines, observe
-from harness.guest.payload import write_payload
-from harness.guest.session import GuestSettings
-from harness.guest.stacktrace import decoded
+from harness.guest.payload import revision, write_payload
+from harness.guest.schedule import Limits, next_order
 from harness.guest.vng import Root
+from harness.job import KernelJob, Workplace, confirm_kernel, run_kernel
 from harness.judge.conclude import conclude
-from harness.judge.splats import deadly_report
-from harness.kernels.image.config import crypto_config
+from harness.judge.confirmation import tests_behind
+from harness.judge.exit_code import compared_candidate, losses
 from harness.kernels.resolve import resolve
 from harness.model import (
     SCHEMA,
     BootableKernel,
     HostInfo,
     KernelResult,
+    Revisions,
     Role,
     RunResult,
     Status,
@@ -48,7 +48,6 @@ from harness.report import results_file
 from harness.report.render import render
 from harness.run_options import RunOptions
 from harness.scratch import scratch_directory, sweep
-from harness.static.reading import read_code
 
 #: Files written beside results.json at the end of every run.
 REPORT_FORMATS = ("junit", "summary")
@@ -86,7 +85,10 @@ def refuse_finished(out: Path) -> None:
 class Run:
     """One run. ``stop`` may be set from a signal handler: guests end, results are kept."""
 
-    def __init__(self, options: RunOptions, progress: Progress) -> None:
+    def __init__(
+        self, options: RunOptions, progress: Progress, earlier: RunResult | None = None
+    ) -> None:
+        """``earlier`` is what the run directory holds of this very run, to be gone on with."""
         self._options = options
         self._progress = progress
         self.stop = threading.Event()
@@ -103,8 +105,27 @@ class Run:
             )
             for spec, role in self._roles
         }
-        self._directories: set[str] = set()
-        self._started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self._resumed = earlier is not None
+        #: Directories of this run's kernels, by spec.
+        self._earlier: dict[str, Path] = {}
+        #: What can be booted again, by spec.
+        self._booted: dict[str, tuple[BootableKernel, Workplace]] = {}
+        self._id = secrets.token_hex(8)
+        self._started = _now()
+        self._revisions = Revisions(harness=importlib.metadata.version("afalg-harness"))
+        if earlier is not None:
+            self._take_up(earlier)
+        self._directories = {path.name for path in self._earlier.values()}
+
+    def _take_up(self, earlier: RunResult) -> None:
+        """Go on where an interrupted run ended."""
+        self._id, self._started = earlier.id or self._id, earlier.started or self._started
+        for kernel in earlier.kernels:
+            if kernel.spec not in self._results:
+                continue
+            self._results[kernel.spec] = kernel
+            if kernel.directory:
+                self._earlier[kernel.spec] = self._options.out / kernel.directory
 
     def execute(self) -> RunResult:
         """Run everything; returns the result, which is also in the run directory.
@@ -112,17 +133,24 @@ class Run:
         Raises HarnessError only for what concerns the whole run (host not fit, output
         not writable); what befalls one kernel is in its result.
         """
-        refuse_finished(self._options.out)
+        if not self._resumed:
+            refuse_finished(self._options.out)
         qemu_version()  # before anything is downloaded
         sweep()
         with scratch_directory() as scratch:
             payload = scratch / "payload.tar"
-            with self._claimed():
+            with contextlib.nullcontext() if self._resumed else self._claimed():
                 root = self._root()
                 write_payload(self._options.selection, payload)
-            self._store()
-            self._run_kernels(root, payload)
-        result = self._store()
+            self._revisions = replace(
+                self._revisions, suite=revision(payload), image=_image_key(root)
+            )
+            with _alone_in(self._options.out):
+                self._store()
+                self._run_kernels(root, payload)
+                if self._options.confirm:
+                    self._confirm()
+                result = self._store(ended="" if self.stop.is_set() else _now())
         return self._render(result)
 
     @contextlib.contextmanager
@@ -178,12 +206,13 @@ class Run:
 
     def _run_kernels(self, root: Root, payload: Path) -> None:
         options = self._options
+        unfinished = [(spec, role) for spec, role in self._roles if not self._is_finished(spec)]
         with (
             ThreadPoolExecutor(1, thread_name_prefix="resolve") as resolver,
             ThreadPoolExecutor(max(1, options.jobs), thread_name_prefix="guest") as guests,
         ):
             waiting: list[Future[None]] = []
-            for spec, role in self._roles:
+            for spec, role in unfinished:
                 kernel = resolver.submit(self._resolve, spec)
                 waiting.append(guests.submit(self._run_one, spec, role, kernel, root, payload))
             try:
@@ -196,8 +225,20 @@ class Run:
     def _resolve(self, spec: str) -> BootableKernel:
         if self.stop.is_set():
             raise Interrupted("stopped before it was fetched")
+        known = self._results[spec]
+        # An interrupted run goes on with the very kernel that it had.
+        wanted = exact_spec(known.exact or spec, known.release)
         with interruptible(self.stop):
-            return resolve(spec, self._options.sources, self._progress)
+            kernel = resolve(wanted, self._options.sources, self._progress)
+        if known.release and kernel.release != known.release:
+            raise InputError(f"{spec}: is {kernel.release} now, and was {known.release}")
+        return replace(kernel, spec=spec)
+
+    def _is_finished(self, spec: str) -> bool:
+        """Whether nothing is left to run of a kernel, in a run that is gone on with."""
+        known = self._results[spec]
+        limits = Limits(self._options.boots, self._options.repeat)
+        return bool(known.boots) and next_order(known.plan, known.boots, limits) is None
 
     def _run_one(
         self, spec: str, role: Role, resolving: Future[BootableKernel], root: Root, payload: Path
@@ -208,7 +249,10 @@ class Run:
             exact = kernel.exact or spec
             if self.stop.is_set():
                 return
-            result = self._observe(kernel, role, root, payload)
+            place = self._workplace(self._kernel_directory(spec, kernel.release), root, payload)
+            result = run_kernel(self._job(spec, role), kernel, place)
+            if self._options.confirm:
+                self._booted[spec] = kernel, place
         except Exception as error:  # noqa: BLE001  (the other kernels go on, whatever it is)
             if self.stop.is_set():
                 return
@@ -225,52 +269,65 @@ class Run:
         self._store()
         self._progress.finish(spec, _describe(result))
 
-    def _observe(
-        self, kernel: BootableKernel, role: Role, root: Root, payload: Path
-    ) -> KernelResult:
+    def _job(self, spec: str, role: Role) -> KernelJob:
+        options = self._options
+        return KernelJob(
+            spec=spec,
+            role=role,
+            test_seconds=options.selection.test_seconds,
+            suite_seconds=options.suite_timeout,
+            append=options.append,
+            limits=Limits(options.boots, options.repeat),
+        )
+
+    def _workplace(self, directory: Path, root: Root, payload: Path) -> Workplace:
+        return Workplace(root, payload, directory, self._choose_accel, self.stop, self._progress)
+
+    def _choose_accel(self, kernel: BootableKernel) -> Accel:
         options = self._options
         with self._lock:
             if self._accel is None:
                 self._accel = choose_accel(
                     options.accel, kernel.image, options.sources.cache, self._progress
                 )
-            accel = self._accel
-        directory = self._kernel_directory(kernel.release)
-        config: dict[str, str] = {}
-        if kernel.config is not None:
-            with contextlib.suppress(OSError):
-                shutil.copyfile(kernel.config, directory / "config")
-                config = crypto_config(kernel.config)
-        limits = (options.selection.test_seconds, options.suite_timeout)
+            return self._accel
 
-        def boot() -> KernelResult:
-            return observe(
-                kernel,
-                role,
-                GuestSettings(root=root, accel=accel.name, append=options.append),
-                payload,
-                Deadlines.for_accel(accel.name, *limits),
-                directory,
-                self.stop,
-                self._progress,
-            )
+    def _confirm(self) -> None:
+        """Run once more what was lost against the baseline, before it is said."""
+        result = self._store()
+        for comparison in result.comparisons:
+            if self.stop.is_set():
+                return
+            candidate = compared_candidate(comparison, result.kernels)
+            baseline = next(one for one in result.kernels if one.role is Role.BASELINE)
+            lost = losses(comparison, result.kernels)
+            if candidate is None or not lost:
+                continue
+            for kernel in (baseline, candidate):
+                tests = tests_behind(lost, kernel, (baseline, candidate))
+                if tests and kernel.spec in self._booted:
+                    self._confirm_one(kernel.spec, tests)
 
-        with ThreadPoolExecutor(1, thread_name_prefix="code") as reader:
-            reading = reader.submit(read_code, kernel)
-            observed = boot()
-        code = reading.result()
-        if _may_be_the_emulator(observed, accel) and not self.stop.is_set():
-            self._progress.report(kernel.spec, f"booting again: {observed.status_reason}")
-            observed = boot()  # added to the files of the first: the result has both
-        if kernel.symbols is not None and not self.stop.is_set():
-            self._progress.report(kernel.spec, "decoding stack traces")
-            with interruptible(self.stop):
-                observed = decoded(observed, kernel)
-        return replace(observed, config=config, code=code)
+    def _confirm_one(self, spec: str, tests: Sequence[str]) -> None:
+        kernel, place = self._booted[spec]
+        before = self._results[spec]
+        job = self._job(spec, before.role)
+        try:
+            result = confirm_kernel(job, kernel, place, before, tests, self._options.confirm)
+        except Exception as error:  # noqa: BLE001  (what was observed before stands)
+            told = tell(error, self._options.out)
+            note = f"what was lost could not be run again: {told.line}"
+            result = replace(before, notes=(*before.notes, note))
+        with self._lock:
+            self._results[spec] = replace(result, append=before.append, reproduce=before.reproduce)
+        self._store()
+        self._progress.finish(spec, f"{len(tests)} of its tests were run again")
 
-    def _kernel_directory(self, release: str) -> Path:
+    def _kernel_directory(self, spec: str, release: str) -> Path:
         """A directory of this kernel's own, even if two specs have the same release."""
         with self._lock:
+            if spec in self._earlier:
+                return self._earlier[spec]
             name, number = release, 1
             while name in self._directories:
                 number += 1
@@ -280,14 +337,14 @@ class Run:
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
-    def _store(self) -> RunResult:
+    def _store(self, ended: str = "") -> RunResult:
         with self._lock:
             kernels = [self._results[spec] for spec, _ in self._roles]
-            result = self._assemble(kernels)
+            result = self._assemble(kernels, ended)
             results_file.save(result, self._options.out / results_file.FILE_NAME)
         return result
 
-    def _assemble(self, kernels: Sequence[KernelResult]) -> RunResult:
+    def _assemble(self, kernels: Sequence[KernelResult], ended: str) -> RunResult:
         observed = RunResult(
             schema=SCHEMA,
             exit_code=int(ExitCode.INFRASTRUCTURE),
@@ -302,25 +359,30 @@ class Run:
                 cpus=os.cpu_count() or 1,
             ),
             kernels=tuple(kernels),
+            id=self._id,
+            ended=ended,
+            revisions=self._revisions,
             expectations=self._options.expectations.entries(),
         )
         return conclude(observed, self._options.expectations, self._options.out)
 
 
-def _may_be_the_emulator(result: KernelResult, accel: Accel) -> bool:
-    """Whether to try once more: before it was heard, a kernel died or stood still, or QEMU did.
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
-    QEMU 7.2's TCG now and then lets a CPU run a stale ``int3`` of the kernel's live patching
-    ("Oops: int3" at boot), or fails by an assertion of its own (msix_table_mmio_write()) while
-    PCI devices are set up. What each boot amounts to is for the judge to say.
-    """
-    if result.identity is not None:
-        return False
-    if result.status is not Status.BOOT_FAILED:
-        return result.status is Status.INTERRUPTED  # and not by us
-    return any(map(deadly_report, result.boots)) or (
-        accel.name == "tcg" and result.status_exit is None
-    )
+
+def _image_key(root: Root) -> str:
+    """Which guest image it is: the cache keeps each under its key."""
+    return root.path.parent.name if root.kind == "disk" else str(root.path)
+
+
+@contextlib.contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """No other run writes into ``out``. Raises InputError if one does."""
+    with inuse.alone(out) as alone:
+        if not alone:
+            raise InputError(f"{out}: a run is still writing into it")
+        yield
 
 
 def _describe(result: KernelResult) -> str:

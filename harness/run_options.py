@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.guest.payload import Selection
+from harness.guest.schedule import MOST_BOOTS
 from harness.judge.expectations import Expectations
 from harness.kernels.sources import KernelSources
+
+#: Fresh boots of both kernels in which a loss must show again.
+CONFIRM = 2
 
 
 @dataclass(frozen=True)
@@ -26,3 +30,6 @@ class RunOptions:
     root: str = "image"  # "image", "host", or a path
     append: tuple[str, ...] = ()
     suite_timeout: float | None = None  # seconds
+    boots: int = MOST_BOOTS  # of one kernel, for each repetition of the plan
+    repeat: int = 1  # how often the whole plan is run
+    confirm: int = CONFIRM  # how often what was lost is run again before it is said

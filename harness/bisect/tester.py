@@ -24,6 +24,9 @@ from harness.progress import Progress, SilentProgress
 from harness.run import Run
 from harness.run_options import RunOptions
 
+#: Of one vote: a boot that failed is made up for, a crash is looked at once more.
+_BOOTS = 3
+
 
 @dataclass(frozen=True)
 class Tester:
@@ -98,7 +101,8 @@ class Tester:
     ) -> tuple[KernelResult, str]:
         out = state.run_directory(spec, number)
         selection = replace(self.options.selection, suites=self.suites or self.check.suites(test))
-        run = Run(replace(self.options, specs=(spec,), out=out, selection=selection), self.progress)
+        options = replace(self.options, specs=(spec,), out=out, selection=selection, boots=_BOOTS)
+        run = Run(options, self.progress)
         run.stop = self.stop
         result = run.execute().kernels[0]
         killed = killed_from_outside(result)

@@ -41,6 +41,13 @@ def positive_integer(text: str) -> int:
     return number
 
 
+def count(text: str) -> int:
+    """Argparse type: a count of 0 or more."""
+    if not text.strip().isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, 0 or more")
+    return int(text)
+
+
 def _mirror(text: str) -> str:
     """Argparse type: the URL of a mirror."""
     try:

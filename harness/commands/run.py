@@ -20,6 +20,7 @@ from harness.commands.options import (
     ProgressConsole,
     add_guest_options,
     add_source_options,
+    count,
     kernel_sources,
     positive_integer,
     positive_seconds,
@@ -28,14 +29,17 @@ from harness.commands.options import (
 from harness.commands.signals import stopping
 from harness.errors import ExitCode, InputError
 from harness.guest.payload import Selection
+from harness.guest.schedule import MOST_BOOTS
 from harness.judge.expectations import load_expectations
 from harness.listing import list_tests
 from harness.model import RunResult
 from harness.output import reader_may_leave
 from harness.progress import Progress
+from harness.replayed import replay_run
+from harness.report.results_file import FILE_NAME
 from harness.report.terminal import print_tests, print_verdict
 from harness.run import Run, new_run_directory, refuse_finished
-from harness.run_options import RunOptions
+from harness.run_options import CONFIRM, RunOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", metavar="SPEC", help="the kernel to compare with")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="run directory (default: runs/<UTC time>-<id>)"
+    )
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="go on with the interrupted run in DIR, as it was started (takes no other argument)",
     )
     parser.add_argument(
         "--jobs", type=positive_integer, default=1, metavar="N", help="guests at once"
@@ -88,6 +98,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tests.add_argument(
         "--seed", type=int, default=Selection.seed, metavar="N", help="seed of the test data"
     )
+    boots = parser.add_argument_group("how often")
+    boots.add_argument(
+        "--boots",
+        type=positive_integer,
+        default=MOST_BOOTS,
+        metavar="N",
+        help="boots of one kernel at most: after a crash the rest goes on in a new one, and its "
+        "test runs alone (default: %(default)s)",
+    )
+    boots.add_argument(
+        "--repeat",
+        type=positive_integer,
+        default=1,
+        metavar="N",
+        help="run the whole plan N times, in fresh boots (default: %(default)s)",
+    )
+    boots.add_argument(
+        "--confirm",
+        type=count,
+        default=CONFIRM,
+        metavar="N",
+        help="run what was lost against the baseline again alone, on both kernels, in N fresh "
+        "boots, before it is said (default: %(default)s; 0: do not)",
+    )
     judging = parser.add_argument_group("what is expected")
     judging.add_argument(
         "--expect",
@@ -107,13 +141,44 @@ def execute(arguments: argparse.Namespace) -> int:
     """Run; returns the exit code of the result."""
     if arguments.list:
         return _list(_selection(arguments))
+    if arguments.resume is not None:
+        return _resume(arguments)
     if not arguments.specs:
         raise InputError("run: name a kernel, for instance debian:trixie-backports")
     out = arguments.out or new_run_directory()
     refuse_finished(out)
-    options = run_options(arguments, out)
+    command = shlex.join(["afalg-harness", *sys.argv[1:]])
+    return _run(arguments, run_options(arguments, out, command))
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    """Go on with an interrupted run, by the command that its results hold."""
+    out = arguments.resume
+    earlier = replay_run(out)
+    if earlier.ended:
+        raise InputError(f"--resume {out}: that run has come to its end ({earlier.ended})")
+    words = shlex.split(earlier.command)
+    if words[:2] != ["afalg-harness", "run"]:
+        raise InputError(
+            f"--resume {out}: its {FILE_NAME} does not say by which command it was run"
+        )
+    parser = argparse.ArgumentParser(prog="afalg-harness run")
+    add_arguments(parser)
+    parser.add_argument("-q", "--quiet", action="store_true")
+    parser.add_argument("-v", "--verbose", action="store_true")
+    started_by = parser.parse_args(words[2:])
+    started_by.quiet = started_by.quiet or arguments.quiet
+    started_by.verbose = started_by.verbose or arguments.verbose
+    return _run(started_by, run_options(started_by, out, earlier.command), earlier)
+
+
+def _run(
+    arguments: argparse.Namespace, options: RunOptions, earlier: RunResult | None = None
+) -> int:
+    """Run, or go on with what ``earlier`` says; print the verdict, return the exit code."""
+    out = options.out
     with progress_display(ProgressConsole(), arguments.quiet) as progress:
-        result = _run_interruptibly(options, progress)
+        result = _run_interruptibly(options, progress, earlier)
     console = Console()
     with reader_may_leave():
         if arguments.verbose:
@@ -122,21 +187,24 @@ def execute(arguments: argparse.Namespace) -> int:
     return result.exit_code
 
 
-def run_options(arguments: argparse.Namespace, out: Path) -> RunOptions:
-    """What the arguments ask for. Raises InputError."""
+def run_options(arguments: argparse.Namespace, out: Path, command: str) -> RunOptions:
+    """What the arguments ask for; ``command`` is how they were given. Raises InputError."""
     return RunOptions(
         specs=tuple(arguments.specs),
         baseline=arguments.baseline,
         expectations=load_expectations(arguments.expectations, arguments.expect),
         sources=kernel_sources(arguments),
         out=out,
-        command=shlex.join(["afalg-harness", *sys.argv[1:]]),
+        command=command,
         selection=_selection(arguments),
         jobs=arguments.jobs,
         accel=arguments.accel,
         root=arguments.root,
         append=tuple(arguments.append),
         suite_timeout=arguments.timeout,
+        boots=arguments.boots,
+        repeat=arguments.repeat,
+        confirm=arguments.confirm,
     )
 
 
@@ -157,8 +225,10 @@ def _list(selection: Selection) -> int:
     return ExitCode.OK
 
 
-def _run_interruptibly(options: RunOptions, progress: Progress) -> RunResult:
+def _run_interruptibly(
+    options: RunOptions, progress: Progress, earlier: RunResult | None
+) -> RunResult:
     """Run; the first SIGINT or SIGTERM ends the guests and keeps what is there."""
-    run = Run(options, progress)
+    run = Run(options, progress, earlier)
     with stopping(run.stop, progress):
         return run.execute()

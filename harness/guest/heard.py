@@ -223,6 +223,16 @@ class Heard:
         return GuestIdentity(**{name: getattr(self._hello, name) for name in names})
 
     @property
+    def build_id(self) -> str:
+        """The kernel's GNU build id, as its guest said it."""
+        return self._hello.build_id if self._hello is not None else ""
+
+    @property
+    def compiler(self) -> str:
+        """What the kernel was compiled by, as its guest said it."""
+        return self._hello.compiler if self._hello is not None else ""
+
+    @property
     def af_alg_restrict(self) -> int | None:
         """The sysctl as booted."""
         if self._hello is None or self.disowned:

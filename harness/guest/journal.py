@@ -28,7 +28,7 @@ from harness.guest.parsing import (
     parse_line,
     parse_object,
 )
-from harness.model import PackageFile, Role
+from harness.model import PackageFile, Purpose, Role
 from harness.strict import MALFORMED, problem
 
 CONSOLE = "console.log"
@@ -61,6 +61,11 @@ class BootRecord:
     arguments: tuple[str, ...] = ()  # added to the kernel's command line, by us or the user
     notes: tuple[str, ...] = ()  # on the kernel
     packages: tuple[PackageFile, ...] = ()
+    purpose: Purpose = Purpose.PLAN
+    round: int = 1  # in which repetition of the plan
+    asked: tuple[str, ...] = ()  # ids of the tests that it is to run; (): all selected
+    started: str = ""  # UTC, ISO 8601
+    commit: str = ""  # of the git tree that the kernel was built from
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,27 @@ observed is then what those files say (``replay.py``).
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import re
 import secrets
 import shlex
 import signal
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.guest.heard import Heard
 from harness.guest.journal import BootRecord, ClosedRecord, Ending, Journal
 from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine
+from harness.guest.payload import write_part
 from harness.guest.replay import replay
+from harness.guest.schedule import WHOLE, Order
 from harness.guest.session import GuestSettings, Session
-from harness.model import BootableKernel, KernelResult, Role
+from harness.model import BootableKernel, KernelResult, Purpose, Role
 from harness.progress import Progress
+from harness.scratch import scratch_directory
 
 #: Kernel arguments of every guest: an oops ends it at once instead of leaving it half
 #: alive; user space may write to the log unthrottled; a stuck task is reported in time;
@@ -92,8 +98,9 @@ def observe(
     directory: Path,
     stop: threading.Event,
     progress: Progress,
+    order: Order = WHOLE,
 ) -> KernelResult:
-    """Boot ``kernel``, run the payload's suite in it and return what was observed.
+    """Boot ``kernel`` once, run in it what ``order`` says, and return what was observed.
 
     Files go to ``directory``, which must exist. If it has those of an earlier boot, this is
     the kernel's next one: it is added to them, and the result has all. When ``stop`` is set
@@ -101,7 +108,7 @@ def observe(
     """
     nonce = secrets.token_hex(8)
     arguments = (*KERNEL_ARGUMENTS, f"afalg_harness.nonce={nonce}", *settings.append)
-    with Journal(directory) as journal:
+    with Journal(directory) as journal, _ordered(payload, order) as ordered:
         boot = BootRecord(
             number=journal.number,
             nonce=nonce,
@@ -112,17 +119,50 @@ def observe(
             arguments=arguments,
             notes=kernel.notes,
             packages=kernel.packages,
+            purpose=order.purpose,
+            round=order.round,
+            asked=order.tests,
+            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            commit=kernel.commit,
         )
         journal.boot(boot)
         ear = _Ear(journal, Heard(boot))
-        with Session(kernel, replace(settings, append=arguments), payload) as session:
+        with Session(kernel, replace(settings, append=arguments), ordered) as session:
             (directory / "vng.txt").write_text(shlex.join(session.argv) + "\n")
-            progress.report(kernel.spec, "booting")
+            progress.report(kernel.spec, _activity(boot))
             ending, reason = _listen(session, ear, deadlines, stop, kernel, progress)
             for message in session.drain():
                 ear.take(message)
             journal.closed(_closed(ending, reason, ear, session))
     return replay(directory)
+
+
+@contextlib.contextmanager
+def _ordered(payload: Path, order: Order) -> Iterator[Path]:
+    """The payload for what ``order`` says; where that is all, ``payload`` itself."""
+    if not order.tests:
+        yield payload
+        return
+    with scratch_directory() as scratch:
+        part = scratch / payload.name
+        write_part(payload, order.tests, part)
+        yield part
+
+
+_WORDS = {
+    Purpose.PLAN: "booting",
+    Purpose.REST: "booting for the rest",
+    Purpose.ALONE: "booting to run alone",
+    Purpose.CONFIRM: "booting to confirm",
+}
+
+
+def _activity(boot: BootRecord) -> str:
+    """What a boot is for, in words."""
+    words = _WORDS[boot.purpose]
+    if boot.purpose is Purpose.ALONE:
+        words += f" {', '.join(boot.asked)}"
+    return words if boot.number == 1 else f"{words} (boot {boot.number})"
 
 
 def _listen(

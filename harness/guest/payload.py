@@ -7,10 +7,12 @@ neither a network nor a shared file system.
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
 import json
 import os
 import re
+import shutil
 import sys
 import tarfile
 from collections.abc import Collection, Iterator, Sequence
@@ -24,6 +26,7 @@ from harness.guest.inside import own_suites
 from harness.guest.oracle import known_answers
 from harness.locations import suite_dir
 
+_SETTINGS = "settings.json"
 _BYTECODE = "__pycache__"
 #: Folder of the built-in suite's helper modules; pytest looks for no tests in it.
 _HELPERS = ".helpers"
@@ -75,7 +78,7 @@ def lay_out_suites(selection: Selection, target: Path) -> list[str]:
         copy = target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(_content(path))
-    return _pytest_arguments(selection, chosen)
+    return [*_pytest_options(selection, chosen), *chosen.names]
 
 
 def write_payload(selection: Selection, target: Path) -> None:
@@ -85,7 +88,9 @@ def write_payload(selection: Selection, target: Path) -> None:
     """
     chosen = _choose(selection.suites)
     settings = {
-        "arguments": _pytest_arguments(selection, chosen),
+        "options": _pytest_options(selection, chosen),
+        "names": chosen.names,
+        "tests": [],
         "test_seconds": selection.test_seconds,
     }
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
@@ -93,12 +98,35 @@ def write_payload(selection: Selection, target: Path) -> None:
             _add(archive, f"{module.__name__.replace('.', '/')}/__init__.py", b"")
         for name, path in _files(Path(inside.__file__).parent, "harness/guest/inside"):
             _add(archive, name, path.read_bytes())
-        _add(archive, "settings.json", json.dumps(settings).encode())
+        _add(archive, _SETTINGS, json.dumps(settings).encode())
         answers = known_answers(selection.seed)
         _add(archive, "known_answers.json", json.dumps(answers).encode())
         _add(archive, "modules", "\n".join(module_aliases(answers)).encode())
         for name, path in _suite_files(chosen.own):
             _add(archive, f"suite/{name}", _content(path))
+
+
+def write_part(payload: Path, tests: Sequence[str], target: Path) -> None:
+    """Write to ``target`` what ``payload`` holds, for a guest that runs ``tests`` alone.
+
+    ``tests`` are ids from the plan of a guest that ran the whole. Only their modules are
+    collected, which is what takes the time.
+    """
+    with tarfile.open(payload) as archive:
+        member = archive.extractfile(_SETTINGS)
+        assert member is not None
+        settings = json.loads(member.read())
+    settings["names"] = list(dict.fromkeys(test.partition("::")[0] for test in tests))
+    settings["tests"] = list(tests)
+    shutil.copyfile(payload, target)
+    with tarfile.open(target, "a", format=tarfile.PAX_FORMAT) as archive:
+        # Of two members of a name the later one is what tar leaves there.
+        _add(archive, _SETTINGS, json.dumps(settings).encode())
+
+
+def revision(payload: Path) -> str:
+    """SHA-256 of what guests are given to run: two runs with the same one ran the same."""
+    return hashlib.sha256(payload.read_bytes()).hexdigest()
 
 
 def module_aliases(answers: dict[str, object]) -> list[str]:
@@ -194,7 +222,7 @@ def _names_of_ours() -> set[str]:
     return helpers | sys.stdlib_module_names | _PYTEST_PARTS
 
 
-def _pytest_arguments(selection: Selection, chosen: _Chosen) -> list[str]:
+def _pytest_options(selection: Selection, chosen: _Chosen) -> list[str]:
     folders = [own.name for own in chosen.own if own.path.is_dir()]
     plugin = ["-p", own_suites.__name__] if folders else []
     return [
@@ -203,7 +231,6 @@ def _pytest_arguments(selection: Selection, chosen: _Chosen) -> list[str]:
         *plugin,
         *(f"--own-suite={name}" for name in folders),
         *selection.arguments,
-        *chosen.names,
     ]
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import ExitCode
+from harness.guest.boots import ObservedBoot, result_of
 from harness.guest.conclude import Conclusion, conclude
 from harness.guest.heard import Heard
 from harness.guest.journal import BootJournal, BootRecord, ClosedRecord, read_journal
@@ -18,7 +18,7 @@ from harness.model import (
     Boot,
     ConsoleEvent,
     ConsoleWatch,
-    Facts,
+    KernelIdentity,
     KernelResult,
     Outcome,
     Status,
@@ -28,7 +28,6 @@ from harness.model import (
 _NONCE = re.compile(r"\bafalg_harness\.nonce=(\w+)")
 _COMMAND_LINE = re.compile(r"[Cc]ommand line: .*\bafalg_harness\.nonce=(\w+)")
 _END_LOST = ("the guest's last record is missing",)
-_ZERO_COPY, _PAGE_CACHE_WRITE = "zero_copy.", "page_cache_write"
 
 
 def replay(directory: Path) -> KernelResult:
@@ -36,9 +35,9 @@ def replay(directory: Path) -> KernelResult:
 
     Raises InputError, in one line, for a directory that holds nothing to go by.
     """
-    boots = [_replay_boot(journal, directory) for journal in read_journal(directory)]
-    result = _result(boots[-1], directory)
-    return replace(result, boots=tuple(_summary(boot) for boot in boots))
+    replayed = [_replay_boot(journal, directory) for journal in read_journal(directory)]
+    observed = [_observed(boot, number) for number, boot in enumerate(replayed, 1)]
+    return result_of(observed, f"kernels/{directory.name}")
 
 
 @dataclass(frozen=True)
@@ -110,81 +109,71 @@ def _guess_boot(journal: BootJournal, directory: Path) -> BootRecord:
     return BootRecord(spec=directory.name, nonce=shown.group(1) if shown else "")
 
 
-def _summary(boot: _Replayed) -> Boot:
-    heard = boot.heard
-    return Boot(
-        status=boot.conclusion.status,
-        status_reason=boot.conclusion.reason,
-        accel=boot.boot.accel,
-        identity=heard.identity,
-        boot_seconds=heard.boot_seconds,
-        suite_seconds=boot.suite_seconds,
-        wall_seconds=boot.wall_seconds,
-        taint_before=heard.taint_before,
-        taint=heard.taint,
-        console_events=boot.events,
-        console_watch=boot.console_watch,
-    )
-
-
-def _result(boot: _Replayed, directory: Path) -> KernelResult:
-    heard, conclusion = boot.heard, boot.conclusion
-    return KernelResult(
-        spec=boot.boot.spec,
-        release=boot.boot.release or (heard.identity.release if heard.identity else ""),
-        role=boot.boot.role,
-        status=conclusion.status,
-        status_reason=conclusion.reason,
-        status_exit=int(ExitCode.INFRASTRUCTURE) if conclusion.killed else None,
-        fatal_test=conclusion.fatal_test,
-        boot_seconds=heard.boot_seconds,
-        suite_seconds=boot.suite_seconds,
-        wall_seconds=boot.wall_seconds,
-        taint_before=heard.taint_before,
-        taint=heard.taint,
-        identity=heard.identity,
-        console_events=boot.events,
-        console_watch=boot.console_watch,
-        ignored_arguments=heard.ignored_arguments,
-        facts=_facts(heard),
-        transcripts=heard.transcripts,
+def _observed(boot: _Replayed, number: int) -> ObservedBoot:
+    heard, conclusion, started = boot.heard, boot.conclusion, boot.boot
+    tests = dict(_tests(boot))
+    return ObservedBoot(
+        boot=Boot(
+            status=conclusion.status,
+            status_reason=conclusion.reason,
+            number=number,
+            purpose=started.purpose,
+            round=started.round,
+            asked=started.asked,
+            killed=conclusion.killed,
+            stopped=conclusion.status is Status.INTERRUPTED and not conclusion.killed,
+            fatal_test=conclusion.fatal_test,
+            accel=started.accel,
+            started=started.started,
+            identity=heard.identity,
+            boot_seconds=heard.boot_seconds,
+            suite_seconds=boot.suite_seconds,
+            wall_seconds=boot.wall_seconds,
+            taint_before=heard.taint_before,
+            taint=heard.taint,
+            console_events=boot.events,
+            console_watch=boot.console_watch,
+            planned=len(heard.plan or ()),
+            outcomes={test: result.outcome for test, result in tests.items()},
+        ),
+        spec=started.spec,
+        release=started.release or (heard.identity.release if heard.identity else ""),
+        role=started.role,
+        restrict=heard.af_alg_restrict,
         plan=heard.plan or (),
+        tests=tests,
+        facts=heard.facts,
+        transcripts=heard.transcripts,
         collection_errors=tuple(heard.collection_errors),
-        tests=tuple(_tests(boot)),
         records_lost=heard.records_lost + boot.end_lost,
-        packages=boot.boot.packages,
-        notes=(*boot.boot.notes, *heard.notes, *(_END_LOST if boot.end_lost else ())),
-        directory=f"kernels/{directory.name}",
+        ignored_arguments=heard.ignored_arguments,
+        notes=(*heard.notes, *(_END_LOST if boot.end_lost else ())),
+        kernel_notes=started.notes,
+        packages=started.packages,
+        kernel=_kernel(boot),
     )
 
 
-def _facts(heard: Heard) -> Facts:
-    named = heard.facts
-    return Facts(
-        af_alg_restrict=heard.af_alg_restrict,
-        zero_copy={
-            name.removeprefix(_ZERO_COPY): fact
-            for name, fact in named.items()
-            if name.startswith(_ZERO_COPY)
-        },
-        page_cache_write=named.get(_PAGE_CACHE_WRITE),
-        other={
-            name: fact
-            for name, fact in named.items()
-            if not name.startswith(_ZERO_COPY) and name != _PAGE_CACHE_WRITE
-        },
+def _kernel(boot: _Replayed) -> KernelIdentity | None:
+    """Which kernel it is, by what the host knew and the guest said."""
+    heard = boot.heard
+    if heard.identity is None:
+        return None
+    return KernelIdentity(
+        build_id=heard.build_id,
+        packages=tuple(package.sha256 for package in boot.boot.packages),
+        commit=boot.boot.commit,
+        architecture=heard.identity.machine,
+        compiler=heard.compiler,
     )
 
 
-def _tests(boot: _Replayed) -> Iterator[TestResult]:
-    """A result for every planned test, in the plan's order."""
+def _tests(boot: _Replayed) -> Iterator[tuple[str, TestResult]]:
+    """A result for every test that was reported, and for the one in which the kernel died."""
+    yield from boot.heard.tests.items()
     lost = {Status.CRASHED: Outcome.CRASHED, Status.HUNG: Outcome.TIMEOUT}
     status, reason = boot.conclusion.status, boot.conclusion.reason
-    for test in boot.heard.plan or ():
-        if test in boot.heard.tests:
-            yield boot.heard.tests[test]
-        elif test == boot.heard.running and status in lost:
-            lines = [line for event in boot.events if event.test == test for line in event.lines]
-            yield TestResult(test, lost[status], message=reason, details="\n".join(lines))
-        else:
-            yield TestResult(test, Outcome.MISSING, message=f"never reported: {reason or status}")
+    fatal = boot.heard.running
+    if fatal and fatal not in boot.heard.tests and status in lost:
+        lines = [line for event in boot.events if event.test == fatal for line in event.lines]
+        yield fatal, TestResult(fatal, lost[status], message=reason, details="\n".join(lines))

@@ -30,6 +30,7 @@ from harness.model import (
     Outcome,
     State,
     Status,
+    TestResult,
 )
 
 #: States of a program that uses AF_ALG.
@@ -236,8 +237,11 @@ def _should_have_recorded(before: Fact | None, candidate: KernelResult) -> bool:
 
     Not if its test is not planned any more or the candidate died: both are said elsewhere.
     """
-    if before is None or candidate.status is not Status.COMPLETED:
+    if before is None:
         return False
+    if candidate.status is not Status.COMPLETED:
+        outcome = _outcomes(candidate).get(before.test, Outcome.MISSING)
+        return outcome is not Outcome.MISSING and outcome not in FATAL
     return not before.test or before.test in candidate.plan
 
 
@@ -279,6 +283,7 @@ def _compare_tests(
 ) -> Iterator[Change]:
     before = _outcomes(baseline)
     after = _outcomes(candidate)
+    flaky = {test.id for kernel in (baseline, candidate) for test in kernel.tests if test.is_flaky}
     for test in dict.fromkeys([*before, *after]):
         if test in apart.baseline or test in apart.candidate:
             continue
@@ -290,8 +295,29 @@ def _compare_tests(
                 yield Change(test, ChangeClass.VANISHED, before[test], _NOT_PLANNED)
         else:
             change = _compare_test(test, before[test], after[test], baseline, candidate)
+            if change is None and test in flaky:
+                change = _flaky(test, baseline, candidate)
             if change is not None:
                 yield change
+
+
+def _flaky(test: str, baseline: KernelResult, candidate: KernelResult) -> Change:
+    """A test that is alike on both, and yet came to other things in some boots of one."""
+    was, now = (_record(_of_id(test, kernel)) for kernel in (baseline, candidate))
+    return Change(test, ChangeClass.FLAKY, was, now, "did not come out alike in every boot")
+
+
+def _of_id(test: str, kernel: KernelResult) -> TestResult | None:
+    return next((result for result in kernel.tests if result.id == test), None)
+
+
+def _record(result: TestResult | None) -> str:
+    """What a test came to, boot by boot: "passed (failed, passed, passed)"."""
+    if result is None:
+        return _NOT_RECORDED
+    if not result.is_flaky:
+        return str(result.outcome)
+    return f"{result.outcome} ({', '.join(attempt.outcome for attempt in result.attempts)})"
 
 
 def _outcomes(kernel: KernelResult) -> dict[str, Outcome]:
@@ -332,7 +358,9 @@ def _compare_test(
         return Change(test, ChangeClass.FIXED, was, now, f"was: {_message(baseline, test)}")
     # From one failure to another is only news if it now takes the kernel or the test along.
     if was is Outcome.PASSED or (now in FATAL and was not in FATAL):
-        return Change(test, ChangeClass.REGRESSED, was, now, message)
+        result = _of_id(test, candidate)
+        often = f"{_record(result)}: " if result is not None and result.is_flaky else ""
+        return Change(test, ChangeClass.REGRESSED, was, now, often + message)
     if was in FATAL and now not in FATAL:
         words = f"it still fails, but ends: {message}"
         return Change(test, ChangeClass.FIXED, was, now, words)

@@ -71,7 +71,8 @@ def ran_in_part(kernel: KernelResult) -> bool:
         return False
     reported = {test.id for test in kernel.tests if test.outcome is not Outcome.MISSING}
     return (
-        kernel.status is not Status.COMPLETED
+        kernel.status is Status.INTERRUPTED
+        or not (kernel.plan or kernel.status is Status.COMPLETED)
         or bool(kernel.collection_errors)
         or kernel.records_lost > 0
         or not reported.issuperset(kernel.plan)

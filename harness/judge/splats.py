@@ -7,7 +7,7 @@ the machine that QEMU plays, or was there before. Any other one counts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.judge.exit_code import NOTHING_KNOWN
@@ -27,8 +27,6 @@ from harness.model import (
 #: Letters of /proc/sys/kernel/tainted by bit (Documentation/admin-guide/tainted-kernels.rst).
 TAINT_LETTERS = "PFSRMBUDAWCIOELKXTNJ"
 
-#: Reports after which a kernel is dead, or as good as dead.
-_DEADLY = frozenset({"panic", "oops"})
 #: Reports that time passed in which nothing happened: they are only as good as the clock.
 _OF_TIME = frozenset({"rcu_stall", "soft_lockup", "hung_task"})
 #: What a kernel says of faults that are QEMU's (see ``emulator_fault``).
@@ -56,27 +54,89 @@ def crash_title(kernel: KernelResult) -> str:
     events = [event for event in kernel.console_events if event.test == fatal]
     if not fatal:
         # Outside any test there are older reports that it survived.
-        events = [event for event in events if event.kind in _DEADLY]
+        deadly = [boot.deadly_report for boot in boots_of(kernel) if boot.died]
+        events = [event for event in deadly if event is not None and not event.test]
     return events[0].title if events else kernel.status_reason
+
+
+def boots_of(kernel: KernelResult) -> tuple[Boot, ...]:
+    """Its boots, the last of them with all that the kernel's own fields say beside them.
+
+    Results of earlier versions have no boots, and what others made may contradict itself:
+    nothing that either says is lost.
+    """
+    known = {event for boot in kernel.boots for event in boot.console_events}
+    more = tuple(event for event in kernel.console_events if event not in known)
+    last = kernel.boots[-1] if kernel.boots else Boot(kernel.status, kernel.status_reason)
+    if not kernel.boots:
+        last = replace(
+            last,
+            boot_seconds=kernel.boot_seconds,
+            suite_seconds=kernel.suite_seconds,
+            console_watch=kernel.console_watch,
+        )
+    died = kernel.status in {Status.CRASHED, Status.HUNG}
+    if died and not any(boot.died for boot in kernel.boots):
+        last = replace(
+            last,
+            status=kernel.status,
+            status_reason=kernel.status_reason,
+            fatal_test=fatal_test(kernel),
+        )
+    ran = kernel.status not in NOTHING_KNOWN
+    last = replace(
+        last,
+        identity=last.identity or (kernel.identity if ran else None),
+        console_events=(*last.console_events, *more),
+    )
+    return (*kernel.boots[:-1], last)
 
 
 def judge_reports(
     kernel: KernelResult, expectations: Expectations, baseline: KernelResult | None
 ) -> Iterator[Finding]:
-    """Every report of every boot."""
+    """Every report of every boot; what several have in the same place is told once."""
     excused = _fingerprints(baseline)
-    yield from _earlier_boots(kernel, expectations, excused)
-    fatal = fatal_test(kernel) if kernel.status is Status.CRASHED else None
-    accel = kernel.boots[-1].accel if kernel.boots else ""
-    for report in _grouped(kernel.console_events, kernel):
+    boots = boots_of(kernel)
+    yield from _failed_boots(kernel, expectations, excused)
+    died_in = {boot.fatal_test for boot in boots if boot.died}
+    titles = {test: _first_title(test, boots) for test in died_in}
+    reports: dict[tuple[str, str, str], _Report] = {}
+    for boot in boots:
+        if not _was_heard(boot, kernel):
+            continue
+        for report in _grouped(boot, len(boots)):
+            if clock_ran_ahead(report.event, boot.accel):
+                yield _by_a_bad_clock(report, kernel, expectations, excused)
+                continue
+            known = reports.get(report.key)
+            reports[report.key] = report.more(known.times) if known else report
+    for report in reports.values():
         event = report.event
-        told = event.kind == "panic" or event.title == crash_title(kernel)
-        if event.test == fatal and told:
+        if event.test in died_in and (event.kind == "panic" or event.title == titles[event.test]):
             # The sentence on the status says it; a dead kernel cannot be waved through.
             check, _ = _check(report, kernel, expectations, excused)
             yield Finding(check)
         else:
-            yield _judge_report(report, kernel, expectations, excused, accel)
+            yield _judge_report(report, kernel, expectations, excused)
+
+
+def _was_heard(boot: Boot, kernel: KernelResult) -> bool:
+    """Whether a guest reported in it, or nobody says that none did."""
+    return boot.identity is not None or not kernel.boots
+
+
+def _first_title(test: str, boots: Iterable[Boot]) -> str:
+    """The first report in the test in which a kernel died; outside any, the deadly one."""
+    died = [boot for boot in boots if boot.died and boot.fatal_test == test]
+    for boot in died:
+        deadly = boot.deadly_report
+        if not test:
+            return deadly.title if deadly is not None else ""
+        for event in boot.console_events:
+            if event.test == test:
+                return event.title
+    return ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +149,15 @@ class _Report:
     times: int
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """By which the same report in the same place is known."""
+        return self.event.kind, self.mark, self.where
+
+    def more(self, times: int) -> _Report:
+        """The report, seen that much more often."""
+        return replace(self, times=self.times + times)
+
+    @property
     def name(self) -> str:
         return f"console.{self.event.kind}.{self.mark}"
 
@@ -97,23 +166,24 @@ class _Report:
         return f"{self.event.kind} {self.where}: {self.event.title}{times}"
 
 
-def _grouped(
-    events: tuple[ConsoleEvent, ...], kernel: KernelResult, where: str = ""
-) -> list[_Report]:
+def _grouped(boot: Boot, of: int, events: Sequence[ConsoleEvent] | None = None) -> list[_Report]:
+    """The reports of a boot, one of so many."""
     groups: dict[tuple[str, str, str], list[ConsoleEvent]] = {}
-    for event in events:
-        place = where or _where(event, kernel)
+    for event in boot.console_events if events is None else events:
+        place = _where(event, boot, of)
         groups.setdefault((event.kind, fingerprint(event), place), []).append(event)
     return [
         _Report(found[0], mark, place, len(found)) for (_, mark, place), found in groups.items()
     ]
 
 
-def _where(event: ConsoleEvent, kernel: KernelResult) -> str:
+def _where(event: ConsoleEvent, boot: Boot, of: int) -> str:
     if event.test:
         return f"in {event.test}"
-    if kernel.boot_seconds is not None and kernel.suite_seconds is not None:
-        end = kernel.boot_seconds + kernel.suite_seconds
+    if boot.identity is None and of > 1:
+        return f"in boot {boot.number} of {of}"
+    if boot.boot_seconds is not None and boot.suite_seconds is not None:
+        end = boot.boot_seconds + boot.suite_seconds
         return "after the last test" if event.seconds > end else "before the first test"
     return "before the first test"
 
@@ -122,14 +192,13 @@ def _fingerprints(kernel: KernelResult | None) -> frozenset[str]:
     """All reports of a baseline that ran, whatever it was doing."""
     if kernel is None or kernel.status in NOTHING_KNOWN:
         return frozenset()
-    boots = (event for boot in kernel.boots for event in boot.console_events)
-    return frozenset(fingerprint(event) for event in (*kernel.console_events, *boots))
+    events = (event for boot in boots_of(kernel) for event in boot.console_events)
+    return frozenset(map(fingerprint, events))
 
 
 def reported_names(kernel: KernelResult) -> tuple[str, ...]:
     """``console.KIND.FINGERPRINT`` of every report of every boot."""
-    events = [event for boot in kernel.boots[:-1] for event in boot.console_events]
-    events += kernel.console_events
+    events = [event for boot in boots_of(kernel) for event in boot.console_events]
     return tuple(f"console.{event.kind}.{fingerprint(event)}" for event in events)
 
 
@@ -159,37 +228,45 @@ def _judge_report(
     kernel: KernelResult,
     expectations: Expectations,
     excused: frozenset[str],
-    accel: str,
 ) -> Finding:
     check, excuse = _check(report, kernel, expectations, excused)
     if excuse:
         return Finding(check, note=excuse)
-    if clock_ran_ahead(report.event, accel):
-        note = f"{report.sentence()}: by a clock of QEMU's TCG that had jumped"
-        return Finding(replace(check, met=True, explanation=note), note=note)
     return Finding(check, reason=f"{report.sentence()} ({report.name})")
 
 
-def _earlier_boots(
+def _by_a_bad_clock(
+    report: _Report,
+    kernel: KernelResult,
+    expectations: Expectations,
+    excused: frozenset[str],
+) -> Finding:
+    check, excuse = _check(report, kernel, expectations, excused)
+    note = excuse or f"{report.sentence()}: by a clock of QEMU's TCG that had jumped"
+    return Finding(replace(check, met=True, explanation=note), note=note)
+
+
+def _failed_boots(
     kernel: KernelResult, expectations: Expectations, excused: frozenset[str]
 ) -> Iterator[Finding]:
-    """That a later boot worked makes good for nothing the kernel itself reported."""
-    for number, boot in enumerate(kernel.boots[:-1], 1):
-        name = f"boot {number} of {len(kernel.boots)}"
+    """That another boot worked makes good for nothing the kernel itself reported."""
+    of = len(kernel.boots)
+    for boot in boots_of(kernel) if of else ():
+        if boot.identity is not None or boot.stopped:
+            continue
+        name = f"boot {boot.number} of {of}"
         events = boot.console_events
         fault = emulator_fault(boot)
         if fault is not None:
             events = events[: events.index(fault)]
             yield Finding(note=f"{name} ended by a known fault of QEMU's TCG: {fault.title}")
-        elif boot.status is not Status.COMPLETED and deadly_report(boot) is None:
+        elif boot.deadly_report is None:
             yield Finding(note=f"{name} failed: {boot.status_reason or boot.status}")
-        for report in _grouped(events, kernel, f"in {name}"):
-            yield _judge_report(report, kernel, expectations, excused, boot.accel)
-
-
-def deadly_report(boot: Boot) -> ConsoleEvent | None:
-    """The first panic or oops of a boot."""
-    return next((event for event in boot.console_events if event.kind in _DEADLY), None)
+        for report in _grouped(boot, of, events):
+            if clock_ran_ahead(report.event, boot.accel):
+                yield _by_a_bad_clock(report, kernel, expectations, excused)
+            else:
+                yield _judge_report(report, kernel, expectations, excused)
 
 
 def emulator_fault(boot: Boot) -> ConsoleEvent | None:
@@ -199,7 +276,7 @@ def emulator_fault(boot: Boot) -> ConsoleEvent | None:
     patching, at boot; on a busy host its timer may tick too late for the kernel's check of
     it. Under KVM, or of a guest that had reported, it is the kernel's own.
     """
-    event = deadly_report(boot)
+    event = boot.deadly_report
     if event is None or boot.accel != "tcg" or boot.identity is not None:
         return None
     lines = (event.title, *event.lines)
@@ -222,7 +299,7 @@ def clock_ran_ahead(event: ConsoleEvent, accel: str) -> bool:
 def judge_watch(kernel: KernelResult) -> Iterator[Finding]:
     """Whether the silence of the console means anything."""
     watch = kernel.console_watch
-    if watch is None or kernel.status is not Status.COMPLETED:
+    if watch is None or kernel.status is Status.INTERRUPTED:
         return
     seen = f"{watch.seen} of {watch.written} lines"
     void = watch.seen < watch.written or not watch.written
@@ -244,9 +321,11 @@ def judge_taint(
     kernel: KernelResult, expectations: Expectations, baseline: KernelResult | None
 ) -> Iterator[Finding]:
     """Every taint at the last count, whenever it came."""
-    if kernel.status is not Status.COMPLETED:
-        return
     before, after = kernel.taint_before, kernel.taint
+    if kernel.status is not Status.COMPLETED and not any(
+        boot.status is Status.COMPLETED for boot in kernel.boots
+    ):
+        return
     if before is None or after is None:
         yield Finding(
             ExpectationCheck("taint", "none gained", State.UNKNOWN, met=False),

@@ -13,10 +13,9 @@ from harness.judge.expectations import ANY, Expectation, Expectations
 from harness.judge.findings import Finding, because, first_line, listed
 from harness.judge.settle import settled
 from harness.judge.splats import (
+    boots_of,
     crash_title,
-    deadly_report,
     emulator_fault,
-    fatal_test,
     judge_reports,
     judge_taint,
     judge_watch,
@@ -28,6 +27,8 @@ from harness.judge.transcripts import compare_transcripts
 from harness.judge.witnesses import evidence
 from harness.model import (
     FAILURES,
+    FATAL,
+    Boot,
     Cause,
     Change,
     CodeWord,
@@ -35,6 +36,7 @@ from harness.model import (
     Fact,
     KernelResult,
     Outcome,
+    Purpose,
     Role,
     State,
     Status,
@@ -139,13 +141,14 @@ def _never_ran(kernel: KernelResult, *, other_boots: bool) -> Finding:
     That it died in each of several boots is its own doing if another kernel booted on
     this very machine, and the deaths are none of the emulator's.
     """
-    deaths = [deadly_report(boot) for boot in kernel.boots]
+    deaths = [boot.deadly_report for boot in kernel.boots]
     own = all(deaths) and not any(map(emulator_fault, kernel.boots))
     last = deaths[-1] if deaths else None
     if kernel.status is Status.BOOT_FAILED and other_boots and own and len(deaths) > 1 and last:
         return Finding(
             _status_check(kernel),
-            reason=f"died in each of {len(deaths)} boots, another kernel boots: {last.title}",
+            reason=f"does not boot: died in each of {len(deaths)} boots, where another kernel"
+            f" boots: {last.title}",
         )
     words = kernel.status.replace("_", " ")
     return Finding(
@@ -159,17 +162,46 @@ def _judge_status(kernel: KernelResult) -> Iterator[Finding]:
     check = _status_check(kernel)
     finished = sum(test.outcome is not Outcome.MISSING for test in kernel.tests)
     of = f"{finished} of {len(kernel.plan)} tests had finished"
-    fatal = fatal_test(kernel)
     if kernel.status in {Status.CRASHED, Status.HUNG}:
-        why = crash_title(kernel) if kernel.status is Status.CRASHED else kernel.status_reason
-        where = f" in {fatal}" if fatal and fatal not in why else ""
-        yield Finding(check, reason=f"{kernel.status}{where}: {why}")
+        for number, sentence in enumerate(_deaths(kernel)):
+            yield Finding(None if number else check, reason=sentence)
     elif kernel.status is Status.INTERRUPTED:
         yield Finding(check, reason=f"interrupted, {of}: {kernel.status_reason}", unknown=True)
     elif kernel.identity is None:
         yield Finding(check, reason="no guest said who it is, so nothing is known of this kernel")
     else:
         yield Finding(check)
+
+
+def _deaths(kernel: KernelResult) -> Iterator[str]:
+    """A sentence for each place in which the kernel died or fell silent."""
+    boots = boots_of(kernel)
+    told: set[str] = set()
+    for boot in boots:
+        fatal = boot.fatal_test
+        if not boot.died or fatal in told:
+            continue
+        told.add(fatal)
+        why = boot.status_reason
+        if boot.status is Status.CRASHED:
+            why = crash_title(replace(kernel, fatal_test=fatal, status=boot.status))
+        where = f" in {fatal}" if fatal and fatal not in why else ""
+        yield f"{boot.status}{where}: {why}{_again(fatal, boots)}"
+
+
+def _again(fatal: str, boots: Sequence[Boot]) -> str:
+    """What became of the test in which a kernel died when it ran alone."""
+    alone = [
+        boot
+        for boot in boots
+        if boot.purpose is Purpose.ALONE and boot.asked == (fatal,) and not boot.stopped
+    ]
+    if not fatal or not alone:
+        return ""
+    if any(boot.died or boot.outcomes.get(fatal) in FATAL for boot in alone):
+        return "; again when run alone"
+    times = "once" if len(alone) == 1 else f"{len(alone)} times"
+    return f"; flaky: not when run alone {times}"
 
 
 def _judge_plan(kernel: KernelResult) -> Iterator[Finding]:
@@ -185,7 +217,8 @@ def _judge_plan(kernel: KernelResult) -> Iterator[Finding]:
     missing = missing_tests(kernel)
     if missing:
         plural = "test" if len(missing) == 1 else "tests"
-        sentence = f"{len(missing)} planned {plural} missing: {listed(missing)}"
+        boots = f" after {len(kernel.boots)} boots" if len(kernel.boots) > 1 else ""
+        sentence = f"{len(missing)} planned {plural} missing{boots}: {listed(missing)}"
         yield Finding(reason=sentence, unknown=stopped)
     yield from _judge_names(kernel)
     if kernel.status is not Status.COMPLETED:
@@ -260,8 +293,10 @@ def _judge_tests(kernel: KernelResult, expectations: Expectations) -> Iterator[F
         elif test.outcome is Outcome.SKIPPED and not test.message.strip():
             silent.append(test.id)
     if kernel.status in {Status.CRASHED, Status.HUNG}:
-        # The sentence on the status names the test in which the kernel died.
-        failed = [test for test in failed if test.id != fatal_test(kernel)]
+        # The sentences on the status name the tests in which the kernel died.
+        died_in = {boot.fatal_test for boot in boots_of(kernel) if boot.died}
+        failed = [test for test in failed if test.id not in died_in]
+    yield from _note_flaky(kernel)
     for test in failed[:_SINGLE]:
         yield Finding(reason=f"{test.id} {_outcome_words(test)}")
     if len(failed) > _SINGLE:
@@ -280,7 +315,26 @@ def _judge_tests(kernel: KernelResult, expectations: Expectations) -> Iterator[F
 def _outcome_words(test: TestResult) -> str:
     words = {Outcome.ERROR: "ended in an error", Outcome.TIMEOUT: "timed out"}
     message = first_line(test.message)
-    return words.get(test.outcome, str(test.outcome)) + (f": {message}" if message else "")
+    often = f" in {_times(test)}" if test.is_flaky else ""
+    return words.get(test.outcome, str(test.outcome)) + often + (f": {message}" if message else "")
+
+
+def _times(test: TestResult) -> str:
+    """In how many of the boots that ran it a test came to its outcome."""
+    same = sum(attempt.outcome is test.outcome for attempt in test.attempts)
+    return f"{same} of {len(test.attempts)} boots"
+
+
+def _note_flaky(kernel: KernelResult) -> Iterator[Finding]:
+    """Tests that came to other things in other boots, and count as what they mostly did."""
+    for test in kernel.tests:
+        if test.is_flaky and test.outcome not in FAILURES:
+            other = next(one for one in test.attempts if one.outcome is not test.outcome)
+            said = f" ({first_line(other.message)})" if other.message else ""
+            yield Finding(
+                note=f"flaky: {test.id} {test.outcome} in {_times(test)},"
+                f" and {other.outcome} in boot {other.boot}{said}"
+            )
 
 
 def _expected_test(test: TestResult, rule: Expectation) -> Finding:

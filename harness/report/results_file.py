@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cattrs
@@ -11,10 +13,11 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from harness.errors import ExitCode, InfrastructureError, InputError
 from harness.files import write_whole
 from harness.model import SCHEMA, Change, RunResult
-from harness.report.upgrade import with_reasons
+from harness.report.upgrade import upgraded
 from harness.strict import MALFORMED, problem, strict_converter
 
 FILE_NAME = "results.json"
+_READABLE = (1, SCHEMA)
 
 
 def save(result: RunResult, path: Path) -> None:
@@ -22,18 +25,39 @@ def save(result: RunResult, path: Path) -> None:
 
     Raises InfrastructureError if it cannot be written.
     """
-    text = json.dumps(_CONVERTER.unstructure(result), indent=1) + "\n"
     try:
-        write_whole(path, text)
+        write_whole(path, _text(result))
     except OSError as error:
         raise InfrastructureError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _text(result: RunResult) -> Iterator[str]:
+    """The file in pieces, a kernel at a time: many of them never exist as JSON at once."""
+    data = _CONVERTER.unstructure(replace(result, kernels=()))
+    last = len(result.kernels) - 1
+    for place, (name, value) in enumerate(data.items()):
+        yield "{" if not place else ","
+        yield f"\n {json.dumps(name)}: "
+        if name != "kernels" or not result.kernels:
+            yield _indented(value, 1)
+            continue
+        yield "["
+        for number, kernel in enumerate(result.kernels):
+            yield f"\n  {_indented(_CONVERTER.unstructure(kernel), 2)}"
+            yield "," if number < last else "\n ]"
+    yield "\n}\n"
+
+
+def _indented(value: object, depth: int) -> str:
+    # Within a string JSON has no line ends.
+    return json.dumps(value, indent=1).replace("\n", "\n" + " " * depth)
 
 
 def load(run: Path) -> RunResult:
     """Read the result of a stored run, given as its directory or as the file itself.
 
-    Fields that this version does not know are ignored, and reasons that an earlier one did
-    not store are made up for (harness/report/upgrade.py). Raises InputError for a missing
+    Fields that this version does not know are ignored, and what an earlier one did not
+    store is made up for (harness/report/upgrade.py). Raises InputError for a missing
     file, for one that is not JSON, is of another schema, or lacks a field.
     """
     path = run
@@ -47,12 +71,15 @@ def load(run: Path) -> RunResult:
     except RecursionError as error:
         raise InputError(f"{path}: nested too deep") from error
     schema = data.get("schema") if isinstance(data, dict) else None
-    if schema != SCHEMA:
-        raise InputError(f"{path}: schema {schema!r} is not one that this version reads ({SCHEMA})")
+    if schema not in _READABLE or isinstance(schema, bool):
+        readable = " and ".join(map(str, _READABLE))
+        raise InputError(
+            f"{path}: schema {schema!r} is not one that this version reads ({readable})"
+        )
     try:
         result: RunResult = _CONVERTER.structure(data, RunResult)
         ExitCode(result.exit_code)
-        return with_reasons(result)
+        return upgraded(result)
     except MALFORMED as error:
         raise InputError(f"{path}: {problem(error)}") from error
 

@@ -1,4 +1,7 @@
-"""Reasons for results that have none: those stored by the version before reasons were data.
+"""Results of earlier versions -> results of this one.
+
+Schema 1 had one boot in a kernel's own fields. Reasons are made up for where there are none:
+in results stored by the version before reasons were data.
 
 That version's suite said why it could not do something in English alone, and what rests on
 it was read out of that. Here it is, for such results only: what a kernel's result of this
@@ -14,13 +17,16 @@ from dataclasses import replace
 from immutabledict import immutabledict
 
 from harness.model import (
+    SCHEMA,
     Cause,
     Fact,
+    KernelIdentity,
     KernelResult,
     Outcome,
     Reason,
     RunResult,
     State,
+    Status,
     TestResult,
 )
 
@@ -31,6 +37,46 @@ _PROGRAM_RESTRICTED = re.compile(r"fails at af_alg_restrict=([12]), works at 0")
 _NEEDS_MODULES = re.compile(
     r"this kernel has no modules|is built in$|is no module\b|no algorithm that bind\(\) would load"
 )
+
+
+def upgraded(run: RunResult) -> RunResult:
+    """The run as this version would have stored it, as far as that can be made up for."""
+    if run.schema < SCHEMA:
+        kernels = tuple(_with_boots(kernel) for kernel in run.kernels)
+        run = replace(run, schema=SCHEMA, kernels=kernels)
+    return with_reasons(run)
+
+
+def _with_boots(kernel: KernelResult) -> KernelResult:
+    """Schema 1: the kernel's own fields are those of its last boot, which ran the suite."""
+    if not kernel.boots:
+        return kernel
+    *earlier, last = (replace(boot, number=number) for number, boot in enumerate(kernel.boots, 1))
+    outcomes = {
+        test.id: test.outcome for test in kernel.tests if test.outcome is not Outcome.MISSING
+    }
+    last = replace(
+        last,
+        killed=kernel.status_exit is not None and last.status is Status.INTERRUPTED,
+        stopped=kernel.status_exit is None and last.status is Status.INTERRUPTED,
+        fatal_test=kernel.fatal_test,
+        planned=len(kernel.plan),
+        outcomes=outcomes,
+    )
+    boots = (*earlier, last)
+    events = tuple(event for boot in boots for event in boot.console_events)
+    identity: KernelIdentity | None = None
+    if kernel.identity is not None:
+        packages = tuple(package.sha256 for package in kernel.packages)
+        identity = KernelIdentity(packages=packages, architecture=kernel.identity.machine)
+    walls = [boot.wall_seconds for boot in boots if boot.wall_seconds is not None]
+    return replace(
+        kernel,
+        boots=boots,
+        console_events=events,
+        wall_seconds=round(sum(walls), 3) if walls else None,
+        kernel=identity,
+    )
 
 
 def with_reasons(run: RunResult) -> RunResult:

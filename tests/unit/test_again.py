@@ -27,6 +27,7 @@ _SECONDS = st.floats(min_value=0.001, max_value=1e6).map(repr)
 _NUMBERS = st.integers(-(10**20), 10**20).map(str)
 _EXPECTED = st.tuples(_TEXT.filter(str.strip), st.sampled_from(("absent", "passed", "any")))
 #: Every option of ``run`` that bears on what is observed or expected, with values for it.
+_COUNTS = st.integers(1, 99).map(str)
 _OPTIONS = {
     "--suite": _TEXT,
     "-k": _TEXT,
@@ -40,11 +41,13 @@ _OPTIONS = {
     "--append": _TEXT,
     "--mirror": st.sampled_from(("http://mirror/debian", "https://x.org/d")),
     "--kconfig": _TEXT,
+    "--boots": _COUNTS,
+    "--repeat": _COUNTS,
 }
 #: Options of ``run`` without bearing on one kernel's results.
 _OTHERS = {
     *("--help", "--quiet", "--verbose", "--baseline", "--out", "--jobs", "--list"),
-    *("--cache", "--refresh"),
+    *("--cache", "--refresh", "--confirm", "--resume"),
 }
 
 
@@ -59,7 +62,7 @@ def _command_lines(draw: st.DrawFn) -> list[str]:
 
 
 def _parsed(words: Sequence[str]) -> RunOptions:
-    return run_options(build_parser().parse_args(words), Path("out"))
+    return run_options(build_parser().parse_args(words), Path("out"), "afalg-harness run")
 
 
 def _what_matters(options: RunOptions) -> dict[str, object]:

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from harness import job
 from harness import run as module
 from harness.cli import main
 from harness.errors import InputError
 from harness.guest.accel import Accel
+from harness.guest.schedule import Order
 from harness.judge import conclude
 from harness.judge.expectations import load_expectations
 from harness.kernels.sources import KernelSources
@@ -68,8 +70,20 @@ class _Lab:
         identity = _IDENTITY if booted else None
         events = () if booted or self.silent else (_PANIC,)
         reason = "" if booted else _PANIC.title
-        boot = Boot(status, reason, self.accel, identity, console_events=events)
-        boots = (*self._summaries.get(kernel.spec, ()), boot)
+        earlier = self._summaries.get(kernel.spec, ())
+        order: Order = rest[6]
+        boot = Boot(
+            status,
+            reason,
+            self.accel,
+            identity,
+            number=len(earlier) + 1,
+            purpose=order.purpose,
+            asked=order.tests,
+            console_events=events,
+            outcomes={"a": Outcome.PASSED} if booted else {},
+        )
+        boots = (*earlier, boot)
         self._summaries[kernel.spec] = boots
         return KernelResult(
             spec=kernel.spec,
@@ -97,10 +111,11 @@ def _run(
 
 def _play(monkeypatch: pytest.MonkeyPatch, lab: _Lab) -> None:
     monkeypatch.setattr(module, "resolve", lab.resolve)
-    monkeypatch.setattr(module, "observe", lab.observe)
+    monkeypatch.setattr(job, "observe", lab.observe)
     monkeypatch.setattr(module, "qemu_version", lambda: "7.2")
     monkeypatch.setattr(module, "guest_image", lambda *_: Path("/image"))
     monkeypatch.setattr(module, "write_payload", lambda *_: None)
+    monkeypatch.setattr(module, "revision", lambda *_: "s")
     monkeypatch.setattr(module, "choose_accel", lambda *_: Accel(lab.accel, "played"))
 
 
@@ -228,7 +243,9 @@ def test_stack_traces_of_a_kernel_with_symbols_are_decoded(
             return replace(super().resolve(spec), symbols=symbols)
 
         def observe(self, kernel: BootableKernel, role: Role, *rest: Any) -> KernelResult:
-            return replace(super().observe(kernel, role, *rest), console_events=(splat,))
+            observed = super().observe(kernel, role, *rest)
+            boots = tuple(replace(boot, console_events=(splat,)) for boot in observed.boots)
+            return replace(observed, console_events=(splat,), boots=boots)
 
     _run(monkeypatch, tmp_path, Debug({"k": [Status.COMPLETED]}), "k")
     stored = (tmp_path / "run/results.json").read_text()
@@ -368,8 +385,8 @@ def test_the_code_is_asked_beside_the_guest(
         return lab.observe(*arguments)
 
     _play(monkeypatch, lab)
-    monkeypatch.setattr(module, "observe", observe)
-    monkeypatch.setattr(module, "read_code", read_code)
+    monkeypatch.setattr(job, "observe", observe)
+    monkeypatch.setattr(job, "read_code", read_code)
     result = Run(_options(tmp_path, "debian:a"), SilentProgress()).execute()
     assert [spec for spec, _ in asked] == ["debian:a"]
     stored = results_file.load(tmp_path / "run").kernels[0]

@@ -12,6 +12,7 @@ import json
 import os
 import select
 import socket
+import struct
 import sys
 import time
 import traceback
@@ -29,6 +30,7 @@ PAYLOAD = Path("/run/afalg")
 RESTRICT = Path("/proc/sys/crypto/af_alg_restrict")
 NONCE = "afalg_harness.nonce="
 INTERNAL_ERROR = 3  # as pytest.ExitCode.INTERNAL_ERROR
+_BUILD_ID = 3  # NT_GNU_BUILD_ID (elf.h)
 _LOG_SECONDS = 1.0  # between two looks at the kernel log
 
 
@@ -76,7 +78,40 @@ def identity() -> records.Hello:
         af_alg_restrict=int(RESTRICT.read_text()) if RESTRICT.exists() else None,
         taint=records.read_taint(),
         python=sys.version.split()[0],
+        build_id=read_build_id(),
+        compiler=read_compiler(),
     )
+
+
+def read_build_id(path: Path = Path("/sys/kernel/notes")) -> str:
+    """The GNU build id among the kernel's ELF notes, "" if it has none."""
+    try:
+        notes = path.read_bytes()
+    except OSError:
+        return ""
+    while len(notes) >= 12:
+        name_size, size, kind = struct.unpack_from("=III", notes)
+        start = 12 + (name_size + 3 & ~3)
+        if kind == _BUILD_ID and notes[12 : 12 + name_size] == b"GNU\0":
+            return notes[start : start + size].hex()
+        notes = notes[start + (size + 3 & ~3) :]
+    return ""
+
+
+def read_compiler(path: Path = Path("/proc/version")) -> str:
+    """What the kernel was compiled by: what stands in the second parentheses there."""
+    try:
+        text = path.read_text()
+    except OSError:
+        return ""
+    # Linux version RELEASE (WHO@WHERE) (COMPILER (ITS PACKAGE) 12.2.0, LINKER) VERSION
+    _, _, rest = text.partition(") (")
+    depth = 1
+    for place, character in enumerate(rest):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if not depth:
+            return rest[:place]
+    return ""
 
 
 def run_suite(writer: records.RecordWriter, settings: dict[str, object]) -> int:
@@ -94,12 +129,15 @@ def run_suite(writer: records.RecordWriter, settings: dict[str, object]) -> int:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
-    limit = settings["test_seconds"]
+    limit, tests = settings["test_seconds"], settings["tests"]
     assert isinstance(limit, (int, float))
-    selection = settings["arguments"]
-    assert isinstance(selection, list)
+    options, names = settings["options"], settings["names"]
+    assert isinstance(options, list)
+    assert isinstance(names, list)
+    assert isinstance(tests, list)
     arguments = [*recording.PYTEST_ARGUMENTS, f"--rootdir={suite}", f"--confcutdir={suite}"]
-    return int(pytest.main([*arguments, *selection], [recording.Recorder(writer, float(limit))]))
+    recorder = recording.Recorder(writer, float(limit), frozenset(tests))
+    return int(pytest.main([*arguments, *options, *names], [recorder]))
 
 
 def clean_environment() -> None:

@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -65,8 +65,12 @@ class TestTimeout(BaseException):
 class Recorder:
     """Turns pytest's hooks into records."""
 
-    def __init__(self, writer: records.RecordWriter, test_seconds: float) -> None:
+    def __init__(
+        self, writer: records.RecordWriter, test_seconds: float, only: Collection[str] = ()
+    ) -> None:
+        """``only`` has the ids of the tests to run; () if all that are collected are."""
         self._writer = writer
+        self._only = only
         self._limit = test_seconds
         self._reports: list[pytest.TestReport] = []
         self._reason: Reason | None = None
@@ -142,6 +146,16 @@ class Recorder:
         if report.failed:
             text = report.longreprtext[-_DETAILS_LIMIT:]
             self._writer.send(records.CollectionError(report.nodeid, text))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Leave out what this boot is not for."""
+        if self._only:
+            left_out = [item for item in items if item.nodeid not in self._only]
+            items[:] = [item for item in items if item.nodeid in self._only]
+            config.hook.pytest_deselected(items=left_out)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """The plan: what will run, in order."""

@@ -43,6 +43,8 @@ class Hello:
     af_alg_restrict: int | None
     taint: int | None
     python: str = ""
+    build_id: str = ""  # GNU build id of the kernel, hexadecimal
+    compiler: str = ""
 
 
 @dataclass(frozen=True)

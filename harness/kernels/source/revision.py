@@ -48,7 +48,8 @@ def build_revision(job: Job, spec: GitSpec, sources: KernelSources) -> BootableK
     notes = [f"commit {commit.id[:12]}, {commit.subject!r}", *kernel.notes]
     if spec.revision == "HEAD" and tree.has_changes():
         notes.append(f"{spec.tree} has uncommitted changes, which are not in this kernel")
-    return replace(kernel, notes=tuple(notes), exact=f"git:{spec.tree}@{commit.id}")
+    exact = f"git:{spec.tree}@{commit.id}"
+    return replace(kernel, notes=tuple(notes), exact=exact, commit=commit.id)
 
 
 class _Build:

@@ -54,7 +54,7 @@ def test_baseline_that_could_not_be_run() -> None:
     [
         samples.crashed(),
         samples.hung(),
-        replace(samples.new(), status=Status.CRASHED),
+        replace(samples.new(), status=Status.CRASHED, plan=()),
         replace(samples.new(), collection_errors=("x.py: ImportError",)),
         replace(samples.new(), tests=samples.new().tests[1:]),
         replace(samples.new(), records_lost=1),
@@ -62,6 +62,12 @@ def test_baseline_that_could_not_be_run() -> None:
 )
 def test_baseline_that_ran_in_part(baseline: KernelResult) -> None:
     assert code(replace(baseline, role=Role.BASELINE), samples.new()) == 1
+
+
+def test_baseline_that_died_and_yet_ran_everything() -> None:
+    """A known hole that kills it costs nothing of the rest."""
+    died = replace(samples.new(), status=Status.CRASHED, role=Role.BASELINE)
+    assert code(died, samples.new()) == 0
 
 
 def killed(kernel: KernelResult) -> KernelResult:

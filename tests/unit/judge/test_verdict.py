@@ -356,7 +356,7 @@ def test_a_kernel_that_dies_in_every_boot_where_another_boots() -> None:
     dead = Boot(Status.BOOT_FAILED, "it died", "tcg", console_events=(PANIC,))
     kernel = replace(samples.boot_failed(), boots=(dead, dead))
     run = samples.run(samples.old(), kernel)
-    assert run.kernels[1].verdict.reasons[0].startswith("died in each of 2 boots")
+    assert run.kernels[1].verdict.reasons[0].startswith("does not boot: died in each of 2 boots")
     assert run.exit_code == 1
     # Alone it may be the machine, with int3 the emulator; one boot is no evidence.
     assert samples.run(kernel).exit_code == 3

@@ -80,7 +80,7 @@ def stored(tmp_path: Path, result: RunResult) -> dict[str, Any]:
 
 def test_shape_that_others_read(tmp_path: Path) -> None:
     data = stored(tmp_path, RUNS["main"])
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert data["exit_code"] == 0
     assert data["host"]["accel"] == "tcg"
     kernel = data["kernels"][1]

@@ -1,0 +1,138 @@
+"""One kernel's share of a run: boot after boot until nothing is left to run.
+
+What is to be done is a value that can be sent anywhere; what only the machine that does it
+has (its directories, its display, its signals) is in a ``Workplace`` of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.errors import Interrupted
+from harness.guest.accel import Accel
+from harness.guest.journal import EVENTS
+from harness.guest.observe import Deadlines, observe
+from harness.guest.replay import replay
+from harness.guest.schedule import Limits, Order, next_order
+from harness.guest.session import GuestSettings
+from harness.guest.stacktrace import decoded
+from harness.guest.vng import Root
+from harness.kernels.image.config import crypto_config
+from harness.model import BootableKernel, CodeFinding, KernelResult, Purpose, Role
+from harness.processes import interruptible
+from harness.progress import Progress
+from harness.static.reading import read_code
+
+
+@dataclass(frozen=True)
+class KernelJob:
+    """What is to be done with one kernel."""
+
+    spec: str
+    role: Role
+    test_seconds: float  # that one test may take
+    suite_seconds: float | None = None  # that all tests of a boot may take
+    append: tuple[str, ...] = ()  # kernel arguments
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where it is done."""
+
+    root: Root
+    payload: Path
+    directory: Path  # of this kernel's files; it must exist
+    accel: Callable[[BootableKernel], Accel]
+    stop: threading.Event  # set when everything is to end
+    progress: Progress
+
+
+def run_kernel(job: KernelJob, kernel: BootableKernel, place: Workplace) -> KernelResult:
+    """Boot ``kernel`` as often as ``job`` takes; what was observed, not judged yet.
+
+    Goes on where the files in the workplace's directory end, if they hold boots already.
+    """
+    config: dict[str, str] = {}
+    if kernel.config is not None:
+        with contextlib.suppress(OSError):
+            shutil.copyfile(kernel.config, place.directory / "config")
+            config = crypto_config(kernel.config)
+    with ThreadPoolExecutor(1, thread_name_prefix="code") as reader:
+        reading = reader.submit(read_code, kernel)
+        observed = _boot_until_done(job, kernel, place)
+    return _completed(observed, kernel, place, config, reading.result())
+
+
+def confirm_kernel(
+    job: KernelJob,
+    kernel: BootableKernel,
+    place: Workplace,
+    before: KernelResult,
+    tests: Sequence[str],
+    times: int,
+) -> KernelResult:
+    """Run ``tests`` once more alone, ``times`` over in fresh boots; what all boots come to.
+
+    ``before`` is what was observed so far. A boot of which nothing is heard is made up for once.
+    """
+    observed = before
+    for _ in range(2 * times):
+        confirmed = [
+            boot
+            for boot in observed.boots
+            if boot.purpose is Purpose.CONFIRM and boot.identity is not None
+        ]
+        if len(confirmed) >= times or place.stop.is_set():
+            break
+        observed = _boot(job, kernel, place, Order(Purpose.CONFIRM, tuple(tests)))
+    return _completed(observed, kernel, place, before.config, before.code)
+
+
+def _boot_until_done(job: KernelJob, kernel: BootableKernel, place: Workplace) -> KernelResult:
+    observed = replay(place.directory) if (place.directory / EVENTS).exists() else None
+    while not place.stop.is_set():
+        plan, boots = (observed.plan, observed.boots) if observed else ((), ())
+        order = next_order(plan, boots, job.limits)
+        if order is None:
+            break
+        observed = _boot(job, kernel, place, order)
+    if observed is None:
+        raise Interrupted("stopped before it was booted")
+    return observed
+
+
+def _boot(job: KernelJob, kernel: BootableKernel, place: Workplace, order: Order) -> KernelResult:
+    accel = place.accel(kernel).name
+    return observe(
+        kernel,
+        job.role,
+        GuestSettings(root=place.root, accel=accel, append=job.append),
+        place.payload,
+        Deadlines.for_accel(accel, job.test_seconds, job.suite_seconds),
+        place.directory,
+        place.stop,
+        place.progress,
+        order,
+    )
+
+
+def _completed(
+    observed: KernelResult,
+    kernel: BootableKernel,
+    place: Workplace,
+    config: Mapping[str, str],
+    code: tuple[CodeFinding, ...],
+) -> KernelResult:
+    """What was observed, with what the host knows beside it."""
+    if kernel.symbols is not None and not place.stop.is_set():
+        place.progress.report(kernel.spec, "decoding stack traces")
+        with interruptible(place.stop):
+            observed = decoded(observed, kernel)
+    return replace(observed, exact=kernel.exact, config=config, code=code)

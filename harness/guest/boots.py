@@ -150,7 +150,7 @@ def _ending(observed: Sequence[ObservedBoot]) -> Boot:
     """The boot that says how it went with the kernel as a whole.
 
     The last, if it was stopped or killed, or if no guest ever reported; else the first in
-    which the kernel died, or the first of the rest.
+    which the kernel died, or the last of those heard.
     """
     boots = [one.boot for one in observed]
     last = boots[-1]
@@ -159,7 +159,7 @@ def _ending(observed: Sequence[ObservedBoot]) -> Boot:
         return last
     if last.status is Status.BOOT_FAILED and last.identity is not None:
         return last  # another kernel than the one asked for
-    return next((boot for boot in ran if boot.died), ran[0])
+    return next((boot for boot in ran if boot.died), ran[-1])
 
 
 def _tests(
@@ -178,8 +178,9 @@ def _tests(
 def _one_of(tried: Sequence[tuple[Boot, TestResult]]) -> TestResult:
     """A test that one boot ran or several.
 
-    That the kernel died of it once is not made good by boots in which it did not. Of other
-    outcomes the most frequent one counts, of equally frequent ones the worse.
+    That the kernel died of it once is not made good by boots in which it did not. What came
+    back in no boot that was to confirm it does not count. Of other outcomes the most frequent
+    one does, of equally frequent ones the worse.
     """
     if len(tried) == 1:
         return tried[0][1]
@@ -192,7 +193,9 @@ def _one_of(tried: Sequence[tuple[Boot, TestResult]]) -> TestResult:
     if fatal:
         chosen = fatal[0]
     else:
-        outcomes = [result.outcome for result in results]
+        again = [result.outcome for boot, result in tried if boot.purpose is Purpose.CONFIRM]
+        all_of_them = [result.outcome for result in results]
+        outcomes = again if again and results[0].outcome not in again else all_of_them
         most = max(outcomes.count(outcome) for outcome in outcomes)
         frequent = {outcome for outcome in outcomes if outcomes.count(outcome) == most}
         worst = min(frequent, key=_BADNESS)

@@ -256,8 +256,10 @@ def _status(kernel: KernelResult) -> Cell:
 
 
 def _boots(kernel: KernelResult) -> Cell:
-    told = ", ".join(boot.status.replace("_", " ") for boot in kernel.boots)
-    return Cell(told or NOT_KNOWN, Mood.BAD if len(kernel.boots) > 1 else Mood.PLAIN)
+    counts = Counter(boot.status.replace("_", " ") for boot in kernel.boots)
+    told = ", ".join(f"{number} {status}" for status, number in counts.items())
+    good = counts.keys() <= {Status.COMPLETED.value}
+    return Cell(told or NOT_KNOWN, Mood.PLAIN if good else Mood.BAD)
 
 
 def _watch(kernel: KernelResult) -> Cell:

@@ -16,6 +16,7 @@ from harness.model import (
     Comparison,
     ConsoleEvent,
     KernelResult,
+    Purpose,
     Reproducer,
     Role,
     RunResult,
@@ -189,8 +190,7 @@ def _reproducer(change: Change, found: Reproducer, names: tuple[str, str]) -> It
 def _kernel(kernel: KernelResult, result: RunResult) -> Iterator[str]:
     sections = [
         *_failures(kernel),
-        *_earlier_boots(kernel),
-        *_events(kernel.console_events),
+        *_boots(kernel),
         *_skips(kernel),
         *_defects(kernel),
         *(f"- {_text(note)}" for note in notes(kernel)),
@@ -213,12 +213,27 @@ def _failures(kernel: KernelResult) -> Iterator[str]:
             yield from _fenced(test.details.splitlines())
 
 
-def _earlier_boots(kernel: KernelResult) -> Iterator[str]:
-    """What was heard of the boots before the one that ran the suite."""
-    for number, boot in enumerate(kernel.boots[:-1], 1):
+_PURPOSES = {
+    Purpose.PLAN: "all that was selected",
+    Purpose.REST: "the rest",
+    Purpose.ALONE: "alone",
+    Purpose.CONFIRM: "what was lost, again",
+}
+
+
+def _boots(kernel: KernelResult) -> Iterator[str]:
+    """What each boot was for, how it ended and what was heard on its console."""
+    several = len(kernel.boots) > 1
+    for boot in kernel.boots if several else ():
         status = boot.status.replace("_", " ")
-        yield f"- boot {number} of {len(kernel.boots)}: {status}: {_text(boot.status_reason)}"
+        reason = f": {_text(boot.status_reason)}" if boot.status_reason else ""
+        what = _PURPOSES[boot.purpose]
+        if boot.purpose is Purpose.ALONE:
+            what = f"{_code(', '.join(boot.asked))} alone"
+        yield f"- boot {boot.number} of {len(kernel.boots)} ({what}): {status}{reason}"
         yield from _events(boot.console_events)
+    if not several:
+        yield from _events(kernel.console_events)
 
 
 def _events(events: Sequence[ConsoleEvent]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import Outcome, Status
+from harness.model import Outcome, Purpose, Status
 from harness.replayed import replay_run
 from harness.report import results_file
 from harness.scratch import leftovers, sweep
@@ -92,23 +92,26 @@ def _files_say_what_the_run_said(tmp_path: Path) -> Iterator[None]:
 
 
 def test_a_panic(run_command: RunCommand, tmp_path: Path) -> None:
+    """The rest goes on in a second boot, the culprit runs alone in a third."""
     finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _PANIC))
     kernel = finished.kernel(_KERNEL)
     assert finished.code == 1
     assert kernel.status is Status.CRASHED
     assert "sysrq triggered crash" in kernel.status_reason
-    assert [test.outcome for test in kernel.tests] == [
-        Outcome.PASSED,
-        Outcome.CRASHED,
-        Outcome.MISSING,
-    ]
+    outcomes = [test.outcome for test in kernel.tests]
+    assert outcomes == [Outcome.PASSED, Outcome.CRASHED, Outcome.PASSED]
+    assert [boot.purpose for boot in kernel.boots] == [Purpose.PLAN, Purpose.REST, Purpose.ALONE]
+    assert not kernel.tests[1].is_flaky
+    assert kernel.kernel is not None
+    assert len(kernel.kernel.build_id) == 40
+    assert "gcc" in kernel.kernel.compiler
     assert kernel.console_events[0].kind == "panic"
     assert kernel.console_events[0].test == "endings/test_it.py::test_panics"
     assert "sysrq_handle_crash" in (finished.out / kernel.directory / "console.log").read_text()
 
 
 def test_a_killed_suite(run_command: RunCommand, tmp_path: Path) -> None:
-    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _KILLED))
+    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _KILLED), "--boots", "1")
     kernel = finished.kernel(_KERNEL)
     assert finished.code == 1
     assert kernel.status is Status.CRASHED
@@ -117,7 +120,8 @@ def test_a_killed_suite(run_command: RunCommand, tmp_path: Path) -> None:
 
 
 def test_a_hang(run_command: RunCommand, tmp_path: Path) -> None:
-    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _STUCK), "--test-timeout", "3")
+    limits = ("--test-timeout", "3", "--boots", "1")
+    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _STUCK), *limits)
     kernel = finished.kernel(_KERNEL)
     assert finished.code == 1
     assert kernel.status is Status.HUNG

@@ -139,11 +139,11 @@ def test_both_boots_are_in_the_summary() -> None:
     panic = ConsoleEvent("panic", "Kernel panic - not syncing: x", 1.5, lines=("Call Trace:",))
     boots = (
         Boot(Status.BOOT_FAILED, panic.title, "kvm", console_events=(panic,)),
-        Boot(Status.COMPLETED, accel="kvm"),
+        Boot(Status.COMPLETED, accel="kvm", number=2),
     )
     text = _summary(samples.run(replace(samples.new(), boots=boots)))
-    assert "| boots | **boot failed, completed** |" in text
-    assert f"- boot 1 of 2: boot failed: {panic.title}\n" in text
+    assert "| boots | **1 boot failed, 1 completed** |" in text
+    assert f"- boot 1 of 2 (all that was selected): boot failed: {panic.title}\n" in text
     assert f"panic: {panic.title}\n\n  ~~~~\n  Call Trace:" in text
 
 

@@ -209,6 +209,9 @@ class TestResult:
     details: str = ""  # the traceback or console excerpt, whole
     reason: Reason | None = None  # why it was skipped, as data
     defect: Defect | None = None  # what it looked for, if that is a known one
+    taint: int = 0  # bits of the kernel's taint that came with it
+    #: Why it failed though it passed: what the kernel reported, or was tainted by, meanwhile.
+    charged: str = ""
     #: What it came to in each boot that ran it, if there were several.
     attempts: tuple[Attempt, ...] = ()
 

@@ -166,6 +166,8 @@ class Heard:
                 self.taint = after
                 if len(self._taint_notes) < _NAMED:
                     self._taint_notes.append(f"taint went from {before} to {after} in {test}")
+                if test in self.tests:
+                    self.tests[test] = replace(self.tests[test], taint=after & ~before)
             case records.KernelLog():
                 self._take_log(record)
             case records.End():

@@ -15,6 +15,7 @@ from harness.judge.facts import Weight, kind_of
 from harness.judge.findings import first_line
 from harness.judge.known_changes import Difference, describe_option, explain, lost_option
 from harness.judge.selection import left_out
+from harness.judge.splats import compare_reports
 from harness.judge.states import only_code_contradicts, told_state, why_unknown
 from harness.judge.transcripts import compare_transcripts
 from harness.judge.verdict import missing_tests
@@ -71,7 +72,8 @@ def compare(
             # The fact's change says it already.
             if not (change.cls is ChangeClass.NEWLY_UNAVAILABLE and change.id in told)
         )
-        changes = (*seen, *tests, *compare_transcripts(baseline, candidate))
+        reports = compare_reports(baseline, candidate)
+        changes = (*seen, *tests, *reports, *compare_transcripts(baseline, candidate))
     return Comparison(
         baseline=baseline.release,
         candidate=candidate.release,

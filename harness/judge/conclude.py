@@ -16,6 +16,7 @@ from harness.judge.compare import compare
 from harness.judge.exit_code import exit_code
 from harness.judge.expectations import Expectations, run_expectations
 from harness.judge.settle import settled
+from harness.judge.splats import charge
 from harness.judge.verdict import judge_among
 from harness.model import Comparison, KernelResult, Role, RunResult, Verdict
 
@@ -50,7 +51,12 @@ class _Conclusion:
         self._faults: list[str] = []
 
     def of(self, run: RunResult, expectations: Expectations, *, same_run: bool) -> RunResult:
-        observed = [self._settle(kernel) for kernel in run.kernels]
+        settled_ones = [self._settle(kernel) for kernel in run.kernels]
+        against = next((one for one in settled_ones if one.role is Role.BASELINE), None)
+        observed = [
+            self._charge(kernel, expectations, against if kernel is not against else None)
+            for kernel in settled_ones
+        ]
         kernels = tuple(
             replace(kernel, verdict=self._judge(kernel, observed, expectations))
             for kernel in observed
@@ -73,6 +79,15 @@ class _Conclusion:
     def _settle(self, kernel: KernelResult) -> KernelResult:
         try:
             return settled(kernel)
+        except Exception as error:  # noqa: BLE001  (ours, whatever it is)
+            self._fault(error)
+            return kernel
+
+    def _charge(
+        self, kernel: KernelResult, expectations: Expectations, baseline: KernelResult | None
+    ) -> KernelResult:
+        try:
+            return charge(kernel, expectations, baseline)
         except Exception as error:  # noqa: BLE001  (ours, whatever it is)
             self._fault(error)
             return kernel

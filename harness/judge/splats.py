@@ -7,7 +7,7 @@ the machine that QEMU plays, or was there before. Any other one counts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.judge.exit_code import NOTHING_KNOWN
@@ -16,12 +16,15 @@ from harness.judge.findings import Finding, because
 from harness.judge.fingerprint import fingerprint
 from harness.model import (
     Boot,
+    Change,
+    ChangeClass,
     ConsoleEvent,
     ExpectationCheck,
     KernelResult,
     Outcome,
     State,
     Status,
+    TestResult,
 )
 
 #: Letters of /proc/sys/kernel/tainted by bit (Documentation/admin-guide/tainted-kernels.rst).
@@ -137,6 +140,76 @@ def _first_title(test: str, boots: Iterable[Boot]) -> str:
             if event.test == test:
                 return event.title
     return ""
+
+
+def charge(
+    kernel: KernelResult, expectations: Expectations, baseline: KernelResult | None
+) -> KernelResult:
+    """``kernel`` with those tests failed that passed while it reported or was tainted by
+    something that counts against it.
+
+    May be done again when other things are expected: what was charged before is taken back.
+    """
+    words = dict(_accusations(kernel, expectations, baseline))
+    return replace(kernel, tests=tuple(_charged(test, words) for test in kernel.tests))
+
+
+def _accusations(
+    kernel: KernelResult, expectations: Expectations, baseline: KernelResult | None
+) -> Iterator[tuple[str, tuple[str, tuple[str, ...]]]]:
+    """The tests to be charged, each with words and lines of the console; the last one counts."""
+    for test in kernel.tests:
+        for letter in taint_letters(test.taint):
+            words = f"it tainted the kernel: {letter}"
+            if _judge_letter(letter, words, kernel, expectations, baseline).reason:
+                yield test.id, (words, ())
+    excused = _fingerprints(baseline)
+    boots = boots_of(kernel)
+    for boot in boots:
+        for report in reversed(_grouped(boot, len(boots))):
+            event = report.event
+            if event.test and not clock_ran_ahead(event, boot.accel):
+                _, excuse = _check(report, kernel, expectations, excused)
+                if not excuse:
+                    words = f"the kernel reported {event.kind}: {event.title} ({report.name})"
+                    yield event.test, (words, event.lines)
+
+
+def _charged(test: TestResult, words: Mapping[str, tuple[str, tuple[str, ...]]]) -> TestResult:
+    if test.charged:
+        test = replace(test, outcome=Outcome.PASSED, message="", details="", charged="")
+    if test.id not in words or test.outcome is not Outcome.PASSED:
+        return test
+    said, lines = words[test.id]
+    return replace(
+        test, outcome=Outcome.FAILED, message=said, details="\n".join(lines), charged=said
+    )
+
+
+def compare_reports(baseline: KernelResult, candidate: KernelResult) -> Iterator[Change]:
+    """Reports, by kind and fingerprint, that only one of two kernels made."""
+    before, after = _by_name(baseline), _by_name(candidate)
+    for name in before | after:
+        was, now = (_counted(reports.get(name, [])) for reports in (before, after))
+        if name not in before:
+            yield Change(name, ChangeClass.REGRESSED, was, now, after[name][0].title)
+        elif name not in after and candidate.status is Status.COMPLETED:
+            yield Change(name, ChangeClass.FIXED, was, now, before[name][0].title)
+
+
+def _by_name(kernel: KernelResult) -> dict[str, list[ConsoleEvent]]:
+    """Reports of the boots of which something was heard, but those of a death."""
+    found: dict[str, list[ConsoleEvent]] = {}
+    for boot in boots_of(kernel):
+        for event in boot.console_events if _was_heard(boot, kernel) else ():
+            deadly = boot.died and (event.kind == "panic" or event.test == boot.fatal_test)
+            if not deadly and not clock_ran_ahead(event, boot.accel):
+                found.setdefault(f"console.{event.kind}.{fingerprint(event)}", []).append(event)
+    return found
+
+
+def _counted(events: Sequence[ConsoleEvent]) -> str:
+    return f"seen {len(events)} times" if len(events) > 1 else "seen" if events else "not seen"
 
 
 @dataclass(frozen=True)

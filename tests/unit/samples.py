@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from harness.judge.compare import compare
-from harness.judge.exit_code import exit_code
+from harness.judge.conclude import conclude
 from harness.judge.expectations import Expectations
-from harness.judge.settle import settled
-from harness.judge.verdict import judge_run
 from harness.model import (
     SCHEMA,
     Cause,
@@ -295,24 +292,17 @@ def regressed() -> KernelResult:
 def run(*kernels: KernelResult, expectations: Expectations | None = None) -> RunResult:
     """A judged and compared run of ``kernels``; the first baseline among them is the one."""
     rules = expectations or Expectations()
-    judged = judge_run(tuple(map(settled, kernels)), rules)
-    baseline = next((one for one in judged if one.role is Role.BASELINE), None)
-    comparisons = tuple(
-        compare(baseline, one)
-        for one in judged
-        if baseline is not None and one.role is Role.CANDIDATE
-    )
-    return RunResult(
+    observed = RunResult(
         schema=SCHEMA,
-        exit_code=int(exit_code(judged, comparisons)),
+        exit_code=0,
         started="2026-11-23T10:15:00+00:00",
         command="afalg-harness run debian:6.12.43+deb12-amd64 debian:7.3.4+deb13-amd64",
         seed=20260422,
         host=HostInfo("tcg", "KVM stops with an internal error", "7.2.22", "1.42", 2),
-        kernels=judged,
-        comparisons=comparisons,
+        kernels=kernels,
         expectations=rules.entries(),
     )
+    return conclude(observed, rules, None)
 
 
 def main_job() -> RunResult:

@@ -39,7 +39,7 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
     arguments = (BEFORE, AFTER, "--suite", _suite(tmp_path, _SLOW))
     killed = execute_until(out, lambda out: recorded(out, "outcome"), signal.SIGKILL, *arguments)
     assert killed.code == -signal.SIGKILL
-    resume = [COMMAND, "run", "--resume", out]
+    resume: list[str | Path] = [COMMAND, "run", "--resume", out]
     done = subprocess.run(resume, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     result = results_file.load(out)

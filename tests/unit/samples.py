@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from harness.judge.conclude import conclude
+from harness.judge.compare import compare
+from harness.judge.exit_code import exit_code
 from harness.judge.expectations import Expectations
+from harness.judge.settle import settled
+from harness.judge.splats import charge
+from harness.judge.verdict import judge_run
 from harness.model import (
     SCHEMA,
     Cause,
@@ -292,17 +296,28 @@ def regressed() -> KernelResult:
 def run(*kernels: KernelResult, expectations: Expectations | None = None) -> RunResult:
     """A judged and compared run of ``kernels``; the first baseline among them is the one."""
     rules = expectations or Expectations()
-    observed = RunResult(
+    against = next((one for one in kernels if one.role is Role.BASELINE), None)
+    charged = (
+        charge(settled(one), rules, against if one is not against else None) for one in kernels
+    )
+    judged = judge_run(tuple(charged), rules)
+    baseline = next((one for one in judged if one.role is Role.BASELINE), None)
+    comparisons = tuple(
+        compare(baseline, one)
+        for one in judged
+        if baseline is not None and one.role is Role.CANDIDATE
+    )
+    return RunResult(
         schema=SCHEMA,
-        exit_code=0,
+        exit_code=int(exit_code(judged, comparisons)),
         started="2026-11-23T10:15:00+00:00",
         command="afalg-harness run debian:6.12.43+deb12-amd64 debian:7.3.4+deb13-amd64",
         seed=20260422,
         host=HostInfo("tcg", "KVM stops with an internal error", "7.2.22", "1.42", 2),
-        kernels=kernels,
+        kernels=judged,
+        comparisons=comparisons,
         expectations=rules.entries(),
     )
-    return conclude(observed, rules, None)
 
 
 def main_job() -> RunResult:

@@ -464,6 +464,8 @@ class RunResult:
     host: HostInfo
     kernels: tuple[KernelResult, ...]
     id: str = ""  # of this run, unlike that of any other
+    #: Release of a kernel that booted on this host when one of the run's did not; "" if none.
+    control: str = ""
     ended: str = ""  # UTC, ISO 8601; "" while it runs, and if it never came to its end
     revisions: Revisions | None = None
     comparisons: tuple[Comparison, ...] = ()

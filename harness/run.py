@@ -22,7 +22,7 @@ from harness import inuse
 from harness.again import again, exact_spec
 from harness.errors import ExitCode, InputError, Interrupted
 from harness.faults import tell
-from harness.guest.accel import Accel, choose_accel, qemu_version
+from harness.guest.accel import Accel, choose_accel, control_boot, qemu_version
 from harness.guest.image import guest_image
 from harness.guest.payload import revision, write_payload
 from harness.guest.schedule import Limits, next_order
@@ -111,6 +111,7 @@ class Run:
         #: What can be booted again, by spec.
         self._booted: dict[str, tuple[BootableKernel, Workplace]] = {}
         self._id = secrets.token_hex(8)
+        self._control = ""
         self._started = _now()
         self._revisions = Revisions(harness=importlib.metadata.version("afalg-harness"))
         if earlier is not None:
@@ -148,6 +149,7 @@ class Run:
             with _alone_in(self._options.out):
                 self._store()
                 self._run_kernels(root, payload)
+                self._try_another_kernel()
                 if self._options.confirm:
                     self._confirm()
                 result = self._store(ended="" if self.stop.is_set() else _now())
@@ -292,6 +294,26 @@ class Run:
                 )
             return self._accel
 
+    def _try_another_kernel(self) -> None:
+        """Where a kernel died in each boot and none of the run's boots, see whether any does."""
+        results = list(self._results.values())
+        dead = [
+            kernel
+            for kernel in results
+            if kernel.status is Status.BOOT_FAILED
+            and len(kernel.boots) > 1
+            and all(boot.deadly_report for boot in kernel.boots)
+        ]
+        booted = any(kernel.identity is not None for kernel in results)
+        if not dead or booted or self._accel is None or self.stop.is_set():
+            return
+        self._progress.report(dead[0].spec, "does not boot; trying another kernel on this host")
+        cache = self._options.sources.cache
+        suspect = Path(f"vmlinuz-{dead[0].release}")
+        self._control = control_boot(self._accel.name, cache, suspect)
+        said = f"{self._control} boots here" if self._control else "no other one boots here either"
+        self._progress.finish(dead[0].spec, f"does not boot; {said}")
+
     def _confirm(self) -> None:
         """Run once more what was lost against the baseline, before it is said."""
         result = self._store()
@@ -360,6 +382,7 @@ class Run:
             ),
             kernels=tuple(kernels),
             id=self._id,
+            control=self._control,
             ended=ended,
             revisions=self._revisions,
             expectations=self._options.expectations.entries(),

@@ -14,6 +14,7 @@ from harness.errors import InputError
 from harness.guest.payload import Selection
 from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.facts import NAMES, Section, kind_of
+from harness.judge.splats import emulator_fault
 from harness.judge.states import told_state, why_unknown
 from harness.listing import list_tests
 from harness.model import KernelResult, Outcome, State, Status, TestResult
@@ -27,6 +28,9 @@ _BAD = (Outcome.CRASHED, Outcome.TIMEOUT, Outcome.FAILED)
 #: Those that leave the question open.
 _OPEN = (Outcome.ERROR, Outcome.MISSING)
 _SYSCTL = "af_alg_restrict"
+_BOOTS = "boots"
+#: A test that takes no time, for a guest that need only report.
+_SHORTEST = "functional/test_bind.py"
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class BisectCheck:
     """One question that a kernel can be asked.
 
     ``kind`` is "fact", "test", "seed" (the answers to the sequences of a seed of the suite
-    ``differential``) or "command".
+    ``differential``), "boots" (whether a guest reports) or "command".
     """
 
     kind: str
@@ -53,6 +57,8 @@ class BisectCheck:
         """What to run for it (see ``Selection.suites``); ``test`` is where a fact was seen."""
         if self.kind == "test":
             return (self.name,)
+        if self.kind == "boots":
+            return (_SHORTEST,)
         if self.kind == "seed":
             return (f"differential/test_sequences.py::test_seed[{self.name}]",)
         return (test,) if test else kind_of(self.name).suites
@@ -66,6 +72,8 @@ class BisectCheck:
         """Raise InputError for a ``value`` that no kernel can answer with."""
         if self.name == _SYSCTL:
             possible: tuple[str, ...] = ("none", "0", "1", "2")
+        elif self.kind == "boots":
+            possible = (State.WORKS, State.FAILS)
         elif self.kind == "fact":
             program = kind_of(self.name).section is Section.PROGRAMS
             opposites = (State.WORKS, State.FAILS) if program else (State.PRESENT, State.ABSENT)
@@ -79,6 +87,8 @@ class BisectCheck:
 
     def see(self, kernel: KernelResult) -> Seen:
         """What ``kernel`` answered: nothing, if its guest was not the one asked for."""
+        if self.kind == "boots" and kernel.status is not Status.UNAVAILABLE:
+            return _see_boots(kernel)
         if kernel.status in NOTHING_KNOWN:
             return Seen("", kernel.status_reason or str(kernel.status))
         match self.kind:
@@ -134,6 +144,17 @@ class BisectCheck:
         return _unless_it_died(kernel, Seen(f"answers {answers}", "", wanted))
 
 
+def _see_boots(kernel: KernelResult) -> Seen:
+    """Whether a guest reported. A kernel fails to boot that died in each of several boots."""
+    if kernel.identity is not None and kernel.status is not Status.BOOT_FAILED:
+        return Seen(str(State.WORKS))
+    deaths = [boot.deadly_report for boot in kernel.boots]
+    own = all(deaths) and not any(map(emulator_fault, kernel.boots))
+    if own and len(deaths) > 1 and deaths[-1] is not None:
+        return Seen(str(State.FAILS), deaths[-1].title)
+    return Seen("", kernel.status_reason or str(kernel.status))
+
+
 def _unless_it_died(kernel: KernelResult, seen: Seen) -> Seen:
     """``seen``, which a test that passed saw, unless more is known of what it did, or less.
 
@@ -174,13 +195,15 @@ def parse_check(text: str) -> BisectCheck:
         return BisectCheck("test", text)
     if seed := _SEED.fullmatch(text):
         return BisectCheck("seed", seed[1])
+    if text == _BOOTS:
+        return BisectCheck("boots", text)
     if text in NAMES:
         return BisectCheck("fact", text)
     near = difflib.get_close_matches(text, NAMES)
     hint = f"; near it: {', '.join(near)}" if near else ""
     raise InputError(
         f"{text!r} is no check: give a test id (functional/test_hash.py::test_sha256), a fact that"
-        f" a test records (zero_copy.skcipher.splice_file) or seed:N{hint}"
+        f" a test records (zero_copy.skcipher.splice_file), {_BOOTS} or seed:N{hint}"
     )
 
 
@@ -232,6 +255,8 @@ def expected_value(check: BisectCheck) -> str:
     """The value that is right by the harness's own expectations; "" if none is known."""
     if check.kind in ("test", "command"):
         return str(Outcome.PASSED)
+    if check.kind == "boots":
+        return str(State.WORKS)
     return str(kind_of(check.name).promised or "") if check.kind == "fact" else ""
 
 

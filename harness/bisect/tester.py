@@ -18,7 +18,7 @@ from harness.errors import (
 )
 from harness.judge.exit_code import killed_from_outside
 from harness.kernels.resolve import resolve
-from harness.model import KernelResult, Outcome, Status
+from harness.model import KernelResult, Outcome, State, Status
 from harness.processes import interruptible
 from harness.progress import Progress, SilentProgress
 from harness.run import Run
@@ -104,12 +104,16 @@ class Tester:
         options = replace(self.options, specs=(spec,), out=out, selection=selection, boots=_BOOTS)
         run = Run(options, self.progress)
         run.stop = self.stop
-        result = run.execute().kernels[0]
+        whole = run.execute()
+        result = whole.kernels[0]
         killed = killed_from_outside(result)
         if self.stop.is_set() or (result.status is Status.INTERRUPTED and not killed):
             raise Interrupted("interrupted; the same command goes on with this kernel")
         if killed or result.status is Status.UNAVAILABLE:
             raise InfrastructureError(f"{spec}: {result.status_reason}")
+        fails_to_boot = self.check.kind == "boots" and self.check.see(result).value == State.FAILS
+        if fails_to_boot and not whole.control:
+            raise InfrastructureError(f"{spec}: no kernel boots here: {result.status_reason}")
         return result, str(out.relative_to(state.directory))
 
 

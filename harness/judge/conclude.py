@@ -58,7 +58,7 @@ class _Conclusion:
             for kernel in settled_ones
         ]
         kernels = tuple(
-            replace(kernel, verdict=self._judge(kernel, observed, expectations))
+            replace(kernel, verdict=self._judge(kernel, observed, expectations, run.control))
             for kernel in observed
         )
         baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
@@ -93,10 +93,14 @@ class _Conclusion:
             return kernel
 
     def _judge(
-        self, kernel: KernelResult, kernels: Sequence[KernelResult], expectations: Expectations
+        self,
+        kernel: KernelResult,
+        kernels: Sequence[KernelResult],
+        expectations: Expectations,
+        control: str,
     ) -> Verdict:
         try:
-            return judge_among(kernel, kernels, expectations)
+            return judge_among(kernel, kernels, expectations, control)
         except Exception as error:  # noqa: BLE001  (ours, whatever it is)
             return Verdict(False, (self._fault(error),), unknown=True)
 

@@ -61,11 +61,19 @@ def judge_run(
 
 
 def judge_among(
-    kernel: KernelResult, kernels: Sequence[KernelResult], expectations: Expectations
+    kernel: KernelResult,
+    kernels: Sequence[KernelResult],
+    expectations: Expectations,
+    control: str = "",
 ) -> Verdict:
-    """What follows for ``kernel``, one of the ``kernels`` of a run."""
+    """What follows for ``kernel``, one of the ``kernels`` of a run.
+
+    ``control`` names a kernel beside them that booted on this host, if one was tried.
+    """
     baseline = next((other for other in kernels if other.role is Role.BASELINE), None)
-    other_boots = any(other is not kernel and other.identity is not None for other in kernels)
+    other_boots = bool(control) or any(
+        other is not kernel and other.identity is not None for other in kernels
+    )
     against = baseline if kernel is not baseline else None
     return judge(kernel, expectations, against, other_boots=other_boots)
 

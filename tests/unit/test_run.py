@@ -50,6 +50,7 @@ class _Lab:
     def __init__(self, endings: dict[str, list[Status]]) -> None:
         self.endings = endings
         self.boots: list[str] = []
+        self.control = ""
         self.silent = False
         self.accel = "tcg"
         self.unheard = {Status.BOOT_FAILED}
@@ -117,6 +118,7 @@ def _play(monkeypatch: pytest.MonkeyPatch, lab: _Lab) -> None:
     monkeypatch.setattr(module, "write_payload", lambda *_: None)
     monkeypatch.setattr(module, "revision", lambda *_: "s")
     monkeypatch.setattr(module, "choose_accel", lambda *_: Accel(lab.accel, "played"))
+    monkeypatch.setattr(module, "control_boot", lambda *_: lab.control)
 
 
 def _options(tmp_path: Path, *specs: str, baseline: str | None = None, jobs: int = 1) -> RunOptions:
@@ -197,6 +199,17 @@ def test_a_kernel_that_dies_twice_has_failed(
     assert result.kernels[0].status is Status.BOOT_FAILED
     assert len(result.kernels[0].boots) == 2
     assert result.exit_code == 3
+
+
+def test_a_kernel_that_dies_twice_where_another_boots_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lab = _Lab({"a": [Status.BOOT_FAILED, Status.BOOT_FAILED]})
+    lab.control = "6.12.96+deb13-amd64"
+    result = _run(monkeypatch, tmp_path, lab, "a")
+    assert result.exit_code == 1
+    assert result.kernels[0].verdict.reasons[0].startswith("does not boot: died in each of 2")
+    assert results_file.load(tmp_path / "run").control == lab.control
 
 
 @pytest.mark.parametrize(("accel", "times"), [("tcg", 2), ("kvm", 1)])

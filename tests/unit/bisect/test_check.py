@@ -23,6 +23,7 @@ from harness.commands import bisect, bisect_step
 from harness.errors import InputError
 from harness.locations import suite_dir
 from harness.model import (
+    Boot,
     Control,
     Fact,
     Facts,
@@ -293,3 +294,19 @@ def test_command(status: int, outcome: str, tmp_path: Path) -> None:
 def test_no_command(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no program"):
         write_command_suite("  ", tmp_path)
+
+
+def test_whether_it_boots() -> None:
+    check = parse_check("boots")
+    assert check.kind == "boots"
+    assert (suite_dir() / check.suites()[0]).is_file()
+    assert expected_value(check) == "works"
+    assert check.see(kernel()).value == "works"
+    panic = Boot(Status.BOOT_FAILED, "it died", "tcg", console_events=(PANIC,))
+    dead = replace(kernel(), status=Status.BOOT_FAILED, identity=None, boots=(panic, panic))
+    assert check.see(dead).value == "fails"
+    # One boot proves nothing, nor do those that only stood still.
+    for boots in ((panic,), (panic, replace(panic, console_events=()))):
+        assert check.see(replace(dead, boots=boots)).value == ""
+    with pytest.raises(InputError, match="never"):
+        check.refuse_value("absent")

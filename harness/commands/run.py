@@ -158,7 +158,7 @@ def _list(selection: Selection) -> int:
 
 
 def _run_interruptibly(options: RunOptions, progress: Progress) -> RunResult:
-    """Run; the first SIGINT or SIGTERM ends the guests and keeps what is there."""
+    """Run; the first SIGINT, SIGTERM or SIGHUP ends the guests and keeps what is there."""
     run = Run(options, progress)
     with stopping(run.stop, progress):
         return run.execute()

@@ -44,7 +44,7 @@ class Ending(StrEnum):
     DEADLINE = "deadline"
     DISOWNED = "disowned"  # it was not the one that was started
     STOPPED = "stopped"  # the user or a signal stopped the run
-    KILLED = "killed"  # QEMU was killed from outside, or failed amid its work
+    KILLED = "killed"  # QEMU was killed from outside, or failed, or the host lacked room
     NEVER_RAN = "never_ran"  # vng or QEMU failed before the guest was started
 
 

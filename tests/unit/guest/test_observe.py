@@ -11,7 +11,7 @@ from typing import Self
 import pytest
 
 from harness.guest import observe as module
-from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine
+from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
 from harness.guest.observe import Deadlines, observe
 from harness.guest.session import Exit, GuestSettings
 from harness.guest.vng import Root
@@ -32,6 +32,7 @@ class _Script:
         self._exit = found
         self._now = 0.0
         self.argv = ["vng", "--run", "image"]
+        self.place = Path("/tmp")
 
     def __call__(self, *_: object) -> Self:
         return self
@@ -322,6 +323,47 @@ def test_qemu_killed_from_outside_says_nothing_of_the_kernel(
     assert result.status_reason.endswith(f" in {PLAN[1]}")
     assert result.status_exit == 3
     assert [test.outcome for test in result.tests] == [Outcome.PASSED, Outcome.MISSING]
+
+
+def test_a_full_disk_says_nothing_of_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU stops the guest, which says nothing more until its deadline."""
+    messages = [*_WHOLE[:3], record(9.35, "start", 3, id=PLAN[1]), Stopped(9.4, "no space in /x")]
+    killed_by_us = Exit(ran=True, shutdown="", vng_status=-9)
+    result = _observe(tmp_path, monkeypatch, messages, expires=True, found=killed_by_us)
+    assert (result.status, result.status_exit) == (Status.INTERRUPTED, 3)
+    assert result.status_reason == f"no space in /x in {PLAN[1]}"
+    assert [test.outcome for test in result.tests] == [Outcome.PASSED, Outcome.MISSING]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "OSError: [Errno 28] No space left on device",
+        "qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory",
+    ],
+)
+def test_a_host_without_room_for_a_guest_says_nothing_of_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    messages: list[Message] = [ConsoleLine(0.2, said), ConsoleLine(0.3, "Traceback")]
+    never_ran = Exit(ran=False, shutdown="", vng_status=1)
+    result = _observe(tmp_path, monkeypatch, messages, found=never_ran)
+    assert (result.status, result.status_exit) == (Status.INTERRUPTED, 3)
+    assert "in /tmp: " + said in result.status_reason
+
+
+def test_a_kernel_that_has_no_room_left_may_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same words from a guest: it ran, so they are its own."""
+    messages: list[Message] = [
+        ConsoleLine(0.2, "tar: write error: No space left on device"),
+        ConsoleLine(0.3, "[  2.0] Kernel panic - not syncing: Attempted to kill init!"),
+    ]
+    result = _observe(tmp_path, monkeypatch, messages, found=Exit(True, "guest-reset", 255))
+    assert result.status is Status.BOOT_FAILED
 
 
 def test_a_guest_that_resets_itself_has_crashed(

@@ -20,9 +20,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.again import again
+from harness.capacity import default_jobs, free_memory, guests_in_memory
 from harness.errors import ExitCode, InputError, Interrupted
 from harness.faults import tell
-from harness.guest.accel import Accel, choose_accel, qemu_version
+from harness.files import full_disk_named
+from harness.guest.accel import Accel, choose_accel, likely_accel, qemu_version
 from harness.guest.image import guest_image
 from harness.guest.observe import Deadlines, observe
 from harness.guest.payload import write_payload
@@ -119,7 +121,8 @@ class Run:
             payload = scratch / "payload.tar"
             with self._claimed():
                 root = self._root()
-                write_payload(self._options.selection, payload)
+                with full_disk_named(scratch.parent, "name another place with TMPDIR"):
+                    write_payload(self._options.selection, payload)
             self._store()
             self._run_kernels(root, payload)
         result = self._store()
@@ -176,11 +179,22 @@ class Run:
             raise InputError(f"--root {wanted}: neither 'image', 'host' nor a path that exists")
         return Root("directory" if is_directory else "disk", path)
 
-    def _run_kernels(self, root: Root, payload: Path) -> None:
+    def _jobs(self) -> int:
+        """How many guests at once: what was asked for, be it more than fits, or what fits."""
         options = self._options
+        if options.jobs is None:
+            return default_jobs(likely_accel(options.accel, options.sources.cache))
+        free = free_memory()
+        fit, wanted = guests_in_memory(free), min(options.jobs, len(self._roles))
+        if wanted > max(1, fit):
+            room = f"{free / (1 << 30):.1f} GiB of free memory are enough for {fit}"
+            self._progress.finish("afalg-harness", f"{wanted} guests at once as asked for: {room}")
+        return options.jobs
+
+    def _run_kernels(self, root: Root, payload: Path) -> None:
         with (
             ThreadPoolExecutor(1, thread_name_prefix="resolve") as resolver,
-            ThreadPoolExecutor(max(1, options.jobs), thread_name_prefix="guest") as guests,
+            ThreadPoolExecutor(self._jobs(), thread_name_prefix="guest") as guests,
         ):
             waiting: list[Future[None]] = []
             for spec, role in self._roles:

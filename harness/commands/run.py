@@ -53,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help="run directory (default: runs/<UTC time>-<id>)"
     )
     parser.add_argument(
-        "--jobs", type=positive_integer, default=1, metavar="N", help="guests at once"
+        "--jobs",
+        type=positive_integer,
+        metavar="N",
+        help="guests at once (default: one for each two CPUs, or for each CPU where KVM is known"
+        " to work, as far as each has 1.25 GiB of free memory)",
     )
     tests = parser.add_argument_group("what runs")
     tests.add_argument(

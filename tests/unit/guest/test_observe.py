@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import pytest
 
+from harness.faults import tell
+from harness.guest import journal
 from harness.guest import observe as module
 from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
 from harness.guest.observe import Deadlines, observe
@@ -390,3 +393,24 @@ def test_a_second_boot_is_added_to_the_first(
     assert second.boots[0].console_events[0].kind == "panic"
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert [event["number"] for event in events if event["type"] == "boot"] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["console.log", "events.jsonl"])
+def test_a_full_disk_under_our_own_files_is_said_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The file that is full is named, also where closing it fails as well."""
+    append = journal._append
+
+    def full(path: Path) -> IO[str]:
+        file = append(path)
+        if path.name == name:
+            with open("/dev/full", "w") as nothing:  # noqa: PTH123
+                os.dup2(nothing.fileno(), file.fileno())
+        return file
+
+    monkeypatch.setattr(journal, "_append", full)
+    messages: list[Message] = [ConsoleLine(1.0, "x"), hello()]
+    with pytest.raises(OSError, match="No space left") as raised:
+        _observe(tmp_path, monkeypatch, messages)
+    assert tell(raised.value).line == f"no space left: {tmp_path / name}"

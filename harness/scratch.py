@@ -74,7 +74,7 @@ def _remove(path: Path) -> None:
     """Remove the directory and what is in it, be it of the user's subordinate ids."""
     shutil.rmtree(path, ignore_errors=True)
     if path.exists() and os.geteuid() != 0:
-        argv = ["unshare", "--map-root-user", "--map-auto", "rm", "-rf", path]
+        argv: list[str | Path] = ["unshare", "--map-root-user", "--map-auto", "rm", "-rf", path]
         # Also amid an interruption.
         with contextlib.suppress(HarnessError), interruptible(threading.Event()):
             finish(argv)

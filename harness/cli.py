@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from harness.commands import bisect, bisect_step, compare, doctor, kernels, report, run
 from harness.commands.parsers import add_command
+from harness.commands.signals import ending_signals
 from harness.errors import ExitCode
 from harness.faults import tell
 from harness.output import complain, drop_unwritten, reader_may_leave
@@ -76,8 +77,10 @@ def _run(words: Sequence[str]) -> int:
     code = int(ExitCode.OK)
     with reader_may_leave():
         arguments = build_parser().parse_args(words)
-        # As after Ctrl-C, everything under way is ended and tidied up.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in ending_signals():
+            if number != signal.SIGINT:
+                # As after Ctrl-C, everything under way is ended and tidied up.
+                signal.signal(number, signal.default_int_handler)
         code = int(arguments.execute(arguments))
     return code
 

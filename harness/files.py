@@ -34,15 +34,25 @@ def write_whole(path: Path, text: str | Iterable[str]) -> None:
 
 
 @contextlib.contextmanager
-def cache_errors_named(cache: Path) -> Iterator[None]:
-    """Turn errors of a full or unwritable cache into one line that names its directory."""
+def full_disk_named(place: Path | str, remedy: str) -> Iterator[None]:
+    """Turn the error of a full disk into one line that names ``place`` and what else to do."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InfrastructureError(
-                f"no space left in the cache {cache}; free some, or choose another with --cache"
+                f"no space left in {place}; free some, or {remedy}"
             ) from error
+        raise
+
+
+@contextlib.contextmanager
+def cache_errors_named(cache: Path) -> Iterator[None]:
+    """Turn errors of a full or unwritable cache into one line that names its directory."""
+    try:
+        with full_disk_named(f"the cache {cache}", "choose another with --cache"):
+            yield
+    except OSError as error:
         if isinstance(error.filename, str) and _related(Path(error.filename), cache):
             raise InfrastructureError(
                 f"the cache {cache} cannot be used ({error.strerror}: {error.filename})"

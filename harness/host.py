@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import getpass
+import importlib.metadata
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.capacity import GUEST_BYTES, free_memory, guests_in_memory
 from harness.errors import HostError, InfrastructureError
 from harness.guest.accel import QEMU, qemu_version
 from harness.kernels.source.kbuild import find_compiler
 from harness.processes import PACKAGES, find_program, find_vng, finish
+from harness.scratch import scratch_place
 
 _NEEDED_BYTES = 3 << 30  # image, two kernels with their packages, room to build
+_TEMPORARY_BYTES = 512 << 20  # what a guest writes, the initramfs, the suite
+_VNG_VERSION = (1, 42)
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -33,11 +39,10 @@ class HostCheck:
 def check_host(cache: Path) -> list[HostCheck]:
     """All checks of this host; ``cache`` is the cache directory that will be used."""
     checks = [_program(name, package) for name, package in _programs()]
-    checks += [check() for check in (_python, _vng, _busybox, _keyring, _kvm)]
-    if os.geteuid() != 0:
-        checks += _user_namespaces()
+    checks += [check() for check in (_python, _vng, _busybox, _keyring, _kvm, _terminals, _memory)]
+    checks += [_mounts()] if os.geteuid() == 0 else _user_namespaces()
     checks.append(_builds())
-    checks.append(_space(cache))
+    checks += [_cache(cache), _temporary_files()]
     return checks
 
 
@@ -53,6 +58,8 @@ def _program(name: str, package: str) -> HostCheck:
         found = f"{path} ({qemu_version()})" if name == QEMU else path
     except HostError:
         return HostCheck(name, False, "not installed", f"apt-get install {package}")
+    except InfrastructureError as error:
+        return HostCheck(name, False, str(error), f"apt-get install --reinstall {package}")
     return HostCheck(name, True, found)
 
 
@@ -64,10 +71,14 @@ def _python() -> HostCheck:
 
 
 def _vng() -> HostCheck:
+    remedy = "pip install 'virtme-ng>=1.42'"
     try:
-        return HostCheck("vng", True, find_vng())
-    except HostError:
-        return HostCheck("vng", False, "not installed", "pip install 'virtme-ng>=1.42'")
+        path = find_vng()
+        version = importlib.metadata.version("virtme-ng")
+    except (HostError, importlib.metadata.PackageNotFoundError):
+        return HostCheck("vng", False, "not installed", remedy)
+    numbers = tuple(int(word) for word in version.split(".")[:2] if word.isdecimal())
+    return HostCheck("vng", numbers >= _VNG_VERSION, f"{path} ({version})", remedy)
 
 
 def _busybox() -> HostCheck:
@@ -105,6 +116,44 @@ def _kvm() -> HostCheck:
     return HostCheck("kvm", True, "/dev/kvm opens; `run` tries whether it works", required=False)
 
 
+def _terminals() -> HostCheck:
+    """Whether a guest's console can be read: by a pseudo-terminal."""
+    try:
+        for descriptor in os.openpty():
+            os.close(descriptor)
+    except OSError as error:
+        return HostCheck(
+            "terminals", False, f"none can be had ({error})", "mount devpts at /dev/pts"
+        )
+    return HostCheck("terminals", True, "pseudo-terminals can be had")
+
+
+def _memory() -> HostCheck:
+    free = free_memory()
+    guests = guests_in_memory(free)
+    return HostCheck(
+        "memory",
+        guests >= 1,
+        f"{_size(free)} free, enough for {guests} guests of {_size(GUEST_BYTES)}",
+        "end something, or give this machine or container more",
+    )
+
+
+def _mounts() -> HostCheck:
+    """What mmdebstrap needs to build the guest image as root."""
+    return _mounting("mounts", ["unshare", "--mount"], "run it in a container that may mount")
+
+
+def _mounting(name: str, namespace: list[str], remedy: str) -> HostCheck:
+    try:
+        tried = finish([*namespace, "mount", "-t", "tmpfs", "none", tempfile.gettempdir()])
+        allowed, said = tried.returncode == 0, (tried.stderr.strip().splitlines() or [""])[-1]
+    except HostError as error:
+        allowed, said = False, str(error)
+    found = "allowed in a namespace" if allowed else f"not allowed: {said}"
+    return HostCheck(name, allowed, found, remedy)
+
+
 def _builds() -> HostCheck:
     """Whether kernels can be built from git revisions, which most runs never ask for."""
     try:
@@ -129,24 +178,35 @@ def _user_namespaces() -> Iterator[HostCheck]:
         f"{user} has a range in /etc/subuid" if granted else f"{user} has none in /etc/subuid",
         f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
     )
-    try:
-        allowed = finish(["unshare", "--map-root-user", "true"]).returncode == 0
-    except HostError:
-        allowed = False
-    yield HostCheck(
+    yield _mounting(
         "user namespaces",
-        allowed,
-        "allowed" if allowed else "not allowed",
-        "sysctl kernel.unprivileged_userns_clone=1",
+        ["unshare", "--map-root-user", "--mount"],
+        "sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0",
     )
 
 
-def _space(cache: Path) -> HostCheck:
-    existing = next(path for path in (cache, *cache.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    return HostCheck(
-        "disk space",
-        free >= _NEEDED_BYTES,
-        f"{free / (1 << 30):.1f} GiB free below {existing}",
-        "free some, or choose another place with --cache DIR",
-    )
+def _cache(cache: Path) -> HostCheck:
+    return _room("cache", cache, _NEEDED_BYTES, "--cache DIR or AFALG_CACHE")
+
+
+def _temporary_files() -> HostCheck:
+    return _room("temporary files", scratch_place(), _TEMPORARY_BYTES, "TMPDIR")
+
+
+def _room(name: str, place: Path, needed: int, choice: str) -> HostCheck:
+    """Whether ``place``, or the nearest directory above, takes ``needed`` bytes of files."""
+    remedy = f"free some, or choose another place with {choice}"
+    try:
+        existing = next(path for path in (place, *place.parents) if path.exists())
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(b"x")
+            file.flush()
+        free = shutil.disk_usage(existing).free
+    except OSError as error:
+        return HostCheck(name, False, f"{place} cannot be written to ({error.strerror})", remedy)
+    short = "" if free >= needed else f", less than the {_size(needed)} that a run may need"
+    return HostCheck(name, free >= needed, f"{_size(free)} free below {existing}{short}", remedy)
+
+
+def _size(number: int) -> str:
+    return f"{number / (1 << 30):.1f} GiB"

@@ -6,7 +6,9 @@ Standard library only, so that it is at hand before anything else of ours is imp
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator
 
@@ -48,18 +50,28 @@ def drop_unwritten() -> None:
 
 @contextlib.contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """End this block, and no more, once nobody reads our output (``head``, a pager).
+    """End this block, and no more, once nobody reads our output (``head``, a closed terminal).
 
     What is printed after that goes nowhere, and the exit code still says what was found.
     """
     try:
         yield
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit) as error:
-        # rich makes an exit with code 1 of it, which would say regression.
-        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+    except (OSError, SystemExit) as error:
+        # rich makes an exit with code 1 of a broken pipe, which would say regression.
+        cause = error.__context__ if isinstance(error, SystemExit) else error
+        if not isinstance(cause, BrokenPipeError) and not _hung_up(cause):
             raise
         drop_unwritten()
+
+
+def _hung_up(error: BaseException | None) -> bool:
+    """Whether an error of writing is that of a terminal that is no more."""
+    return (
+        isinstance(error, OSError)
+        and error.errno == errno.EIO
+        and any(stat.S_ISCHR(os.fstat(number).st_mode) for number in (1, 2))
+    )
 
 
 @contextlib.contextmanager

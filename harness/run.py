@@ -20,9 +20,11 @@ from pathlib import Path
 
 from harness import inuse
 from harness.again import again, exact_spec
+from harness.capacity import default_jobs, free_memory, guests_in_memory
 from harness.errors import ExitCode, InputError, Interrupted
 from harness.faults import tell
-from harness.guest.accel import Accel, choose_accel, control_boot, qemu_version
+from harness.files import full_disk_named
+from harness.guest.accel import Accel, choose_accel, control_boot, likely_accel, qemu_version
 from harness.guest.image import guest_image
 from harness.guest.payload import revision, write_payload
 from harness.guest.schedule import Limits, next_order
@@ -142,7 +144,8 @@ class Run:
             payload = scratch / "payload.tar"
             with contextlib.nullcontext() if self._resumed else self._claimed():
                 root = self._root()
-                write_payload(self._options.selection, payload)
+                with full_disk_named(scratch.parent, "name another place with TMPDIR"):
+                    write_payload(self._options.selection, payload)
             self._revisions = replace(
                 self._revisions, suite=revision(payload), image=_image_key(root)
             )
@@ -206,12 +209,23 @@ class Run:
             raise InputError(f"--root {wanted}: neither 'image', 'host' nor a path that exists")
         return Root("directory" if is_directory else "disk", path)
 
-    def _run_kernels(self, root: Root, payload: Path) -> None:
+    def _jobs(self) -> int:
+        """How many guests at once: what was asked for, be it more than fits, or what fits."""
         options = self._options
+        if options.jobs is None:
+            return default_jobs(likely_accel(options.accel, options.sources.cache))
+        free = free_memory()
+        fit, wanted = guests_in_memory(free), min(options.jobs, len(self._roles))
+        if wanted > max(1, fit):
+            room = f"{free / (1 << 30):.1f} GiB of free memory are enough for {fit}"
+            self._progress.finish("afalg-harness", f"{wanted} guests at once as asked for: {room}")
+        return options.jobs
+
+    def _run_kernels(self, root: Root, payload: Path) -> None:
         unfinished = [(spec, role) for spec, role in self._roles if not self._is_finished(spec)]
         with (
             ThreadPoolExecutor(1, thread_name_prefix="resolve") as resolver,
-            ThreadPoolExecutor(max(1, options.jobs), thread_name_prefix="guest") as guests,
+            ThreadPoolExecutor(self._jobs(), thread_name_prefix="guest") as guests,
         ):
             waiting: list[Future[None]] = []
             for spec, role in unfinished:

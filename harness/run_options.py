@@ -25,7 +25,7 @@ class RunOptions:
     command: str
     expectations: Expectations
     selection: Selection = field(default_factory=Selection)
-    jobs: int = 1
+    jobs: int | None = 1  # guests at once; None: as many as the host has room for
     accel: str = "auto"
     root: str = "image"  # "image", "host", or a path
     append: tuple[str, ...] = ()

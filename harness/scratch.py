@@ -11,10 +11,13 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from harness import inuse
+from harness.errors import HarnessError
+from harness.processes import finish, interruptible
 
 _PREFIX = "afalg."
 #: vng makes shell commands of paths.
@@ -26,19 +29,23 @@ _ELSEWHERE = ("/var/tmp", "/tmp")
 
 
 @contextlib.contextmanager
-def scratch_directory() -> Iterator[Path]:
+def scratch_directory(*, passable: bool = False) -> Iterator[Path]:
     """A temporary directory of this process alone, removed at the end.
 
     Its path is short enough for unix sockets in it, and means itself to any shell: it lies
-    where TMPDIR says, or in /var/tmp if that is no such path.
+    where TMPDIR says, or in /var/tmp if that is no such path. A ``passable`` one lies in
+    /var/tmp whatever TMPDIR says, which may be in a home, and other users may enter it.
     """
     with contextlib.ExitStack() as stack:
         path = Path()
         held = False
         while not held:  # a sweep may come between
-            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_place()))
+            place = _elsewhere(scratch_place()) if passable else scratch_place()
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
             held = stack.enter_context(inuse.held(path))
-        stack.callback(shutil.rmtree, path, ignore_errors=True)
+        stack.callback(_remove, path)
+        if passable:
+            path.chmod(0o711)
         yield path
 
 
@@ -46,14 +53,31 @@ def sweep() -> None:
     """Remove what processes that were killed have left."""
     for path in leftovers():
         with contextlib.suppress(OSError):
-            inuse.remove(path)
+            try:
+                inuse.remove(path)
+            except PermissionError:
+                for renamed in path.parent.glob(f".{path.name.lstrip('.')}.*"):
+                    _remove(renamed)
 
 
 def leftovers() -> list[Path]:
     """The scratch directories of processes that are no more."""
+    places = dict.fromkeys((scratch_place(), _elsewhere(scratch_place())))
     # A leading dot: of one that was killed while it swept.
-    found = [path for dot in ("", ".") for path in _place().glob(f"{dot}{_PREFIX}*")]
+    found = [
+        path for place in places for dot in ("", ".") for path in place.glob(f"{dot}{_PREFIX}*")
+    ]
     return [path for path in found if _is_ours(path) and not inuse.is_used(path)]
+
+
+def _remove(path: Path) -> None:
+    """Remove the directory and what is in it, be it of the user's subordinate ids."""
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists() and os.geteuid() != 0:
+        argv: list[str | Path] = ["unshare", "--map-root-user", "--map-auto", "rm", "-rf", path]
+        # Also amid an interruption.
+        with contextlib.suppress(HarnessError), interruptible(threading.Event()):
+            finish(argv)
 
 
 def _is_ours(path: Path) -> bool:
@@ -63,10 +87,14 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def _place() -> Path:
+def scratch_place() -> Path:
     """Where scratch directories lie."""
     wanted = tempfile.gettempdir()
     if _PLAIN.fullmatch(wanted) and len(wanted) <= _LONGEST:
         return Path(wanted)
+    return _elsewhere(Path(wanted))
+
+
+def _elsewhere(otherwise: Path) -> Path:
     usable = (place for place in _ELSEWHERE if os.access(place, os.W_OK | os.X_OK))
-    return Path(next(usable, wanted))
+    return Path(next(usable, otherwise))

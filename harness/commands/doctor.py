@@ -7,25 +7,24 @@ example:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
+from harness.commands.options import add_cache_option, cache_directory
 from harness.errors import ExitCode
 from harness.host import check_host
-from harness.locations import default_cache_dir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``doctor``."""
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="cache directory to check")
+    add_cache_option(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print a line per check; 0 if all that is required is there, else 3."""
     console = Console(highlight=False, soft_wrap=True)
-    checks = check_host(arguments.cache or default_cache_dir())
+    checks = check_host(cache_directory(arguments))
     for check in checks:
         if check.ok and arguments.quiet:
             continue

@@ -63,7 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on with the interrupted run in DIR, as it was started (takes no other argument)",
     )
     parser.add_argument(
-        "--jobs", type=positive_integer, default=1, metavar="N", help="guests at once"
+        "--jobs",
+        type=positive_integer,
+        metavar="N",
+        help="guests at once (default: one for each two CPUs, or for each CPU where KVM is known"
+        " to work, as far as each has 1.25 GiB of free memory)",
     )
     tests = parser.add_argument_group("what runs")
     tests.add_argument(
@@ -228,7 +232,7 @@ def _list(selection: Selection) -> int:
 def _run_interruptibly(
     options: RunOptions, progress: Progress, earlier: RunResult | None
 ) -> RunResult:
-    """Run; the first SIGINT or SIGTERM ends the guests and keeps what is there."""
+    """Run; the first SIGINT, SIGTERM or SIGHUP ends the guests and keeps what is there."""
     run = Run(options, progress, earlier)
     with stopping(run.stop, progress):
         return run.execute()

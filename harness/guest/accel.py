@@ -64,6 +64,20 @@ def choose_accel(wanted: str, image: Path, cache: Path, progress: Progress) -> A
     return Accel("tcg", problem)
 
 
+def likely_accel(wanted: str, cache: Path) -> str:
+    """What ``choose_accel`` will most likely say, without a trial: "tcg" where none is known."""
+    if wanted != "auto":
+        return wanted
+    known = _load(cache / "accel.json")
+    usable = os.access(_KVM, os.R_OK | os.W_OK) and known.host == _this_host()
+    return "kvm" if usable and known.problem is None else "tcg"
+
+
+def _this_host() -> str:
+    """This boot of this host, and its QEMU."""
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {qemu_version()}"
+
+
 def _kvm_problem(image: Path, cache: Path, progress: Progress) -> str | None:
     """Why KVM cannot be used, or None."""
     if not _KVM.exists():
@@ -74,7 +88,7 @@ def _kvm_problem(image: Path, cache: Path, progress: Progress) -> str | None:
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / "accel.lock"):
         known = _load(store)
-        host = f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {qemu_version()}"
+        host = _this_host()
         if known.host == host:
             return known.problem
         progress.report("host", "trying KVM (once per boot of this host)")

@@ -24,8 +24,9 @@ from harness.files import cache_errors_named
 from harness.guest.vng import FAST_MODPROBE, MODULES_DEVICE
 from harness.locks import wait_for
 from harness.mirror import choose_mirror
-from harness.processes import run
+from harness.processes import finish, run
 from harness.progress import Progress
+from harness.scratch import scratch_directory
 
 _FORMAT = 3  # raise when the recipe changes in a way that the key does not show
 _SUITE = "bookworm"
@@ -104,24 +105,27 @@ def _build(scratch: Path, target: Path, mirror: str, progress: Progress) -> None
     archive, tree, image = scratch / "root.tar", scratch / "root", scratch / "root.ext4"
     progress.report(_SUBJECT, f"building from {_SUITE} with mmdebstrap (once, some 20 s)")
     is_root = os.geteuid() == 0
-    run(
-        [
-            "mmdebstrap",
-            f"--mode={'root' if is_root else 'unshare'}",
-            "--variant=essential",
-            f"--include={','.join(_PACKAGES)}",
-            "--format=tar",
-            '--aptopt=APT::Sandbox::User "root"',
-            "--dpkgopt=path-exclude=/usr/share/doc/*",
-            "--dpkgopt=path-exclude=/usr/share/man/*",
-            "--dpkgopt=path-exclude=/usr/share/locale/*",
-            _SUITE,
-            str(archive),
-            mirror,
-        ],
-        doing="building the guest image",
-        environment={**os.environ, "TMPDIR": _world_readable_tmp()},
-    )
+    # mmdebstrap's unshared user must be able to enter its directory.
+    with scratch_directory(passable=True) as temporary:
+        run(
+            [
+                *(_contained() if is_root else []),
+                "mmdebstrap",
+                f"--mode={'root' if is_root else 'unshare'}",
+                "--variant=essential",
+                f"--include={','.join(_PACKAGES)}",
+                "--format=tar",
+                '--aptopt=APT::Sandbox::User "root"',
+                "--dpkgopt=path-exclude=/usr/share/doc/*",
+                "--dpkgopt=path-exclude=/usr/share/man/*",
+                "--dpkgopt=path-exclude=/usr/share/locale/*",
+                _SUITE,
+                str(archive),
+                mirror,
+            ],
+            doing="building the guest image",
+            environment={**os.environ, "TMPDIR": str(temporary)},
+        )
     progress.report(_SUBJECT, "writing the file system")
     tree.mkdir(mode=0o755)
     run(
@@ -161,6 +165,10 @@ def _add_boot_helpers(tree: Path) -> None:
         link.symlink_to("/usr/bin/busybox")
 
 
-def _world_readable_tmp() -> str:
-    """mmdebstrap's unshared user must be able to enter its directory: not one in a home."""
-    return "/var/tmp" if Path("/var/tmp").is_dir() else tempfile.gettempdir()
+def _contained() -> list[str]:
+    """Words before root's mmdebstrap: what it mounts and starts ends with it, however it ends.
+
+    Nothing where root may not do that (in some containers).
+    """
+    words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return words if finish([*words, "true"]).returncode == 0 else []

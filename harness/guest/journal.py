@@ -9,6 +9,7 @@ without a time, which no guest can write, stands before every boot but the first
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -44,7 +45,7 @@ class Ending(StrEnum):
     DEADLINE = "deadline"
     DISOWNED = "disowned"  # it was not the one that was started
     STOPPED = "stopped"  # the user or a signal stopped the run
-    KILLED = "killed"  # QEMU was killed from outside, or failed amid its work
+    KILLED = "killed"  # QEMU was killed from outside, or failed, or the host lacked room
     NEVER_RAN = "never_ran"  # vng or QEMU failed before the guest was started
 
 
@@ -109,13 +110,13 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._console.close()
-        self._events.close()
+        for file in (self._console, self._events):
+            with contextlib.suppress(OSError):  # of a write that has told it already
+                file.close()
 
     def console(self, line: ConsoleLine) -> None:
         """Write down a line of the console."""
-        self._console.write(f"[{line.seconds:10.3f}] {line.text}\n")
-        self._console.flush()
+        _add(self._console, f"[{line.seconds:10.3f}] {line.text}\n")
 
     def record(self, line: RecordLine) -> Sent | Refused:
         """Write down a line from the guest; returns what it says."""
@@ -133,8 +134,16 @@ class Journal:
 
     def _write(self, data: dict[str, object], by: str, seconds: float) -> None:
         line = data | {"by": by, "host_seconds": round(seconds, 3)}
-        self._events.write(json.dumps(line) + "\n")
-        self._events.flush()
+        _add(self._events, json.dumps(line) + "\n")
+
+
+def _add(file: IO[str], text: str) -> None:
+    """Write at once. Raises OSError, which names the file."""
+    try:
+        file.write(text)
+        file.flush()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, file.name) from error
 
 
 def _append(path: Path) -> IO[str]:

@@ -22,6 +22,14 @@ class RecordLine:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """The host could not do what the guest asked of a disk, so QEMU stopped the guest."""
+
+    seconds: float  # since the start of vng
+    reason: str  # what the host lacks, and where
+
+
+@dataclass(frozen=True)
 class Ended:
     """All channels are closed: QEMU and vng are gone."""
 
@@ -35,4 +43,4 @@ class Expired:
     seconds: float
 
 
-Message = ConsoleLine | RecordLine | Ended | Expired
+Message = ConsoleLine | RecordLine | Stopped | Ended | Expired

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from harness.guest.heard import Heard
 from harness.guest.journal import BootRecord, ClosedRecord, Ending, Journal
-from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine
+from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine, Stopped
 from harness.guest.payload import write_part
 from harness.guest.replay import replay
 from harness.guest.schedule import WHOLE, Order
@@ -42,6 +42,8 @@ KERNEL_ARGUMENTS = (
 _TERMINATED = re.compile(r"qemu-system-\w+: terminating on signal (\d{1,3})")
 #: What it prints when it finds a fault of its own (glib's and libc's assertions).
 _FAILED = re.compile(r"qemu-system-\w+: \S+: .*[Aa]ssertion .+ failed")
+#: What vng and QEMU print where the host has no room for a guest: of no kernel's making.
+_LACKING = re.compile(r"No space left on device|Disk quota exceeded|Cannot allocate memory")
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -76,6 +78,7 @@ class _Ear:
     heard: Heard
     terminated: str = ""  # the signal on which QEMU said it ends
     failed: str = ""  # the fault of its own on which it said so
+    lacking: str = ""  # what the host has no room for; vng's word only if the guest never ran
 
     def take(self, message: Message) -> None:
         if isinstance(message, ConsoleLine):
@@ -85,6 +88,8 @@ class _Ear:
                 self.terminated = _SIGNALS.get(int(match.group(1)), "")
             elif _FAILED.match(message.text):
                 self.failed = message.text
+            elif _LACKING.search(message.text):
+                self.lacking = message.text.strip()
         elif isinstance(message, RecordLine):
             self.heard.record(message.seconds, self.journal.record(message))
 
@@ -181,6 +186,8 @@ def _listen(
         message = session.next(min(deadline, session.elapsed() + 0.5))
         if isinstance(message, Ended):
             return Ending.GUEST, ""
+        if isinstance(message, Stopped):
+            return Ending.KILLED, message.reason
         ear.take(message)
         if isinstance(message, RecordLine):
             _report_progress(heard, kernel, progress)
@@ -216,6 +223,9 @@ def _closed(ending: Ending, reason: str, ear: _Ear, session: Session) -> ClosedR
     seconds, found = session.elapsed(), session.exit()
     if ending is Ending.GUEST and not found.ran:
         ending = Ending.NEVER_RAN
+        if ear.lacking:
+            ending = Ending.KILLED
+            reason = f"the guest could not be started, its files in {session.place}: {ear.lacking}"
     elif ending is Ending.GUEST and not found.shutdown.startswith("guest-"):
         ending = Ending.KILLED
         cause = ear.terminated if found.shutdown else "SIGKILL, or a fault of its own"

@@ -16,7 +16,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from typing import Self
 import pexpect
 
 from harness.guest import vng
-from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine
+from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
 from harness.model import BootableKernel
 from harness.processes import end_group, heed_hangup
 from harness.scratch import scratch_directory
@@ -101,6 +101,11 @@ class Session:
     def elapsed(self) -> float:
         """Seconds since vng was started."""
         return time.monotonic() - self._started
+
+    @property
+    def place(self) -> Path:
+        """Where the files of vng and QEMU lie."""
+        return self._scratch.parent
 
     def _start(self) -> None:
         results, events = self._listener(vng.RESULTS_SOCKET), self._listener(vng.QMP_SOCKET)
@@ -236,6 +241,14 @@ class Session:
                 self._ran = self._ran or "return" in said
                 if said.get("event") == "SHUTDOWN":
                     self._shutdown = str(said["data"]["reason"])
+                elif said.get("event") == "BLOCK_IO_ERROR" and said["data"]["action"] == "stop":
+                    # It waits for room (werror=enospc), and for somebody to let it go on.
+                    self._put(Stopped(self.elapsed(), self._lacking(said["data"])))
+
+    def _lacking(self, failed: Mapping[str, object]) -> str:
+        """What the host lacks, from QEMU's event BLOCK_IO_ERROR."""
+        what = "no space left" if failed.get("nospace") else f"disk error ({failed.get('reason')})"
+        return f"{what} in {self.place} (TMPDIR), where the guest's writes are kept,"
 
     def _accept(self, listener: socket.socket) -> socket.socket | None:
         """QEMU's connection; None if vng ended without having started QEMU."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from harness import job
 from harness import run as module
+from harness.capacity import GUEST_BYTES
 from harness.cli import main
-from harness.errors import InputError
+from harness.errors import InfrastructureError, InputError
+from harness.faults import tell
 from harness.guest.accel import Accel
 from harness.guest.schedule import Order
 from harness.judge import conclude
@@ -32,7 +38,7 @@ from harness.model import (
     Status,
     TestResult,
 )
-from harness.progress import SilentProgress
+from harness.progress import LineProgress, SilentProgress
 from harness.report import render, results_file
 from harness.run import Run, planned_roles
 from harness.run_options import RunOptions
@@ -420,3 +426,52 @@ def test_code_that_cannot_be_read_is_silent_and_no_error(
     assert len(kernel.code) == 8
     assert "RuntimeError: a bug" in kernel.code[0].reason
     assert kernel.status is Status.COMPLETED and result.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "jobs", "said"),
+    [(None, 2, False), (1, 1, False), (3, 3, True), (99, 99, True), (2, 2, False)],
+)
+def test_how_many_guests_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: int | None, jobs: int, said: bool
+) -> None:
+    """With room for two in memory: more are obeyed, and said."""
+    _play(monkeypatch, _Lab({}))
+    monkeypatch.setattr(module, "default_jobs", lambda accel: {"tcg": 2}[accel])
+    monkeypatch.setattr(module, "free_memory", lambda: 2 * GUEST_BYTES)
+    console = io.StringIO()
+    options = replace(_options(tmp_path, "a", "b", "c"), jobs=asked, accel="tcg")
+    assert Run(options, LineProgress(Console(file=console)))._jobs() == jobs
+    assert ("2.5 GiB of free memory are enough for 2" in console.getvalue()) is said
+
+
+def test_no_space_for_temporary_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(_selection: object, payload: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    _play(monkeypatch, _Lab({}))
+    monkeypatch.setattr(module, "write_payload", full)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(InfrastructureError, match=r"no space left in .*name another .* TMPDIR"):
+        Run(_options(tmp_path, "a"), SilentProgress()).execute()
+    assert not [*tmp_path.glob("afalg.*")]
+
+
+def test_no_space_for_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What was stored before stays, and one line says which file found no room."""
+    lab = _Lab({"a": [Status.COMPLETED], "b": [Status.COMPLETED]})
+    _play(monkeypatch, lab)
+    save, stored = results_file.save, tmp_path / "run/results.json"
+
+    def full(result: RunResult, path: Path) -> None:
+        if len(lab.boots) < 2:
+            save(result, path)
+        else:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(results_file, "save", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        Run(_options(tmp_path, "a", "b"), SilentProgress()).execute()
+    told = tell(raised.value)
+    assert (told.code, told.line) == (3, f"no space left: {stored}")
+    assert results_file.load(tmp_path / "run").kernels[0].status is Status.COMPLETED

@@ -84,6 +84,18 @@ def test_a_sweep_where_our_process_id_means_nothing(place: Path) -> None:
     assert list(place.iterdir()) == []
 
 
+def test_one_that_others_may_enter(place: Path) -> None:
+    with scratch_directory(passable=True) as path:
+        assert path.parent == Path("/var/tmp")
+        assert path.stat().st_mode & 0o777 == 0o711
+        sweep()
+        assert path.is_dir()
+    assert not path.exists()
+    left = Path(tempfile.mkdtemp(prefix="afalg.", dir="/var/tmp"))
+    sweep()
+    assert not left.exists()
+
+
 def test_a_sweep_leaves_what_is_not_a_leftover(place: Path) -> None:
     (place / "target").mkdir()
     (place / "afalg.link").symlink_to(place / "target")

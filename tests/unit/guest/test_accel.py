@@ -135,3 +135,14 @@ def test_no_device(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_hosts_own_image() -> None:
     image = Path(f"/boot/vmlinuz-{os.uname().release}")
     assert accel._host_image() == (image if os.access(image, os.R_OK) else None)
+
+
+def test_what_is_likely_is_known_without_a_trial(host: Host) -> None:
+    image = host.kernel("good", "kvm", "tcg")
+    assert accel.likely_accel("auto", host.cache) == "tcg", "nobody has tried KVM"
+    assert accel.likely_accel("kvm", host.cache) == "kvm"
+    host.choose(image)
+    assert accel.likely_accel("auto", host.cache) == "kvm"
+    assert accel.likely_accel("tcg", host.cache) == "tcg"
+    (host.place / "kvm").unlink()
+    assert accel.likely_accel("auto", host.cache) == "tcg", "the device is gone"

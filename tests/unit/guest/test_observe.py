@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import pytest
 
+from harness.faults import tell
+from harness.guest import journal
 from harness.guest import observe as module
-from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine
+from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
 from harness.guest.observe import Deadlines, observe
 from harness.guest.session import Exit, GuestSettings
 from harness.guest.vng import Root
@@ -32,6 +35,7 @@ class _Script:
         self._exit = found
         self._now = 0.0
         self.argv = ["vng", "--run", "image"]
+        self.place = Path("/tmp")
 
     def __call__(self, *_: object) -> Self:
         return self
@@ -324,6 +328,47 @@ def test_qemu_killed_from_outside_says_nothing_of_the_kernel(
     assert [test.outcome for test in result.tests] == [Outcome.PASSED, Outcome.MISSING]
 
 
+def test_a_full_disk_says_nothing_of_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU stops the guest, which says nothing more until its deadline."""
+    messages = [*_WHOLE[:3], record(9.35, "start", 3, id=PLAN[1]), Stopped(9.4, "no space in /x")]
+    killed_by_us = Exit(ran=True, shutdown="", vng_status=-9)
+    result = _observe(tmp_path, monkeypatch, messages, expires=True, found=killed_by_us)
+    assert (result.status, result.status_exit) == (Status.INTERRUPTED, 3)
+    assert result.status_reason == f"no space in /x in {PLAN[1]}"
+    assert [test.outcome for test in result.tests] == [Outcome.PASSED, Outcome.MISSING]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "OSError: [Errno 28] No space left on device",
+        "qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory",
+    ],
+)
+def test_a_host_without_room_for_a_guest_says_nothing_of_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    messages: list[Message] = [ConsoleLine(0.2, said), ConsoleLine(0.3, "Traceback")]
+    never_ran = Exit(ran=False, shutdown="", vng_status=1)
+    result = _observe(tmp_path, monkeypatch, messages, found=never_ran)
+    assert (result.status, result.status_exit) == (Status.INTERRUPTED, 3)
+    assert "in /tmp: " + said in result.status_reason
+
+
+def test_a_kernel_that_has_no_room_left_may_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same words from a guest: it ran, so they are its own."""
+    messages: list[Message] = [
+        ConsoleLine(0.2, "tar: write error: No space left on device"),
+        ConsoleLine(0.3, "[  2.0] Kernel panic - not syncing: Attempted to kill init!"),
+    ]
+    result = _observe(tmp_path, monkeypatch, messages, found=Exit(True, "guest-reset", 255))
+    assert result.status is Status.BOOT_FAILED
+
+
 def test_a_guest_that_resets_itself_has_crashed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -348,3 +393,24 @@ def test_a_second_boot_is_added_to_the_first(
     assert second.boots[0].console_events[0].kind == "panic"
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert [event["number"] for event in events if event["type"] == "boot"] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["console.log", "events.jsonl"])
+def test_a_full_disk_under_our_own_files_is_said_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The file that is full is named, also where closing it fails as well."""
+    append = journal._append
+
+    def full(path: Path) -> IO[str]:
+        file = append(path)
+        if path.name == name:
+            with open("/dev/full", "w") as nothing:  # noqa: PTH123
+                os.dup2(nothing.fileno(), file.fileno())
+        return file
+
+    monkeypatch.setattr(journal, "_append", full)
+    messages: list[Message] = [ConsoleLine(1.0, "x"), hello()]
+    with pytest.raises(OSError, match="No space left") as raised:
+        _observe(tmp_path, monkeypatch, messages)
+    assert tell(raised.value).line == f"no space left: {tmp_path / name}"

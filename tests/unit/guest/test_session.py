@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.guest import vng
-from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine
+from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine, Stopped
 from harness.guest.session import Exit, GuestSettings, Session
 from harness.model import BootableKernel
 
@@ -64,6 +64,24 @@ def test_what_is_heard_and_how_it_ended(
     heard, ended = _hear(monkeypatch, _CONNECT + _RUN + _TALK + last)
     assert _texts(heard) == (["on the console"], ['{"type": "x"}', "half a rec"])
     assert ended == found
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"action": "stop", "nospace": True, "reason": "No space left"}, "no space left in {}"),
+        ({"action": "stop", "nospace": False, "reason": "EDQUOT"}, "disk error (EDQUOT) in {}"),
+        ({"action": "report", "nospace": False, "reason": "EIO"}, ""),
+    ],
+)
+def test_a_guest_that_qemu_stopped(
+    monkeypatch: pytest.MonkeyPatch, data: dict[str, object], words: str
+) -> None:
+    """What QEMU tells on a write error of a disk (qapi/block-core.json, BLOCK_IO_ERROR)."""
+    heard, _ = _hear(monkeypatch, _CONNECT + _RUN + f"monitor(event='BLOCK_IO_ERROR', data={data})")
+    stopped = [message.reason for message in heard if isinstance(message, Stopped)]
+    place = words.format(tempfile.gettempdir())
+    assert [reason.partition(" (TMPDIR)")[0] for reason in stopped] == ([place] if words else [])
 
 
 @pytest.mark.parametrize("program", [_CONNECT, "raise SystemExit('no such disk')"])

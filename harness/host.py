@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HostError, InfrastructureError
-from harness.guest.accel import QEMU, qemu_version
+from harness.guest.accel import qemu_version
+from harness.guest.vng import QEMU
 from harness.kernels.source.kbuild import find_compiler
 from harness.processes import PACKAGES, find_program, find_vng, finish
 

@@ -47,12 +47,13 @@ from harness.progress import Progress
 from harness.report import results_file
 from harness.report.render import render
 from harness.run_options import RunOptions
-from harness.scratch import scratch_directory, sweep
+from harness.scratch import sweep
 from harness.static.reading import read_code
 
 #: Files written beside results.json at the end of every run.
 REPORT_FORMATS = ("junit", "summary")
 _KERNELS = "kernels"  # folder of a run directory
+_PAYLOAD = "payload.tar"  # what every guest was given to run; vng.txt needs it
 
 
 def new_run_directory() -> Path:
@@ -115,13 +116,12 @@ class Run:
         refuse_finished(self._options.out)
         qemu_version()  # before anything is downloaded
         sweep()
-        with scratch_directory() as scratch:
-            payload = scratch / "payload.tar"
-            with self._claimed():
-                root = self._root()
-                write_payload(self._options.selection, payload)
-            self._store()
-            self._run_kernels(root, payload)
+        payload = self._options.out.resolve() / _PAYLOAD
+        with self._claimed():
+            root = self._root()
+            write_payload(self._options.selection, payload)
+        self._store()
+        self._run_kernels(root, payload)
         result = self._store()
         return self._render(result)
 
@@ -141,6 +141,7 @@ class Run:
             yield
         except BaseException:
             with contextlib.suppress(OSError):
+                (out / _PAYLOAD).unlink(missing_ok=True)
                 (out / _KERNELS).rmdir()
                 out.rmdir()
             raise
@@ -163,7 +164,7 @@ class Run:
             sources = self._options.sources
             with interruptible(self.stop):
                 image = guest_image(sources.cache, sources.mirror, self._progress)
-            return Root("disk", image)
+            return Root("disk", image, isolated=True)
         if wanted == "host":
             # The interpreter that runs us has pytest beside it.
             return Root("directory", Path("/"), python=sys.executable)

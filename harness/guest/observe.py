@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import shlex
 import signal
 import threading
 from dataclasses import dataclass, replace
@@ -116,7 +115,7 @@ def observe(
         journal.boot(boot)
         ear = _Ear(journal, Heard(boot))
         with Session(kernel, replace(settings, append=arguments), payload) as session:
-            (directory / "vng.txt").write_text(shlex.join(session.argv) + "\n")
+            (directory / "vng.txt").write_text(session.again())
             progress.report(kernel.spec, "booting")
             ending, reason = _listen(session, ear, deadlines, stop, kernel, progress)
             for message in session.drain():

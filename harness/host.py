@@ -14,7 +14,8 @@ from pathlib import Path
 
 from harness.capacity import GUEST_BYTES, free_memory, guests_in_memory
 from harness.errors import HostError, InfrastructureError
-from harness.guest.accel import QEMU, qemu_version
+from harness.guest.accel import qemu_version
+from harness.guest.vng import QEMU
 from harness.kernels.source.kbuild import find_compiler
 from harness.processes import PACKAGES, find_program, find_vng, finish
 from harness.scratch import scratch_place

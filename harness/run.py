@@ -23,7 +23,6 @@ from harness.again import again, exact_spec
 from harness.capacity import default_jobs, free_memory, guests_in_memory
 from harness.errors import ExitCode, InputError, Interrupted
 from harness.faults import tell
-from harness.files import full_disk_named
 from harness.guest.accel import Accel, choose_accel, control_boot, likely_accel, qemu_version
 from harness.guest.image import guest_image
 from harness.guest.payload import revision, write_payload
@@ -49,11 +48,12 @@ from harness.progress import Progress
 from harness.report import results_file
 from harness.report.render import render
 from harness.run_options import RunOptions
-from harness.scratch import scratch_directory, sweep
+from harness.scratch import sweep
 
 #: Files written beside results.json at the end of every run.
 REPORT_FORMATS = ("junit", "summary")
 _KERNELS = "kernels"  # folder of a run directory
+_PAYLOAD = "payload.tar"  # what every guest was given to run; vng.txt needs it
 
 
 def new_run_directory() -> Path:
@@ -140,22 +140,18 @@ class Run:
             refuse_finished(self._options.out)
         qemu_version()  # before anything is downloaded
         sweep()
-        with scratch_directory() as scratch:
-            payload = scratch / "payload.tar"
-            with contextlib.nullcontext() if self._resumed else self._claimed():
-                root = self._root()
-                with full_disk_named(scratch.parent, "name another place with TMPDIR"):
-                    write_payload(self._options.selection, payload)
-            self._revisions = replace(
-                self._revisions, suite=revision(payload), image=_image_key(root)
-            )
-            with _alone_in(self._options.out):
-                self._store()
-                self._run_kernels(root, payload)
-                self._try_another_kernel()
-                if self._options.confirm:
-                    self._confirm()
-                result = self._store(ended="" if self.stop.is_set() else _now())
+        payload = self._options.out.resolve() / _PAYLOAD
+        with contextlib.nullcontext() if self._resumed else self._claimed():
+            root = self._root()
+            write_payload(self._options.selection, payload)
+        self._revisions = replace(self._revisions, suite=revision(payload), image=_image_key(root))
+        with _alone_in(self._options.out):
+            self._store()
+            self._run_kernels(root, payload)
+            self._try_another_kernel()
+            if self._options.confirm:
+                self._confirm()
+            result = self._store(ended="" if self.stop.is_set() else _now())
         return self._render(result)
 
     @contextlib.contextmanager
@@ -174,6 +170,7 @@ class Run:
             yield
         except BaseException:
             with contextlib.suppress(OSError):
+                (out / _PAYLOAD).unlink(missing_ok=True)
                 (out / _KERNELS).rmdir()
                 out.rmdir()
             raise
@@ -196,7 +193,7 @@ class Run:
             sources = self._options.sources
             with interruptible(self.stop):
                 image = guest_image(sources.cache, sources.mirror, self._progress)
-            return Root("disk", image)
+            return Root("disk", image, isolated=True)
         if wanted == "host":
             # The interpreter that runs us has pytest beside it.
             return Root("directory", Path("/"), python=sys.executable)

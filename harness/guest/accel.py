@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from harness.errors import HostError
 from harness.files import write_whole
+from harness.guest.vng import QEMU
 from harness.processes import end_group, find_program, heed_hangup, run
 from harness.progress import Progress
 
@@ -31,7 +32,6 @@ _TRY_SECONDS = {"kvm": 20, "tcg": 60}
 #: Kernels that are tried to see whether anything boots here.
 _CONTROLS = 2
 _CPU = {"kvm": "host", "tcg": "max"}
-QEMU = "qemu-system-x86_64"
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,11 @@ observed is then what those files say (``replay.py``).
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import re
 import secrets
-import shlex
 import signal
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +23,6 @@ from harness.guest.schedule import WHOLE, Order
 from harness.guest.session import GuestSettings, Session
 from harness.model import BootableKernel, KernelResult, Purpose, Role
 from harness.progress import Progress
-from harness.scratch import scratch_directory
 
 #: Kernel arguments of every guest: an oops ends it at once instead of leaving it half
 #: alive; user space may write to the log unthrottled; a stuck task is reported in time;
@@ -113,7 +109,8 @@ def observe(
     """
     nonce = secrets.token_hex(8)
     arguments = (*KERNEL_ARGUMENTS, f"afalg_harness.nonce={nonce}", *settings.append)
-    with Journal(directory) as journal, _ordered(payload, order) as ordered:
+    ordered = _ordered(payload, order, directory)
+    with Journal(directory) as journal:
         boot = BootRecord(
             number=journal.number,
             nonce=nonce,
@@ -133,7 +130,7 @@ def observe(
         journal.boot(boot)
         ear = _Ear(journal, Heard(boot))
         with Session(kernel, replace(settings, append=arguments), ordered) as session:
-            (directory / "vng.txt").write_text(shlex.join(session.argv) + "\n")
+            (directory / "vng.txt").write_text(session.again())
             progress.report(kernel.spec, _activity(boot))
             ending, reason = _listen(session, ear, deadlines, stop, kernel, progress)
             for message in session.drain():
@@ -142,16 +139,16 @@ def observe(
     return replay(directory)
 
 
-@contextlib.contextmanager
-def _ordered(payload: Path, order: Order) -> Iterator[Path]:
-    """The payload for what ``order`` says; where that is all, ``payload`` itself."""
+def _ordered(payload: Path, order: Order, directory: Path) -> Path:
+    """The payload for what ``order`` says; where that is all, ``payload`` itself.
+
+    A part stays in the kernel's directory, so that its boot can be run again.
+    """
     if not order.tests:
-        yield payload
-        return
-    with scratch_directory() as scratch:
-        part = scratch / payload.name
-        write_part(payload, order.tests, part)
-        yield part
+        return payload
+    part = directory / payload.name
+    write_part(payload, order.tests, part)
+    return part
 
 
 _WORDS = {

@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import queue
-import shutil
 import socket
 import threading
 import time
@@ -26,6 +25,7 @@ import pexpect
 
 from harness.guest import vng
 from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
+from harness.guest.place import RECORDS_FILE, place
 from harness.model import BootableKernel
 from harness.processes import end_group, heed_hangup
 from harness.scratch import scratch_directory
@@ -47,6 +47,8 @@ class GuestSettings:
     cpus: int = 2
     memory: str = "1G"
     append: tuple[str, ...] = ()  # kernel arguments
+    program: str = "agent.py"  # of harness/guest/inside, which is started in the guest
+    qemu_options: tuple[str, ...] = ()  # further ones
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Session:
     def __init__(self, kernel: BootableKernel, settings: GuestSettings, payload: Path) -> None:
         self._kernel = kernel
         self._settings = settings
-        self._payload = payload
+        self._place = place(kernel, settings.root, payload)
         self._queue: queue.Queue[Message] = queue.Queue(_BACKLOG)
         self._threads: list[threading.Thread] = []
         self._open_channels = 0
@@ -109,15 +111,8 @@ class Session:
 
     def _start(self) -> None:
         results, events = self._listener(vng.RESULTS_SOCKET), self._listener(vng.QMP_SOCKET)
-        self.argv = vng.command(
-            self._kernel_link(),
-            self._settings.root,
-            self._shares(),
-            accel=self._settings.accel,
-            cpus=self._settings.cpus,
-            memory=self._settings.memory,
-            append=self._settings.append,
-        )
+        self._place.make(self._scratch)
+        self.argv = self._command(records_file=None)
         self._started = time.monotonic()
         self._child = pexpect.spawn(
             self.argv[0],
@@ -134,6 +129,24 @@ class Session:
         self._listen(self._read_console)
         self._listen(lambda: self._read_records(results))
         self._listen(lambda: self._read_qemu(events))
+
+    def _command(self, records_file: str | None) -> list[str]:
+        return vng.command(
+            self._kernel,
+            self._settings.root,
+            accel=self._settings.accel,
+            cpus=self._settings.cpus,
+            memory=self._settings.memory,
+            append=self._settings.append,
+            program=self._settings.program,
+            qemu_options=self._settings.qemu_options,
+            records_file=records_file,
+        )
+
+    def again(self) -> str:
+        """A shell script that boots the same guest when this one is gone."""
+        argv = self._command(records_file=RECORDS_FILE)
+        return self._place.again(argv, vng.environment(self._scratch))
 
     def _listener(self, name: str) -> socket.socket:
         """A socket ``name`` in the scratch directory, whatever that directory is called.
@@ -173,40 +186,6 @@ class Session:
             with contextlib.suppress(queue.Full):
                 self._queue.put(message, timeout=0.2)
                 return
-
-    def _link(self, name: str, target: Path) -> Path:
-        # vng splices paths into shell commands: give it names of ours, free of white space.
-        link = self._scratch / name
-        link.symlink_to(target)
-        return link
-
-    def _kernel_link(self) -> Path:
-        """The image in a directory that also has ``lib/modules``, where vng looks for them."""
-        kernel, on_disk = self._kernel, self._settings.root.kind == "disk"
-        boot = kernel.image.parent.parent / "lib"
-        whole = kernel.modules_tree
-        directory = self._scratch / "kernel"
-        directory.mkdir()
-        # A root over 9p needs 9p and overlayfs from the whole tree.
-        modules = boot if on_disk or whole is None else whole.parents[1]
-        if modules.is_dir():
-            (directory / "lib").symlink_to(modules)
-        link = directory / kernel.image.name
-        link.symlink_to(kernel.image)
-        return link
-
-    def _shares(self) -> vng.GuestShares:
-        """Payload and modules, as disks or, with a root over 9p, as directories."""
-        kernel = self._kernel
-        if self._settings.root.kind == "disk":
-            image = kernel.modules_image
-            modules = self._link("modules", image) if image is not None else None
-            return vng.GuestShares(self._link("payload", self._payload), modules)
-        share = self._scratch / "share"
-        share.mkdir()
-        shutil.copyfile(self._payload, share / vng.PAYLOAD_NAME)
-        tree = kernel.modules_tree
-        return vng.GuestShares(share, self._link("modules", tree) if tree is not None else None)
 
     def _read_console(self) -> None:
         assert self._child is not None

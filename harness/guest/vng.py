@@ -3,7 +3,8 @@
 Facts of virtme-ng 1.42 relied on here: ``--root-disk`` attaches the image as ``/dev/vda``
 and asks the guest to mount its tools and the kernel's modules by 9p, which the image's own
 ``mount.9p`` answers from disks (see ``image.py``); ``--verbose`` sends the kernel console
-to stderr; ``--exec`` falls back to the console without udev's port names.
+to stderr; ``--exec`` falls back to the console without udev's port names, or without ports;
+``--qemu`` names the program that is run as QEMU (see ``qemu.py``).
 """
 
 from __future__ import annotations
@@ -14,18 +15,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.guest.inside.records import PORT_NAME
+from harness.model import BootableKernel
 from harness.processes import find_vng, search_path
 
-PAYLOAD_SERIAL = "afalg-payload"
-#: Unix sockets in the directory in which vng is started, to which QEMU connects.
+QEMU = "qemu-system-x86_64"
+#: In the directory in which vng is started (``place.py``): the program that it takes for
+#: QEMU, and links to what the guest gets. vng builds shell commands of these names.
+QEMU_NAME = "qemu"
+KERNEL_DIRECTORY = "kernel"
+ROOT_NAME = "root"
+MODULES_NAME = "modules"
+PAYLOAD_NAME = "payload.tar"
+SHARE_DIRECTORY = "share"
+#: Unix sockets in the same directory, at which QEMU finds whoever listens.
 RESULTS_SOCKET = "results"
 QMP_SOCKET = "qmp"
+
+PAYLOAD_SERIAL = "afalg-payload"
 #: Where the guest finds the modules disk: the first disk after the root.
 MODULES_DEVICE = "/dev/vdb"
 #: In our own image: a static modprobe for the kernel's requests. It knows no soft
 #: dependencies, which matter to none: the kernel asks for xts's ecb by itself.
 FAST_MODPROBE = "/usr/lib/afalg-harness/modprobe"
-PAYLOAD_NAME = "payload.tar"
 _SHARED_PAYLOAD = "/run/afalg-payload"
 _SHARED_MODULES = "/run/afalg-modules"
 
@@ -34,7 +45,7 @@ _PATH = "export PATH=/usr/bin:/usr/sbin:/bin:/sbin; mkdir -p /run/afalg"
 _START = f"""\
 [ ! -e {FAST_MODPROBE} ] || echo {FAST_MODPROBE} > /proc/sys/kernel/modprobe
 modprobe -aq $(cat /run/afalg/modules) &
-exec PYTHON -I /run/afalg/harness/guest/inside/agent.py"""
+exec PYTHON -I /run/afalg/harness/guest/inside/PROGRAM"""
 #: Unpacks the payload disk, found by its serial number (a line that lacks its end, so
 #: that ``read`` fails though it reads), and starts the agent.
 _FROM_DISK = f"""\
@@ -51,6 +62,13 @@ m=/lib/modules/$(uname -r); [ -e $m/modules.dep ] || [ ! -d {_SHARED_MODULES} ] 
 {_START}"""
 
 
+#: What QEMU is forbidden: system calls that it does not need once it runs. Refused are
+#: obsolete ones, changing its user, starting programs, and changing its priority or CPUs.
+_SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+#: The board without what no guest here uses: no CD drive, floppy, SATA or SMBus controller.
+BOARD = ("-nodefaults", "-machine", "sata=off,smbus=off")
+
+
 @dataclass(frozen=True)
 class Root:
     """The guest's root file system."""
@@ -58,18 +76,8 @@ class Root:
     kind: str  # "disk": an ext4 image; "directory": a directory, "/" for the live system
     path: Path
     python: str = "/usr/bin/python3"
-
-
-@dataclass(frozen=True)
-class GuestShares:
-    """What the guest is given beside its root, read-only.
-
-    With a root on a disk, two disk images: the payload (a tar archive) and the modules
-    (ext4). With a root over 9p, two directories.
-    """
-
-    payload: Path
-    modules: Path | None
+    #: It brings vng's guest tools along and mounts modules from a disk: nothing is exported.
+    isolated: bool = False
 
 
 def environment(scratch: Path) -> dict[str, str]:
@@ -83,76 +91,100 @@ def environment(scratch: Path) -> dict[str, str]:
     }
 
 
-def bootstrap(root: Root) -> str:
-    """The shell command by which the guest starts the agent."""
+def kernel_name(kernel: BootableKernel) -> str:
+    """The kernel's image in vng's directory."""
+    return f"{KERNEL_DIRECTORY}/{kernel.image.name}"
+
+
+def bootstrap(root: Root, program: str = "agent.py") -> str:
+    """The shell command by which the guest starts a program of ``harness/guest/inside``."""
     script = _FROM_DISK if root.kind == "disk" else _FROM_SHARE
-    return script.replace("PYTHON", shlex.quote(root.python))
+    return script.replace("PYTHON", shlex.quote(root.python)).replace("PROGRAM", program)
 
 
-def _quote_qemu(path: Path) -> str:
-    return str(path).replace(",", ",,")
-
-
-def _disk(name: str, path: Path) -> list[str]:
-    drive = f"if=none,id={name},format=raw,readonly=on,file={_quote_qemu(path)}"
+def _disk(name: str, file: str) -> list[str]:
+    drive = f"if=none,id={name},format=raw,readonly=on,file={file}"
     return ["-drive", drive, "-device", f"virtio-blk-pci,drive={name},serial={name}"]
 
 
-def _root_arguments(root: Root, shares: GuestShares) -> list[str]:
+def _root_arguments(root: Root, modules: bool) -> list[str]:
     # 9p is forced so that vng does not look for virtiofsd, which takes it two seconds.
     if root.kind == "disk":
-        return ["--force-9p", "--root-disk", str(root.path), "--root-fstype", "ext4", "--rw"]
+        return ["--force-9p", "--root-disk", ROOT_NAME, "--root-fstype", "ext4", "--rw"]
     return [
         "--force-9p",
         *(["--root", str(root.path)] if str(root.path) != "/" else []),
-        *("--rodir", f"{_SHARED_PAYLOAD}={shares.payload}"),
-        *(["--rodir", f"{_SHARED_MODULES}={shares.modules}"] if shares.modules else []),
+        *("--rodir", f"{_SHARED_PAYLOAD}={SHARE_DIRECTORY}"),
+        *(["--rodir", f"{_SHARED_MODULES}={MODULES_NAME}"] if modules else []),
     ]
 
 
-def _disk_options(root: Root, shares: GuestShares) -> list[str]:
+def _disk_options(root: Root, modules: bool) -> list[str]:
     if root.kind != "disk":
         return []
     return [
-        *(_disk("afalg-modules", shares.modules) if shares.modules else []),
-        *_disk(PAYLOAD_SERIAL, shares.payload),
+        *(_disk("afalg-modules", MODULES_NAME) if modules else []),
+        *_disk(PAYLOAD_SERIAL, PAYLOAD_NAME),
         "-snapshot",  # writes to the root go to a file that is already unlinked
     ]
 
 
+def _channels(records_file: str | None) -> list[str]:
+    """The results port, with no room for another one, and QEMU's monitor.
+
+    Records go to a file if one is given, and then there is no monitor.
+    """
+    port = [
+        *("-device", "virtio-serial-pci,id=afalg-ports,max_ports=2"),
+        *("-device", f"virtserialport,bus=afalg-ports.0,chardev=afalg-results,name={PORT_NAME}"),
+    ]
+    if records_file is not None:
+        return [*port, "-chardev", f"file,id=afalg-results,path={records_file}"]
+    return [
+        *port,
+        *("-chardev", f"socket,id=afalg-results,path={RESULTS_SOCKET}"),
+        *("-chardev", f"socket,id=qmp,path={QMP_SOCKET}", "-mon", "chardev=qmp,mode=control"),
+    ]
+
+
 def command(
-    image: Path,
+    kernel: BootableKernel,
     root: Root,
-    shares: GuestShares,
     *,
     accel: str,
     cpus: int,
     memory: str,
     append: Sequence[str],
+    program: str = "agent.py",
+    qemu_options: Sequence[str] = (),
+    records_file: str | None = None,
 ) -> list[str]:
-    """The argv that boots ``image`` on ``root`` and runs the agent in it.
+    """The argv that boots ``kernel`` on ``root`` and runs ``program`` in it.
 
     ``accel`` is "kvm" or "tcg"; ``memory`` as QEMU takes it ("1G"); ``append`` are further
-    kernel arguments. QEMU connects to the sockets RESULTS_SOCKET and QMP_SOCKET in the
-    working directory. Paths must hold no white space: vng builds shell commands of them.
+    kernel arguments, ``qemu_options`` further options of QEMU. It is to be run in the
+    directory that ``place.py`` makes, where QEMU connects to the sockets RESULTS_SOCKET and
+    QMP_SOCKET, or writes records to ``records_file`` instead.
     """
+    modules = (kernel.modules_image if root.kind == "disk" else kernel.modules_tree) is not None
     qemu = [
-        *_disk_options(root, shares),
-        *("-device", "virtio-serial-pci,id=results"),
-        *("-chardev", f"socket,id=afalg,path={RESULTS_SOCKET}"),
-        *("-device", f"virtserialport,bus=results.0,chardev=afalg,name={PORT_NAME}"),
-        *("-chardev", f"socket,id=qmp,path={QMP_SOCKET}", "-mon", "chardev=qmp,mode=control"),
+        *BOARD,
+        *("-sandbox", _SANDBOX),
+        *_disk_options(root, modules),
+        *_channels(records_file),
+        *qemu_options,
     ]
     return [
         find_vng(),
-        *("--run", str(image)),
+        *("--run", kernel_name(kernel)),
         *("--name", "afalg-guest"),
         *("--user", "root"),
-        *_root_arguments(root, shares),
+        *_root_arguments(root, modules),
+        *("--qemu", f"./{QEMU_NAME}"),
         *(["--disable-kvm"] if accel == "tcg" else []),
         *("--cpus", str(cpus), "--memory", memory),
         "--verbose",
         *(word for argument in append for word in ("--append", shlex.quote(argument))),
         f"--qemu-opts={shlex.join(qemu)}",
-        *("--exec", bootstrap(root)),
+        *("--exec", bootstrap(root, program)),
     ]

@@ -82,9 +82,9 @@ def bootable(spec: str) -> BootableKernel:
 
 
 def guest_processes(out: Path) -> list[int]:
-    """QEMU processes of guests whose kernel is named in the run's vng.txt files."""
-    scratches = [
-        text.partition("--run ")[2].partition("/kernel/")[0]
+    """QEMU processes of the guests that the run's vng.txt files name by their nonce."""
+    nonces = [
+        text.partition("afalg_harness.nonce=")[2].split()[0]
         for text in (file.read_text() for file in out.glob("kernels/*/vng.txt"))
     ]
     found = []
@@ -93,7 +93,7 @@ def guest_processes(out: Path) -> list[int]:
             text = cmdline.read_bytes().decode(errors="replace")
         except OSError:
             continue
-        if any(scratch and scratch in text for scratch in scratches):
+        if "-kernel" in text and any(nonce in text for nonce in nonces):
             found.append(int(cmdline.parent.name))
     return found
 

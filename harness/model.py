@@ -241,6 +241,7 @@ class GuestIdentity:
     machine: str
     cmdline: str
     nonce: str
+    cpu: str = ""  # model of the CPU that it sees
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ def identity() -> records.Hello:
         python=sys.version.split()[0],
         build_id=read_build_id(),
         compiler=read_compiler(),
+        cpu=read_cpu_model(),
     )
 
 
@@ -112,6 +113,16 @@ def read_compiler(path: Path = Path("/proc/version")) -> str:
         if not depth:
             return rest[:place]
     return ""
+
+
+def read_cpu_model(path: Path = Path("/proc/cpuinfo")) -> str:
+    """The model of the first CPU, "" if it has no name."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return ""
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "")
 
 
 def run_suite(writer: records.RecordWriter, settings: dict[str, object]) -> int:

@@ -45,6 +45,7 @@ class Hello:
     python: str = ""
     build_id: str = ""  # GNU build id of the kernel, hexadecimal
     compiler: str = ""
+    cpu: str = ""  # model of the CPU that the guest sees
 
 
 @dataclass(frozen=True)

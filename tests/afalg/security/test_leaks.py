@@ -285,8 +285,9 @@ def test_refused_send(kind: str, bind: Bind) -> None:
 def test_no_memory(kind: str, bind: Bind) -> None:
     """Calls for which there is no memory, at one allocation after the other."""
     subject = Subject(kind, bind)
-    # No request; no control message, no list of pages (4 KiB); no operation, twice.
-    limits = (16, 1200, 4700, 5300)
+    # No request; the first part of one; no control message, no list of pages (4 KiB); no
+    # operation, twice.
+    limits = (16, least_for_a_request(subject) - 1, 1200, 4700, 5300)
     refused: set[int] = set()
 
     def once() -> None:
@@ -305,6 +306,25 @@ def test_no_memory(kind: str, bind: Bind) -> None:
     with resources.option_memory(LITTLE):
         LEDGER.given_back(f"{kind} calls without memory", once)
     assert errno.ENOMEM in refused, "memory never ran out"
+
+
+def least_for_a_request(subject: Subject) -> int:
+    """The least option memory with which a request can be had, in bytes.
+
+    With one byte less its last part is missing, and what was allocated before it is freed.
+    """
+    too_little, enough = 0, 1200
+    with resources.option_memory(enough):
+        while enough - too_little > 1:
+            limit = (too_little + enough) // 2
+            resources.OPTMEM.write_text(str(limit))
+            try:
+                subject.transform.request().close()
+                enough = limit
+            except OSError as error:
+                assert error.errno == errno.ENOMEM, f"accept: {error}"
+                too_little = limit
+    return enough
 
 
 @contextmanager

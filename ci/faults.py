@@ -323,7 +323,8 @@ def bad_kernel(make: Callable[[random.Random], bytes], code: int) -> Callable[[T
     def run(trial: Trial) -> None:
         image = trial.place / f"{trial.kind}.deb" if "package" in trial.kind else trial.place / "k"
         image.write_bytes(make(trial.draw))
-        (trial.place / f"config-{_RESETTING}").write_text("CONFIG_64BIT=y\n")
+        config = "".join(f"CONFIG_{name}=y\n" for name in ("EXT4_FS", "VIRTIO_BLK", "VIRTIO_PCI"))
+        (trial.place / f"config-{_RESETTING}").write_text(config)
         trial.moment = f"{image.stat().st_size} bytes"
         trial.finish(trial.start(image))
         trial.expect(trial.code == code, trial.kind)

@@ -72,7 +72,7 @@ def test_two_runs_in_one_odd_place(tmp_path: Path) -> None:
     namespace = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"]
     if subprocess.run([*namespace, "true"], check=False, capture_output=True).returncode != 0:
         namespace = []
-    words = [COMMAND, "run", _KERNEL, "--suite", suite, "--quiet", "--out"]
+    words: list[str | Path] = [COMMAND, "run", _KERNEL, "--suite", suite, "--quiet", "--out"]
     runs = [
         subprocess.Popen(
             [*prefix, *words, tmp_path / name],

@@ -14,6 +14,7 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.files import full_disk_named
 from harness.guest.heard import Heard
 from harness.guest.journal import BootRecord, ClosedRecord, Ending, Journal
 from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine, Stopped
@@ -42,6 +43,7 @@ _TERMINATED = re.compile(r"qemu-system-\w+: terminating on signal (\d{1,3})")
 _FAILED = re.compile(r"qemu-system-\w+: \S+: .*[Aa]ssertion .+ failed")
 #: What vng and QEMU print where the host has no room for a guest: of no kernel's making.
 _LACKING = re.compile(r"No space left on device|Disk quota exceeded|Cannot allocate memory")
+_ELSEWHERE = "name another place with --out"
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -111,7 +113,8 @@ def observe(
     """
     nonce = secrets.token_hex(8)
     arguments = (*KERNEL_ARGUMENTS, f"afalg_harness.nonce={nonce}", *settings.append)
-    ordered = _ordered(payload, order, directory)
+    with full_disk_named(directory, _ELSEWHERE):
+        ordered = _ordered(payload, order, directory)
     with Journal(directory) as journal:
         boot = BootRecord(
             number=journal.number,
@@ -132,7 +135,8 @@ def observe(
         journal.boot(boot)
         ear = _Ear(journal, Heard(boot))
         with Session(kernel, replace(settings, append=arguments), ordered) as session:
-            (directory / "vng.txt").write_text(session.again())
+            with full_disk_named(directory, _ELSEWHERE):
+                (directory / "vng.txt").write_text(session.again())
             progress.report(kernel.spec, _activity(boot))
             ending, reason = _listen(session, ear, deadlines, stop, kernel, progress)
             for message in session.drain():

@@ -9,6 +9,7 @@ from harness.output import open_standard_streams
 
 #: Exit codes for an installation that is broken: infrastructure, and the same for git.
 _BROKEN, _BROKEN_FOR_GIT = 3, 129
+_INTERRUPTED = 130
 
 
 def main() -> int:
@@ -20,6 +21,8 @@ def main() -> int:
     open_standard_streams()
     try:
         from harness.cli import main as run  # noqa: PLC0415
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     except Exception:  # noqa: BLE001  (SyntaxError, ImportError, and what a module may raise)
         traceback.print_exc()
         print("afalg-harness: the installation is broken; install it again", file=sys.stderr)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import importlib.metadata
 import os
 import secrets
@@ -165,6 +166,8 @@ class Run:
             refuse_finished(out)
             raise InputError(f"--out {out}: no directory") from None
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
             raise InputError(f"--out {out}: {error.strerror or error}") from error
         try:
             yield

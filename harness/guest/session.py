@@ -23,6 +23,7 @@ from typing import Self
 
 import pexpect
 
+from harness.files import full_disk_named
 from harness.guest import vng
 from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
 from harness.guest.place import RECORDS_FILE, place
@@ -111,7 +112,8 @@ class Session:
 
     def _start(self) -> None:
         results, events = self._listener(vng.RESULTS_SOCKET), self._listener(vng.QMP_SOCKET)
-        self._place.make(self._scratch)
+        with full_disk_named(self.place, "name another place with TMPDIR"):
+            self._place.make(self._scratch)
         self.argv = self._command(records_file=None)
         self._started = time.monotonic()
         self._child = pexpect.spawn(

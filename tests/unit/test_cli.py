@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -116,6 +116,20 @@ def test_a_broken_installation(
     monkeypatch.setattr("sys.argv", ["afalg-harness", command])
     assert start.main() == code
     assert "the installation is broken" in capsys.readouterr().err
+
+
+def test_interrupted_before_anything_is_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Amid the imports, which take a second."""
+
+    class Interrupted(ModuleType):
+        def __getattr__(self, name: str) -> NoReturn:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "harness.cli", Interrupted("harness.cli"))
+    assert start.main() == 130
+    assert capsys.readouterr().err == ""
 
 
 GARBLED = {

@@ -475,3 +475,17 @@ def test_no_space_for_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     told = tell(raised.value)
     assert (told.code, told.line) == (3, f"no space left: {stored}")
     assert results_file.load(tmp_path / "run").kernels[0].status is Status.COMPLETED
+
+
+def test_no_space_for_a_run_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """That is no bad argument."""
+
+    def full(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    _play(monkeypatch, _Lab({}))
+    run = Run(_options(tmp_path, "a"), SilentProgress())
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OSError, match="No space left") as raised, run._claimed():
+        pass
+    assert tell(raised.value).code == 3

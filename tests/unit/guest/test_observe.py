@@ -11,6 +11,7 @@ from typing import IO, Self
 
 import pytest
 
+from harness.errors import InfrastructureError
 from harness.faults import tell
 from harness.guest import journal
 from harness.guest import observe as module
@@ -34,7 +35,6 @@ class _Script:
         self._expires = expires
         self._exit = found
         self._now = 0.0
-        self.argv = ["vng", "--run", "image"]
         self.place = Path("/tmp")
 
     def __call__(self, *_: object) -> Self:
@@ -45,6 +45,9 @@ class _Script:
 
     def __exit__(self, *_: object) -> None:
         return None
+
+    def again(self) -> str:
+        return "vng --run image\n"
 
     def elapsed(self) -> float:
         return self._now
@@ -414,3 +417,11 @@ def test_a_full_disk_under_our_own_files_is_said_with_its_place(
     with pytest.raises(OSError, match="No space left") as raised:
         _observe(tmp_path, monkeypatch, messages)
     assert tell(raised.value).line == f"no space left: {tmp_path / name}"
+
+
+def test_a_full_disk_under_the_way_back_is_said_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vng.txt").symlink_to("/dev/full")
+    with pytest.raises(InfrastructureError, match=f"no space left in {tmp_path}; .* --out"):
+        _observe(tmp_path, monkeypatch, [hello()])

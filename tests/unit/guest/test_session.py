@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from harness.errors import InfrastructureError
 from harness.guest import vng
 from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine, Stopped
+from harness.guest.place import Place
 from harness.guest.session import Exit, GuestSettings, Session
 from harness.model import BootableKernel
 
@@ -124,3 +127,16 @@ def test_the_command_names_the_sockets_without_a_directory() -> None:
     (options,) = (word for word in argv if word.startswith("--qemu-opts="))
     assert f"path={vng.RESULTS_SOCKET} " in options
     assert f"path={vng.QMP_SOCKET} " in options
+
+
+def test_a_full_disk_before_vng_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Place, "make", make)
+    place = tempfile.gettempdir()
+    with (
+        pytest.raises(InfrastructureError, match=f"no space left in {place}; .* TMPDIR"),
+        Session(_KERNEL, _SETTINGS, Path("/payload")),
+    ):
+        pass

@@ -57,3 +57,12 @@ def test_32_bit(tmp_path: Path, build: Builder) -> None:
 def test_unreadable(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read: No such file"):
         read_release(tmp_path / "vmlinuz")
+
+
+@pytest.mark.parametrize("release", ["6.1;touch${IFS}x", "6.1$(id)", "6.1'", "-f", "6.1&", "a/b"])
+def test_a_release_that_would_be_a_command(tmp_path: Path, build: Builder, release: str) -> None:
+    """Files are named after it, and vng makes shell commands of their names."""
+    image = tmp_path / "vmlinuz"
+    image.write_bytes(build.bzimage(release))
+    with pytest.raises(InputError, match="does not say in its header which release"):
+        read_release(image)

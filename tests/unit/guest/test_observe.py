@@ -34,7 +34,6 @@ class _Script:
         self._expires = expires
         self._exit = found
         self._now = 0.0
-        self.argv = ["vng", "--run", "image"]
         self.place = Path("/tmp")
 
     def __call__(self, *_: object) -> Self:
@@ -48,6 +47,9 @@ class _Script:
 
     def elapsed(self) -> float:
         return self._now
+
+    def again(self) -> str:
+        return "vng --run image\n"
 
     def next(self, deadline: float) -> Message:
         if self._messages:

@@ -12,7 +12,6 @@ import errno
 import importlib.metadata
 import os
 import secrets
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,9 +23,10 @@ from harness.again import again, exact_spec
 from harness.capacity import default_jobs, free_memory, guests_in_memory
 from harness.errors import ExitCode, InputError, Interrupted
 from harness.faults import tell
+from harness.files import full_disk_named
 from harness.guest.accel import Accel, choose_accel, control_boot, likely_accel, qemu_version
-from harness.guest.image import guest_image
 from harness.guest.payload import revision, write_payload
+from harness.guest.root import choose_root
 from harness.guest.schedule import Limits, next_order
 from harness.guest.vng import Root
 from harness.job import KernelJob, Workplace, confirm_kernel, run_kernel
@@ -144,7 +144,8 @@ class Run:
         payload = self._options.out.resolve() / _PAYLOAD
         with contextlib.nullcontext() if self._resumed else self._claimed():
             root = self._root()
-            write_payload(self._options.selection, payload)
+            with full_disk_named(self._options.out, "name another place with --out"):
+                write_payload(self._options.selection, payload)
         self._revisions = replace(self._revisions, suite=revision(payload), image=_image_key(root))
         with _alone_in(self._options.out):
             self._store()
@@ -191,23 +192,9 @@ class Run:
         return replace(result, exit_code=code)
 
     def _root(self) -> Root:
-        wanted = self._options.root
-        if wanted == "image":
-            sources = self._options.sources
-            with interruptible(self.stop):
-                image = guest_image(sources.cache, sources.mirror, self._progress)
-            return Root("disk", image, isolated=True)
-        if wanted == "host":
-            # The interpreter that runs us has pytest beside it.
-            return Root("directory", Path("/"), python=sys.executable)
-        path = Path(wanted).resolve()
-        try:
-            exists, is_directory = path.exists(), path.is_dir()
-        except OSError as error:
-            raise InputError(f"--root {wanted}: {error.strerror or error}") from error
-        if not exists:
-            raise InputError(f"--root {wanted}: neither 'image', 'host' nor a path that exists")
-        return Root("directory" if is_directory else "disk", path)
+        sources = self._options.sources
+        with interruptible(self.stop):
+            return choose_root(self._options.root, sources.cache, sources.mirror, self._progress)
 
     def _jobs(self) -> int:
         """How many guests at once: what was asked for, be it more than fits, or what fits."""

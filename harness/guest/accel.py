@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,9 +23,11 @@ from filelock import FileLock
 
 from harness.errors import HostError
 from harness.files import write_whole
-from harness.guest.vng import QEMU
+from harness.guest import launcher
+from harness.guest.vng import QEMU, SANDBOX
 from harness.processes import end_group, find_program, heed_hangup, run
 from harness.progress import Progress
+from harness.scratch import scratch_directory
 
 _KVM = Path("/dev/kvm")
 #: How long a try may take; emulation takes some 5 s where nothing else runs.
@@ -182,10 +185,18 @@ def _try(accel: str, image: Path) -> str | None:
     """Boot ``image`` under "kvm" or "tcg" as far as the missing root; why that failed, or None."""
     argv = ["-machine", f"q35,accel={accel}", "-cpu", _CPU[accel], "-m", "512", "-nodefaults"]
     argv += ["-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", str(image)]
-    argv += ["-append", "console=ttyS0 earlyprintk=serial panic=-1"]
+    argv += ["-append", "console=ttyS0 earlyprintk=serial panic=-1", "-sandbox", SANDBOX]
+    with scratch_directory() as scratch:
+        (scratch / launcher.WORKPLACE).mkdir(mode=0o700)
+        return _watch(accel, launcher.argv(launcher.ISOLATED, find_program(QEMU), argv), scratch)
+
+
+def _watch(accel: str, argv: Sequence[str], directory: Path) -> str | None:
+    """Follow a trial boot; why it failed, or None."""
     child = pexpect.spawn(
-        find_program(QEMU),
-        argv,
+        argv[0],
+        list(argv[1:]),
+        cwd=str(directory),
         timeout=_TRY_SECONDS[accel],
         encoding="utf-8",
         codec_errors="replace",

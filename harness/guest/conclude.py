@@ -67,6 +67,8 @@ def conclude(
         return Conclusion(Status.BOOT_FAILED, heard.disowned)
     if case.ending is Ending.STOPPED:
         return Conclusion(Status.INTERRUPTED, f"stopped {_where(heard)}")
+    if case.ending is Ending.FILLED:  # whatever became of it then: its kernel is not to blame
+        return Conclusion(Status.INTERRUPTED, case.reason, killed=True)
     if heard.identity is None:
         return _before_report(case)
     return _after_suite(case) if heard.end is not None else _amid_suite(case)

@@ -46,6 +46,7 @@ class Ending(StrEnum):
     DISOWNED = "disowned"  # it was not the one that was started
     STOPPED = "stopped"  # the user or a signal stopped the run
     KILLED = "killed"  # QEMU was killed from outside, or failed, or the host lacked room
+    FILLED = "filled"  # the guest ended somehow, and had written more than it may
     NEVER_RAN = "never_ran"  # vng or QEMU failed before the guest was started
 
 

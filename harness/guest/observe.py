@@ -17,6 +17,7 @@ from pathlib import Path
 from harness.files import full_disk_named
 from harness.guest.heard import Heard
 from harness.guest.journal import BootRecord, ClosedRecord, Ending, Journal
+from harness.guest.launcher import DISK_LIMIT
 from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine, Stopped
 from harness.guest.payload import write_part
 from harness.guest.replay import replay
@@ -235,6 +236,9 @@ def _closed(ending: Ending, reason: str, ear: _Ear, session: Session) -> ClosedR
         reason = f"QEMU was killed from outside ({cause or found.shutdown})"
         if ear.failed and not found.shutdown:
             reason = f"QEMU failed ({ear.failed})"
+    if found.filled and ending is not Ending.STOPPED:
+        ending = Ending.FILLED
+        reason = f"the guest filled its disk (it may write {DISK_LIMIT >> 20} MiB)"
     return ClosedRecord(ending, round(seconds, 3), reason, found.shutdown, found.vng_status)
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.guest import qemu, vng
+from harness.guest import launcher, vng
 from harness.model import BootableKernel
 from harness.processes import find_program
 
@@ -23,7 +22,7 @@ RECORDS_FILE = "records"
 _LAUNCHER = """\
 #!/bin/sh
 [ "$1" = --version ] && exec {program} --version
-exec {python} -IS {module} {kind} {program} "$@"
+exec {launcher} "$@"
 """
 _SCRIPT = """\
 #!/bin/sh
@@ -44,7 +43,7 @@ class Place:
     directories: tuple[str, ...]
     links: tuple[tuple[str, Path], ...]
     copies: tuple[tuple[str, Path], ...]
-    launcher: str  # text of the program that vng takes for QEMU
+    program: str  # text of the program that vng takes for QEMU
 
     def make(self, directory: Path) -> None:
         """Make all of it in an empty ``directory``."""
@@ -55,7 +54,7 @@ class Place:
         for name, source in self.copies:
             shutil.copyfile(source, directory / name)
         program = directory / vng.QEMU_NAME
-        program.write_text(self.launcher)
+        program.write_text(self.program)
         program.chmod(0o700)
 
     def again(self, argv: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -65,7 +64,7 @@ class Place:
             *(["ln", "-s", str(target), name] for name, target in self.links),
             *(["cp", str(source), name] for name, source in self.copies),
         ]
-        written = f"printf %s {shlex.quote(self.launcher)} > {vng.QEMU_NAME}"
+        written = f"printf %s {shlex.quote(self.program)} > {vng.QEMU_NAME}"
         kept = {key: environment[key] for key in ("PATH", "LANG", "TERM")}
         return _SCRIPT.format(
             records=RECORDS_FILE,
@@ -77,6 +76,7 @@ class Place:
 
 def place(kernel: BootableKernel, root: vng.Root, payload: Path) -> Place:
     """What vng needs at hand to boot ``kernel`` on ``root`` with ``payload``."""
+    payload = payload.resolve()
     on_disk = root.kind == "disk"
     boot = kernel.image.parent.parent / "lib"
     whole = kernel.modules_tree
@@ -85,7 +85,7 @@ def place(kernel: BootableKernel, root: vng.Root, payload: Path) -> Place:
     links = [(vng.kernel_name(kernel), kernel.image)]
     if initial.is_dir():
         links.append((f"{vng.KERNEL_DIRECTORY}/lib", initial))
-    directories = [vng.KERNEL_DIRECTORY, qemu.WORKPLACE]
+    directories = [vng.KERNEL_DIRECTORY, launcher.WORKPLACE]
     copies = []
     modules = kernel.modules_image if on_disk else kernel.modules_tree
     if modules is not None:
@@ -95,10 +95,9 @@ def place(kernel: BootableKernel, root: vng.Root, payload: Path) -> Place:
     else:
         directories.append(vng.SHARE_DIRECTORY)
         copies.append((f"{vng.SHARE_DIRECTORY}/{vng.PAYLOAD_NAME}", payload))
-    launcher = _LAUNCHER.format(
-        python=shlex.quote(sys.executable),
-        module=shlex.quote(qemu.__file__),
-        kind=qemu.ISOLATED if root.isolated else qemu.SHARED,
-        program=shlex.quote(find_program(vng.QEMU)),
+    kind = launcher.ISOLATED if root.isolated else launcher.SHARED
+    program = find_program(vng.QEMU)
+    text = _LAUNCHER.format(
+        program=shlex.quote(program), launcher=shlex.join(launcher.argv(kind, program, ()))
     )
-    return Place(tuple(directories), tuple(links), tuple(copies), launcher)
+    return Place(tuple(directories), tuple(links), tuple(copies), text)

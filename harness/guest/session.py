@@ -62,6 +62,8 @@ class Exit:
     #: words (RunState, ShutdownCause); "" if it gave none: it was killed, or failed.
     shutdown: str
     vng_status: int | None  # vng's exit status; negative: the signal that killed it
+    #: It wrote more than it may (launcher.DISK_LIMIT), which failed.
+    filled: bool = False
 
 
 class Session:
@@ -77,12 +79,14 @@ class Session:
         self._scratch = Path()
         self._child: pexpect.spawn | None = None
         self._listeners: list[socket.socket] = []
+        self._requests: socket.socket | None = None  # the results port, in the other direction
         self._started = 0.0
         self.argv: list[str] = []
         self._over = threading.Event()  # the console is closed: nobody connects any more
         self._unheard = threading.Event()  # nobody takes messages any more
         self._ran = False
         self._shutdown = ""
+        self._filled = False
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -207,6 +211,7 @@ class Session:
             connection,
             connection.makefile(encoding="utf-8", errors="replace", newline="\n") as lines,
         ):
+            self._requests = connection
             while line := lines.readline(_RECORD_LIMIT):
                 self._put(RecordLine(self.elapsed(), line.rstrip("\n")))
 
@@ -225,6 +230,8 @@ class Session:
                 elif said.get("event") == "BLOCK_IO_ERROR" and said["data"]["action"] == "stop":
                     # It waits for room (werror=enospc), and for somebody to let it go on.
                     self._put(Stopped(self.elapsed(), self._lacking(said["data"])))
+                elif said.get("event") == "BLOCK_IO_ERROR":
+                    self._filled = True  # the guest was told that it failed, and goes on
 
     def _lacking(self, failed: Mapping[str, object]) -> str:
         """What the host lacks, from QEMU's event BLOCK_IO_ERROR."""
@@ -242,6 +249,17 @@ class Session:
             else:
                 connection.settimeout(None)
                 return connection
+
+    @property
+    def directory(self) -> Path:
+        """Where vng runs."""
+        return self._scratch
+
+    def send(self, data: bytes) -> None:
+        """Send to the program in the guest, which has spoken; lost if the guest is gone."""
+        if self._requests is not None:
+            with contextlib.suppress(OSError):
+                self._requests.sendall(data)
 
     def next(self, deadline: float) -> Message:
         """The next message; Expired if none comes before ``deadline`` (seconds since start).
@@ -274,7 +292,7 @@ class Session:
         self._child.close(force=True)
         killed = self._child.signalstatus
         status = self._child.exitstatus if killed is None else -killed
-        return Exit(self._ran, self._shutdown, status)
+        return Exit(self._ran, self._shutdown, status, self._filled)
 
     def _end_processes(self) -> None:
         if self._child is not None:

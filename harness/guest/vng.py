@@ -4,7 +4,7 @@ Facts of virtme-ng 1.42 relied on here: ``--root-disk`` attaches the image as ``
 and asks the guest to mount its tools and the kernel's modules by 9p, which the image's own
 ``mount.9p`` answers from disks (see ``image.py``); ``--verbose`` sends the kernel console
 to stderr; ``--exec`` falls back to the console without udev's port names, or without ports;
-``--qemu`` names the program that is run as QEMU (see ``qemu.py``).
+``--qemu`` names the program that is run as QEMU (see ``launcher.py``).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ m=/lib/modules/$(uname -r); [ -e $m/modules.dep ] || [ ! -d {_SHARED_MODULES} ] 
 
 #: What QEMU is forbidden: system calls that it does not need once it runs. Refused are
 #: obsolete ones, changing its user, starting programs, and changing its priority or CPUs.
-_SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 #: The board without what no guest here uses: no CD drive, floppy, SATA or SMBus controller.
 BOARD = ("-nodefaults", "-machine", "sata=off,smbus=off")
 
@@ -169,7 +169,7 @@ def command(
     modules = (kernel.modules_image if root.kind == "disk" else kernel.modules_tree) is not None
     qemu = [
         *BOARD,
-        *("-sandbox", _SANDBOX),
+        *("-sandbox", SANDBOX),
         *_disk_options(root, modules),
         *_channels(records_file),
         *qemu_options,

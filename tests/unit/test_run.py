@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from harness.errors import InfrastructureError, InputError
 from harness.faults import tell
 from harness.guest.accel import Accel
 from harness.guest.schedule import Order
+from harness.guest.vng import Root
 from harness.judge import conclude
 from harness.judge.expectations import load_expectations
 from harness.kernels.sources import KernelSources
@@ -120,7 +120,7 @@ def _play(monkeypatch: pytest.MonkeyPatch, lab: _Lab) -> None:
     monkeypatch.setattr(module, "resolve", lab.resolve)
     monkeypatch.setattr(job, "observe", lab.observe)
     monkeypatch.setattr(module, "qemu_version", lambda: "7.2")
-    monkeypatch.setattr(module, "guest_image", lambda *_: Path("/image"))
+    monkeypatch.setattr(module, "choose_root", lambda *_: Root("disk", Path("/image")))
     monkeypatch.setattr(module, "write_payload", lambda *_: None)
     monkeypatch.setattr(module, "revision", lambda *_: "s")
     monkeypatch.setattr(module, "choose_accel", lambda *_: Accel(lab.accel, "played"))
@@ -445,16 +445,15 @@ def test_how_many_guests_at_once(
     assert ("2.5 GiB of free memory are enough for 2" in console.getvalue()) is said
 
 
-def test_no_space_for_temporary_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_space_for_what_the_guests_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def full(_selection: object, payload: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     _play(monkeypatch, _Lab({}))
     monkeypatch.setattr(module, "write_payload", full)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(InfrastructureError, match=r"no space left in .*name another .* TMPDIR"):
+    with pytest.raises(InfrastructureError, match=r"no space left in .*name another .* --out"):
         Run(_options(tmp_path, "a"), SilentProgress()).execute()
-    assert not [*tmp_path.glob("afalg.*")]
+    assert not (tmp_path / "run").exists()
 
 
 def test_no_space_for_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def open_port() -> int:
         port = records.find_port()
     if port is None:
         raise SystemExit(f"afalg-harness: no virtio-serial port named {records.PORT_NAME}")
-    return os.open(port, os.O_WRONLY | os.O_CLOEXEC)
+    return os.open(port, os.O_RDWR | os.O_CLOEXEC)
 
 
 def probe_af_alg() -> str:

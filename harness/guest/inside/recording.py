@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 import pytest
 
@@ -62,12 +63,17 @@ class TestTimeout(BaseException):
     __test__ = False
 
 
+class Writer(Protocol):
+    """Where records go."""
+
+    def send(self, record: records.Record) -> None:
+        """Take one."""
+
+
 class Recorder:
     """Turns pytest's hooks into records."""
 
-    def __init__(
-        self, writer: records.RecordWriter, test_seconds: float, only: Collection[str] = ()
-    ) -> None:
+    def __init__(self, writer: Writer, test_seconds: float, only: Collection[str] = ()) -> None:
         """``only`` has the ids of the tests to run; () if all that are collected are."""
         self._writer = writer
         self._only = only

@@ -46,11 +46,11 @@ class _Script:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def again(self) -> str:
-        return "vng --run image\n"
-
     def elapsed(self) -> float:
         return self._now
+
+    def again(self) -> str:
+        return "vng --run image\n"
 
     def next(self, deadline: float) -> Message:
         if self._messages:

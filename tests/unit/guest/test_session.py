@@ -114,19 +114,12 @@ def test_a_guest_that_nobody_listens_to_can_be_left(monkeypatch: pytest.MonkeyPa
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_the_command_names_the_sockets_without_a_directory() -> None:
-    argv = vng.command(
-        Path("/scratch/kernel/vmlinuz"),
-        _SETTINGS.root,
-        vng.GuestShares(Path("/scratch/payload"), None),
-        accel="tcg",
-        cpus=2,
-        memory="1G",
-        append=("a=b c",),
-    )
+def test_the_command_names_nothing_by_its_whole_way() -> None:
+    argv = vng.command(_KERNEL, _SETTINGS.root, accel="tcg", cpus=2, memory="1G", append=("a=b c",))
     (options,) = (word for word in argv if word.startswith("--qemu-opts="))
     assert f"path={vng.RESULTS_SOCKET} " in options
     assert f"path={vng.QMP_SOCKET} " in options
+    assert not [word for word in [*argv[1:], *options.split("=")] if word.startswith("/")]
 
 
 def test_a_full_disk_before_vng_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,3 +133,10 @@ def test_a_full_disk_before_vng_is_started(monkeypatch: pytest.MonkeyPatch) -> N
         Session(_KERNEL, _SETTINGS, Path("/payload")),
     ):
         pass
+
+
+def test_a_disk_that_was_filled_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "monitor(event='BLOCK_IO_ERROR', data={'operation': 'write', 'action': %r})\n"
+    for action, filled in (("report", True), ("stop", False)):
+        _, ended = _hear(monkeypatch, _CONNECT + _RUN + said % action)
+        assert ended.filled is filled

@@ -47,6 +47,11 @@ USER_IDS = range(61184, 65520)
 _KVM = "/dev/kvm"
 
 
+def argv(kind: str, program: str, arguments: Iterable[str]) -> list[str]:
+    """The command that runs QEMU (``program``) with ``arguments`` as a guest of this ``kind``."""
+    return [sys.executable, "-IS", __file__, kind, program, *arguments]
+
+
 #: One option: its name and its value, if it has one. (A dataclass takes 20 ms to import.)
 Option = tuple[str, str | None]
 

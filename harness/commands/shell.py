@@ -1,0 +1,134 @@
+"""a root shell in a kernel, with the suite at hand
+
+With --exec the exit code is the command's own (128 + N if signal N ended it); without, the
+shell's. 2 and 3, with a line on stderr, can also mean that it never came to that: 2 a bad
+SPEC or option, 3 a failed download, build or boot, or a guest that ended first (a panic).
+130: interrupted, or left with Ctrl-].
+
+examples:
+  afalg-harness shell debian:trixie-backports
+  afalg-harness shell debian:7.3.4+deb13-amd64 --exec 'pytest functional/test_hash.py'
+  afalg-harness shell git:~/linux@my-branch --kconfig base --kconfig afalg --gdb
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.commands.options import (
+    ProgressConsole,
+    add_guest_options,
+    add_source_options,
+    kernel_sources,
+    progress_display,
+)
+from harness.errors import InputError
+from harness.guest.accel import choose_accel, qemu_version
+from harness.guest.launcher import WORKPLACE
+from harness.guest.observe import KERNEL_ARGUMENTS, Deadlines
+from harness.guest.payload import Selection, write_payload
+from harness.guest.root import choose_root
+from harness.guest.session import GuestSettings, Session
+from harness.guest.shell import Shell, is_terminal
+from harness.kernels.resolve import resolve
+from harness.model import BootableKernel
+from harness.progress import Progress
+from harness.scratch import scratch_directory, sweep
+
+VERBOSE = "print the guest's console on stderr from the beginning"
+#: As in a run, but for what ends a guest at an oops: a person may want to look.
+_KEPT_ARGUMENTS = tuple(word for word in KERNEL_ARGUMENTS if word != "oops=panic")
+_GDB_SOCKET = "gdb"
+#: QEMU's stub at a socket that nobody else can open; the guest waits for the debugger (-S).
+_GDB_OPTIONS = (
+    *("-chardev", f"socket,id=afalg-gdb,path={_GDB_SOCKET},server=on,wait=off"),
+    *("-gdb", "chardev:afalg-gdb", "-S"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``shell``."""
+    parser.add_argument("spec", metavar="SPEC", help="a kernel, as run takes it")
+    parser.add_argument(
+        "--exec",
+        dest="command",
+        metavar="CMD",
+        help="run this command line in the suite's directory, without input, and end",
+    )
+    parser.add_argument(
+        "--gdb",
+        action="store_true",
+        help="wait for a debugger at QEMU's gdb stub before the first instruction (nokaslr)",
+    )
+    add_guest_options(parser)
+    add_source_options(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Boot and give the shell; returns its exit status."""
+    if arguments.command is None and not is_terminal():
+        raise InputError("shell: needs a terminal; without one, name a command with --exec")
+    qemu_version()  # before anything is downloaded
+    sweep()
+    with contextlib.ExitStack() as stack:
+        with progress_display(ProgressConsole(), arguments.quiet) as progress:
+            shell = _boot(arguments, stack, progress)
+        if arguments.command is not None:
+            return shell.run(arguments.command)
+        print("Ctrl-D ends the shell, and Ctrl-] a guest that does not answer", file=sys.stderr)
+        return shell.interact()
+
+
+def _boot(arguments: argparse.Namespace, stack: contextlib.ExitStack, progress: Progress) -> Shell:
+    """Boot the guest; it ends with ``stack``."""
+    spec, sources = arguments.spec, kernel_sources(arguments)
+    kernel = resolve(spec, sources, progress)
+    root = choose_root(arguments.root, sources.cache, sources.mirror, progress)
+    accel = choose_accel(arguments.accel, kernel.image, sources.cache, progress)
+    payload = stack.enter_context(scratch_directory()) / "payload.tar"
+    write_payload(Selection(), payload)
+    settings = GuestSettings(
+        root=root,
+        accel=accel.name,
+        append=(*_KEPT_ARGUMENTS, *(["nokaslr"] if arguments.gdb else []), *arguments.append),
+        program="shell.py",
+        qemu_options=_GDB_OPTIONS if arguments.gdb else (),
+    )
+    session = stack.enter_context(Session(kernel, settings, payload))
+    shell = Shell(session, show_console=arguments.verbose)
+    progress.report(spec, "booting")
+    if arguments.gdb:
+        directory = session.directory / WORKPLACE if root.isolated else session.directory
+        shell.await_guest(None, _when_there(directory / _GDB_SOCKET, kernel, progress))
+    else:
+        shell.await_guest(Deadlines.for_accel(accel.name, 0).boot, lambda: None)
+    progress.finish(spec, f"booted {kernel.release}")
+    return shell
+
+
+def _when_there(socket: Path, kernel: BootableKernel, progress: Progress) -> Callable[[], None]:
+    """Says how to attach as soon as ``socket`` is there."""
+    said: list[str] = []
+
+    def look() -> None:
+        if not said and socket.is_socket():
+            said.append(attach_command(socket, kernel))
+            progress.finish(kernel.spec, f"QEMU waits for a debugger: {said[0]}")
+
+    return look
+
+
+def attach_command(socket: Path, kernel: BootableKernel) -> str:
+    """The gdb command for this guest, with the kernel's symbols if they are known."""
+    debian = Path("/usr/lib/debug/boot", f"vmlinux-{kernel.release}")
+    places = [*([kernel.symbols / "vmlinux"] if kernel.symbols else []), debian]
+    symbols = next((str(path) for path in places if path.is_file()), None)
+    # For a person to start, not for us.
+    attach = f"gdb -ex {shlex.quote(f'target remote {socket}')}"
+    attach += f" {shlex.quote(symbols)}" if symbols else ""
+    return attach if symbols else f"{attach} (no vmlinux is known of this kernel)"

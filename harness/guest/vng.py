@@ -65,8 +65,8 @@ m=/lib/modules/$(uname -r); [ -e $m/modules.dep ] || [ ! -d {_SHARED_MODULES} ] 
 #: What QEMU is forbidden: system calls that it does not need once it runs. Refused are
 #: obsolete ones, changing its user, starting programs, and changing its priority or CPUs.
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-#: The board without what no guest here uses: no CD drive, floppy, SATA or SMBus controller.
-BOARD = ("-nodefaults", "-machine", "sata=off,smbus=off")
+#: The same board under KVM and TCG, without what no guest uses: no CD drive, floppy, SATA, SMBus.
+BOARD = ("-nodefaults", "-machine", "q35,sata=off,smbus=off")
 
 
 @dataclass(frozen=True)

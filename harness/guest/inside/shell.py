@@ -48,8 +48,11 @@ class Line:
         self._rest = b""
 
     def send(self, kind: str, **fields: object) -> None:
-        """Send one message, in full."""
-        data = json.dumps({"type": kind, **fields}).encode() + b"\n"
+        """Send one message."""
+        self.write(json.dumps({"type": kind, **fields}).encode() + b"\n")
+
+    def write(self, data: bytes) -> None:
+        """Write bytes, in full."""
         while data:
             data = data[os.write(self.descriptor, data) :]
 

@@ -1,0 +1,128 @@
+"""``afalg-harness shell`` as a person uses it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from .conftest import AFTER, COMMAND
+
+_RELEASE = AFTER.removeprefix("debian:")
+_PATIENCE = 600  # seconds
+_HAND = """
+def test_mine(record_fact, known_answers, provoked):
+    record_fact("mine", state="absent", control="fired", evidence=str(len(known_answers)))
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The directory for temporary files."""
+    place = tmp_path / "tmp"
+    place.mkdir()
+    return place
+
+
+def _left_behind(place: Path) -> list[str]:
+    """Temporary files, and processes that work in their directory."""
+    files = [str(path) for path in place.iterdir()]
+    processes = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if link.readlink().is_relative_to(place):
+                processes.append(str(link))
+        except OSError:
+            continue
+    return files + processes
+
+
+def test_a_command(place: Path) -> None:
+    """Output, errors and status arrive as they are; the suite is at hand."""
+    write = f"printf %s '{_HAND}' > test_hand.py"
+    command = f"uname -r; {write}; pytest -q test_hand.py; echo err >&2; exit 7"
+    done = subprocess.run(
+        [COMMAND, "shell", AFTER, "--exec", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_PATIENCE,
+        env={**os.environ, "TMPDIR": str(place)},
+    )
+    assert done.returncode == 7, done.stderr
+    assert done.stdout.startswith(f"{_RELEASE}\n")
+    assert re.search(r"^\.?fact mine = absent \(control fired\): [1-9]", done.stdout, re.MULTILINE)
+    assert "1 passed" in done.stdout
+    assert done.stderr.endswith("err\n")
+    assert not _left_behind(place)
+
+
+def _spawn(place: Path, *arguments: str) -> pexpect.spawn:
+    return pexpect.spawn(
+        str(COMMAND),
+        ["shell", AFTER, *arguments],
+        timeout=_PATIENCE,
+        encoding="utf-8",
+        codec_errors="replace",
+        dimensions=(33, 99),
+        env={**os.environ, "TMPDIR": str(place)},
+    )
+
+
+def test_a_shell(place: Path) -> None:
+    """A terminal of the right size, on which Ctrl-C ends a program and Ctrl-D the shell."""
+    child = _spawn(place)
+    child.expect("# ")
+    child.sendline("stty size; tty; id -u; ls functional/test_hash.py; read x")
+    child.expect(r"33 99\r\n/dev/pts/\d+\r\n0\r\nfunctional/test_hash.py\r\n")
+    child.sendintr()
+    child.expect("# ")
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130  # bash's own, of the last command
+    assert not _left_behind(place)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_gdb(place: Path, number: signal.Signals) -> None:
+    """The guest waits for a debugger; a signal ends all of it."""
+    child = _spawn(place, "--gdb")
+    child.expect(r"QEMU waits for a debugger: gdb -ex 'target remote ([^']*)'")
+    with socket.socket(socket.AF_UNIX) as debugger:
+        debugger.settimeout(_PATIENCE)
+        debugger.connect(child.match.group(1))
+        debugger.sendall(b"$?#3f")
+        assert re.match(rb"\+?\$[ST]05", debugger.recv(100))
+    child.kill(number)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert (child.exitstatus, child.signalstatus) == (130, None)
+    assert not _left_behind(place)
+
+
+def test_without_a_terminal_there_is_no_shell() -> None:
+    done = subprocess.run(
+        [COMMAND, "shell", AFTER], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "needs a terminal" in done.stderr
+
+
+def test_a_bad_spec_is_an_input_error() -> None:
+    done = subprocess.run(
+        [COMMAND, "shell", "/no/such/kernel", "--exec", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "/no/such/kernel" in done.stderr.splitlines()[-1]

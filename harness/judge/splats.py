@@ -104,14 +104,11 @@ def judge_reports(
     yield from _failed_boots(kernel, expectations, excused)
     died_in = {boot.fatal_test for boot in boots if boot.died}
     titles = {test: _first_title(test, boots) for test in died_in}
-    reports: dict[tuple[str, str, str], _Report] = {}
+    reports: dict[tuple[str, str, str, bool], _Report] = {}
     for boot in boots:
         if not _was_heard(boot, kernel):
             continue
         for report in _grouped(boot, len(boots)):
-            if clock_ran_ahead(report.event, boot.accel):
-                yield _by_a_bad_clock(report, kernel, expectations, excused)
-                continue
             known = reports.get(report.key)
             reports[report.key] = report.more(known.times) if known else report
     for report in reports.values():
@@ -168,7 +165,7 @@ def _accusations(
     for boot in boots:
         for report in reversed(_grouped(boot, len(boots))):
             event = report.event
-            if event.test and not clock_ran_ahead(event, boot.accel):
+            if event.test and not report.jumped:
                 _, excuse = _check(report, kernel, expectations, excused)
                 if not excuse:
                     words = f"the kernel reported {event.kind}: {event.title} ({report.name})"
@@ -220,11 +217,12 @@ class _Report:
     mark: str  # fingerprint
     where: str  # "in TEST"
     times: int
+    jumped: bool  # it is of time that was lost, by a clock of QEMU's that ran ahead
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> tuple[str, str, str, bool]:
         """By which the same report in the same place is known."""
-        return self.event.kind, self.mark, self.where
+        return self.event.kind, self.mark, self.where, self.jumped
 
     def more(self, times: int) -> _Report:
         """The report, seen that much more often."""
@@ -241,13 +239,13 @@ class _Report:
 
 def _grouped(boot: Boot, of: int, events: Sequence[ConsoleEvent] | None = None) -> list[_Report]:
     """The reports of a boot, one of so many."""
-    groups: dict[tuple[str, str, str], list[ConsoleEvent]] = {}
+    reports: dict[tuple[str, str, str, bool], _Report] = {}
     for event in boot.console_events if events is None else events:
-        place = _where(event, boot, of)
-        groups.setdefault((event.kind, fingerprint(event), place), []).append(event)
-    return [
-        _Report(found[0], mark, place, len(found)) for (_, mark, place), found in groups.items()
-    ]
+        place, jumped = _where(event, boot, of), clock_ran_ahead(event, boot.accel)
+        report = _Report(event, fingerprint(event), place, 1, jumped)
+        known = reports.get(report.key)
+        reports[report.key] = known.more(1) if known else report
+    return list(reports.values())
 
 
 def _where(event: ConsoleEvent, boot: Boot, of: int) -> str:
@@ -305,18 +303,10 @@ def _judge_report(
     check, excuse = _check(report, kernel, expectations, excused)
     if excuse:
         return Finding(check, note=excuse)
+    if report.jumped:
+        note = f"{report.sentence()}: by a clock of QEMU's TCG that had jumped"
+        return Finding(replace(check, met=True, explanation=note), note=note)
     return Finding(check, reason=f"{report.sentence()} ({report.name})")
-
-
-def _by_a_bad_clock(
-    report: _Report,
-    kernel: KernelResult,
-    expectations: Expectations,
-    excused: frozenset[str],
-) -> Finding:
-    check, excuse = _check(report, kernel, expectations, excused)
-    note = excuse or f"{report.sentence()}: by a clock of QEMU's TCG that had jumped"
-    return Finding(replace(check, met=True, explanation=note), note=note)
 
 
 def _failed_boots(
@@ -336,10 +326,7 @@ def _failed_boots(
         elif boot.deadly_report is None:
             yield Finding(note=f"{name} failed: {boot.status_reason or boot.status}")
         for report in _grouped(boot, of, events):
-            if clock_ran_ahead(report.event, boot.accel):
-                yield _by_a_bad_clock(report, kernel, expectations, excused)
-            else:
-                yield _judge_report(report, kernel, expectations, excused)
+            yield _judge_report(report, kernel, expectations, excused)
 
 
 def emulator_fault(boot: Boot) -> ConsoleEvent | None:

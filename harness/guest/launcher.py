@@ -31,7 +31,7 @@ SHARED = "shared"
 #: write files of its own, those in which ``-snapshot`` keeps what the guest writes among them.
 WORKPLACE = "writable"
 #: How much a guest may write, in bytes. QEMU's files end there (RLIMIT_FSIZE): the guest sees
-#: an I/O error, and QEMU tells BLOCK_IO_ERROR. A whole suite writes some 30 MiB.
+#: an I/O error, and QEMU tells BLOCK_IO_ERROR. All suites together write some 5 MiB.
 DISK_LIMIT = 256 << 20
 
 #: Names of devices, drives and channels that guests of ours have; all others are left out.

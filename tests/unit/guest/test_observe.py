@@ -360,6 +360,19 @@ def test_a_host_without_room_for_a_guest_says_nothing_of_the_kernel(
     assert "in /tmp: " + said in result.status_reason
 
 
+@pytest.mark.parametrize("shutdown", ["guest-shutdown", "guest-reset"])
+def test_a_guest_that_filled_its_disk_says_nothing_of_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shutdown: str
+) -> None:
+    """Whatever became of it then: its writes failed, by our doing."""
+    messages = [*_WHOLE, ConsoleLine(9.9, "[ 2.0] Kernel panic - not syncing: Fatal exception")]
+    found = Exit(ran=True, shutdown=shutdown, vng_status=255, filled=True)
+    result = _observe(tmp_path, monkeypatch, messages, found=found)
+    assert (result.status, result.status_exit) == (Status.INTERRUPTED, 3)
+    assert result.status_reason == "the guest filled its disk (it may write 256 MiB)"
+    assert result.tests[0].outcome is Outcome.PASSED
+
+
 def test_a_kernel_that_has_no_room_left_may_say_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,7 @@ class Run:
         self._booted: dict[str, tuple[BootableKernel, Workplace]] = {}
         self._id = secrets.token_hex(8)
         self._control = ""
+        self._guests = 1  # at once
         self._started = _now()
         self._revisions = Revisions(harness=importlib.metadata.version("afalg-harness"))
         if earlier is not None:
@@ -210,9 +211,10 @@ class Run:
 
     def _run_kernels(self, root: Root, payload: Path) -> None:
         unfinished = [(spec, role) for spec, role in self._roles if not self._is_finished(spec)]
+        self._guests = self._jobs()
         with (
             ThreadPoolExecutor(1, thread_name_prefix="resolve") as resolver,
-            ThreadPoolExecutor(self._jobs(), thread_name_prefix="guest") as guests,
+            ThreadPoolExecutor(self._guests, thread_name_prefix="guest") as guests,
         ):
             waiting: list[Future[None]] = []
             for spec, role in unfinished:
@@ -318,18 +320,24 @@ class Run:
     def _confirm(self) -> None:
         """Run once more what was lost against the baseline, before it is said."""
         result = self._store()
+        baselines = [kernel for kernel in result.kernels if kernel.role is Role.BASELINE]
+        wanted: dict[str, set[str]] = {}
         for comparison in result.comparisons:
-            if self.stop.is_set():
-                return
             candidate = compared_candidate(comparison, result.kernels)
-            baseline = next(one for one in result.kernels if one.role is Role.BASELINE)
             lost = losses(comparison, result.kernels)
             if candidate is None or not lost:
                 continue
-            for kernel in (baseline, candidate):
-                tests = tests_behind(lost, kernel, (baseline, candidate))
-                if tests and kernel.spec in self._booted:
-                    self._confirm_one(kernel.spec, tests)
+            pair = (*baselines, candidate)
+            for kernel in pair:
+                if kernel.spec in self._booted:
+                    tests = tests_behind(lost, kernel, pair)
+                    wanted.setdefault(kernel.spec, set()).update(tests)
+        plans = {kernel.spec: kernel.plan for kernel in result.kernels}
+        with ThreadPoolExecutor(self._guests, thread_name_prefix="guest") as guests:
+            for spec, tests_of_it in wanted.items():
+                tests = tuple(test for test in plans[spec] if test in tests_of_it)
+                if tests and not self.stop.is_set():
+                    guests.submit(self._confirm_one, spec, tests)
 
     def _confirm_one(self, spec: str, tests: Sequence[str]) -> None:
         kernel, place = self._booted[spec]

@@ -19,7 +19,7 @@ from harness.cli import main
 from harness.errors import InfrastructureError, InputError
 from harness.faults import tell
 from harness.guest.accel import Accel
-from harness.guest.schedule import Order
+from harness.guest.schedule import WHOLE, Order
 from harness.guest.vng import Root
 from harness.judge import conclude
 from harness.judge.expectations import load_expectations
@@ -33,6 +33,7 @@ from harness.model import (
     GuestIdentity,
     KernelResult,
     Outcome,
+    Purpose,
     Role,
     RunResult,
     Status,
@@ -238,6 +239,29 @@ def test_a_boot_amid_which_qemu_was_gone_is_tried_again(
     assert lab.boots == ["a", "a"]
     assert result.exit_code == 0
     assert "boot 1 of 2 failed" in " ".join(result.kernels[0].verdict.notes)
+
+
+@pytest.mark.parametrize("confirm", [0, 1, 2])
+def test_what_was_lost_is_run_again_on_both_kernels(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, confirm: int
+) -> None:
+    orders: list[tuple[str, Order]] = []
+
+    class Losing(_Lab):
+        def observe(self, kernel: BootableKernel, role: Role, *rest: Any) -> KernelResult:
+            orders.append((kernel.spec, rest[6]))
+            observed = super().observe(kernel, role, *rest)
+            outcome = Outcome.FAILED if kernel.spec == "b" else Outcome.PASSED
+            return replace(observed, tests=(TestResult("a", outcome),))
+
+    endings = {name: (confirm + 1) * [Status.COMPLETED] for name in ("a", "b", "c")}
+    _play(monkeypatch, Losing(endings))
+    options = replace(_options(tmp_path, "a", "b", "c"), confirm=confirm)
+    result = Run(options, SilentProgress()).execute()
+    assert result.exit_code == 1
+    again = [Order(Purpose.CONFIRM, ("a",))] * confirm
+    for spec, expected in (("a", again), ("b", again), ("c", [])):
+        assert [order for name, order in orders if name == spec] == [WHOLE, *expected]
 
 
 def test_a_crash_in_the_suite_is_not_run_again(

@@ -18,6 +18,7 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.commands.options import (
@@ -77,15 +78,33 @@ def execute(arguments: argparse.Namespace) -> int:
     sweep()
     with contextlib.ExitStack() as stack:
         with progress_display(ProgressConsole(), arguments.quiet) as progress:
-            shell = _boot(arguments, stack, progress)
+            guest = _start(arguments, stack, progress)
+            shell = Shell(guest.session, show_console=arguments.verbose)
+            if not arguments.gdb:
+                shell.await_guest(Deadlines.for_accel(guest.accel, 0).boot, lambda: None)
+                progress.finish(arguments.spec, f"booted {guest.kernel.release}")
+        if arguments.gdb:  # with no display that would break the line which is to be pasted
+            shell.await_guest(None, _when_there(guest))
         if arguments.command is not None:
             return shell.run(arguments.command)
         print("Ctrl-D ends the shell, and Ctrl-] a guest that does not answer", file=sys.stderr)
         return shell.interact()
 
 
-def _boot(arguments: argparse.Namespace, stack: contextlib.ExitStack, progress: Progress) -> Shell:
-    """Boot the guest; it ends with ``stack``."""
+@dataclass(frozen=True)
+class _Guest:
+    """A guest that was started."""
+
+    kernel: BootableKernel
+    session: Session
+    accel: str
+    gdb_socket: Path
+
+
+def _start(
+    arguments: argparse.Namespace, stack: contextlib.ExitStack, progress: Progress
+) -> _Guest:
+    """Start the guest; it ends with ``stack``."""
     spec, sources = arguments.spec, kernel_sources(arguments)
     kernel = resolve(spec, sources, progress)
     root = choose_root(arguments.root, sources.cache, sources.mirror, progress)
@@ -100,25 +119,19 @@ def _boot(arguments: argparse.Namespace, stack: contextlib.ExitStack, progress: 
         qemu_options=_GDB_OPTIONS if arguments.gdb else (),
     )
     session = stack.enter_context(Session(kernel, settings, payload))
-    shell = Shell(session, show_console=arguments.verbose)
     progress.report(spec, "booting")
-    if arguments.gdb:
-        directory = session.directory / WORKPLACE if root.isolated else session.directory
-        shell.await_guest(None, _when_there(directory / _GDB_SOCKET, kernel, progress))
-    else:
-        shell.await_guest(Deadlines.for_accel(accel.name, 0).boot, lambda: None)
-    progress.finish(spec, f"booted {kernel.release}")
-    return shell
+    directory = session.directory / WORKPLACE if root.isolated else session.directory
+    return _Guest(kernel, session, accel.name, directory / _GDB_SOCKET)
 
 
-def _when_there(socket: Path, kernel: BootableKernel, progress: Progress) -> Callable[[], None]:
-    """Says how to attach as soon as ``socket`` is there."""
+def _when_there(guest: _Guest) -> Callable[[], None]:
+    """Says how to attach as soon as QEMU's stub is there."""
     said: list[str] = []
 
     def look() -> None:
-        if not said and socket.is_socket():
-            said.append(attach_command(socket, kernel))
-            progress.finish(kernel.spec, f"QEMU waits for a debugger: {said[0]}")
+        if not said and guest.gdb_socket.is_socket():
+            said.append(attach_command(guest.gdb_socket, guest.kernel))
+            print(f"QEMU waits for a debugger: {said[0]}", file=sys.stderr, flush=True)
 
     return look
 

@@ -52,6 +52,7 @@ class Workplace:
     accel: Callable[[BootableKernel], Accel]
     stop: threading.Event  # set when everything is to end
     progress: Progress
+    dump_memory: Path | None = None  # directory for the memory of guests that stand still
 
 
 def run_kernel(job: KernelJob, kernel: BootableKernel, place: Workplace) -> KernelResult:
@@ -113,7 +114,9 @@ def _boot(job: KernelJob, kernel: BootableKernel, place: Workplace, order: Order
     return observe(
         kernel,
         job.role,
-        GuestSettings(root=place.root, accel=accel, append=job.append),
+        GuestSettings(
+            root=place.root, accel=accel, append=job.append, dump_memory=place.dump_memory
+        ),
         place.payload,
         Deadlines.for_accel(accel, job.test_seconds, job.suite_seconds),
         place.directory,

@@ -62,6 +62,20 @@ class Purpose(StrEnum):
     CONFIRM = "confirm"  # what differs from the baseline, once more
 
 
+class Hang(StrEnum):
+    """What stood still when a boot was ended at a deadline."""
+
+    BOOT = "boot"  # the guest never reported
+    COLLECTION = "collection"  # of the tests
+    TEST = "test"  # its process runs, or sleeps such that a signal could wake it
+    BLOCKED_TEST = "blocked_test"  # its process is in uninterruptible sleep in the kernel
+    SUITE = "suite"  # each test ended in time, all of them did not
+    KERNEL = "kernel"  # no sign of life from the guest
+    POWER_OFF = "power_off"
+    EMULATOR = "emulator"  # QEMU does not answer
+    PAUSED = "paused"  # QEMU does not run the guest
+
+
 class ChangeClass(StrEnum):
     """What a difference between baseline and candidate amounts to."""
 
@@ -291,6 +305,7 @@ class Boot:
     taint: int | None = None
     console_events: tuple[ConsoleEvent, ...] = ()
     console_watch: ConsoleWatch | None = None
+    hang: Hang | None = None  # what stood still, if a deadline ended it
     planned: int = 0  # tests that the guest said it would run
     outcomes: Mapping[str, Outcome] = field(default_factory=immutabledict)  # id -> outcome
 

@@ -286,7 +286,15 @@ class Run:
         )
 
     def _workplace(self, directory: Path, root: Root, payload: Path) -> Workplace:
-        return Workplace(root, payload, directory, self._choose_accel, self.stop, self._progress)
+        return Workplace(
+            root,
+            payload,
+            directory,
+            self._choose_accel,
+            self.stop,
+            self._progress,
+            self._options.dump_memory,
+        )
 
     def _choose_accel(self, kernel: BootableKernel) -> Accel:
         options = self._options

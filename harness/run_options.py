@@ -33,3 +33,4 @@ class RunOptions:
     boots: int = MOST_BOOTS  # of one kernel, for each repetition of the plan
     repeat: int = 1  # how often the whole plan is run
     confirm: int = CONFIRM  # how often what was lost is run again before it is said
+    dump_memory: Path | None = None  # directory for the memory of guests that stand still

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 #: C0 and C1 controls but for the tab, and lone surrogates, which no stream takes.
@@ -18,3 +19,9 @@ def clean(text: str) -> str:
 def xml_text(text: str) -> str:
     """``text`` with every character replaced that XML 1.0 cannot hold."""
     return _NOT_XML.sub("?", text)
+
+
+def finite(value: object) -> float:
+    """A number that others wrote; 0 for what is none."""
+    number = float(value) if isinstance(value, (int, float)) else 0.0
+    return number if math.isfinite(number) else 0.0

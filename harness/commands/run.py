@@ -100,6 +100,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds that one test may take (default: %(default)g)",
     )
     tests.add_argument(
+        "--dump-guest-memory",
+        type=Path,
+        metavar="DIR",
+        help="where a guest stands still, write its memory to DIR/RELEASE-BOOT.kdump "
+        "(kdump-compressed, for crash or drgn) before it is ended",
+    )
+    tests.add_argument(
         "--seed", type=int, default=Selection.seed, metavar="N", help="seed of the test data"
     )
     boots = parser.add_argument_group("how often")
@@ -209,6 +216,7 @@ def run_options(arguments: argparse.Namespace, out: Path, command: str) -> RunOp
         boots=arguments.boots,
         repeat=arguments.repeat,
         confirm=arguments.confirm,
+        dump_memory=arguments.dump_guest_memory,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.guest.heard import Heard
 from harness.guest.journal import ClosedRecord, Ending
-from harness.model import ConsoleEvent, Status
+from harness.model import ConsoleEvent, Hang, Status
 
 #: Exit statuses of pytest that are no crash: passed, failed, interrupted by collection
 #: errors, no such test, no test collected. What they mean follows from plan and outcomes.
@@ -17,6 +17,8 @@ _PYTEST_FAILED = 3
 #: What QEMU calls the end of a guest that switched itself off, and of one that was reset,
 #: as a panic does (ShutdownCause).
 _POWERED_OFF, _RESET = "guest-shutdown", "guest-reset"
+#: What stands still by no fault of the kernel's.
+_OF_THE_HOST = (Hang.EMULATOR, Hang.PAUSED)
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Conclusion:
     reason: str = ""
     killed: bool = False  # from outside, or by a fault of ours: says nothing of the kernel
     fatal_test: str = ""  # in which the kernel died or fell silent
+    hang: Hang | None = None  # what stood still, if that ended it
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,15 @@ class _Case:
     def reason(self) -> str:
         return self.closed.reason if self.closed is not None else ""
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether what ended it says nothing of the kernel."""
+        return self.ending in {Ending.KILLED, None} or self.hang in _OF_THE_HOST
+
+    @property
+    def hang(self) -> Hang | None:
+        return self.closed.hang if self.closed is not None else None
+
 
 def conclude(
     heard: Heard, events: Sequence[ConsoleEvent], closed: ClosedRecord | None
@@ -77,10 +89,10 @@ def conclude(
 def _before_report(case: _Case) -> Conclusion:
     if case.panic is not None:
         return Conclusion(Status.BOOT_FAILED, case.panic.title)
-    if case.ending in {Ending.KILLED, None}:
+    if case.cut_off:
         return _cut_off(case)
     if case.ending is Ending.DEADLINE:
-        return Conclusion(Status.BOOT_FAILED, case.reason)
+        return Conclusion(Status.BOOT_FAILED, case.reason, hang=case.hang)
     last = case.heard.last_line
     reason = f"the guest ended before it reported; last line: {last}"
     return Conclusion(Status.BOOT_FAILED, reason)
@@ -89,12 +101,12 @@ def _before_report(case: _Case) -> Conclusion:
 def _amid_suite(case: _Case) -> Conclusion:
     if case.panic is not None:
         return _died(case, case.panic.title)
-    if case.ending in {Ending.KILLED, None}:
+    if case.cut_off:
         return _cut_off(case)
     if case.closed is None:  # and it powered off: what it reported last was lost, not unsaid
         return Conclusion(Status.COMPLETED)
     if case.ending is Ending.DEADLINE:
-        return Conclusion(Status.HUNG, case.reason, fatal_test=case.heard.running)
+        return Conclusion(Status.HUNG, case.reason, fatal_test=case.heard.running, hang=case.hang)
     return _died(case, f"the guest died {_where(case.heard)}")
 
 
@@ -114,10 +126,10 @@ def _after_suite(case: _Case) -> Conclusion:
         return Conclusion(Status.COMPLETED)
     if case.panic is not None:
         return _died(case, case.panic.title)
-    if case.ending in {Ending.KILLED, None}:
+    if case.cut_off:
         return _cut_off(case)
     if case.ending is Ending.DEADLINE:
-        return Conclusion(Status.HUNG, case.reason)
+        return Conclusion(Status.HUNG, case.reason, hang=case.hang)
     if case.shutdown == _RESET:
         return _died(case, "the guest was reset while powering off")
     return Conclusion(Status.COMPLETED)
@@ -131,7 +143,9 @@ def _died(case: _Case, reason: str) -> Conclusion:
 def _cut_off(case: _Case) -> Conclusion:
     if case.closed is None:
         return Conclusion(Status.INTERRUPTED, "the record of this boot stops without its end")
-    return Conclusion(Status.INTERRUPTED, f"{case.reason} {_where(case.heard)}", killed=True)
+    return Conclusion(
+        Status.INTERRUPTED, f"{case.reason} {_where(case.heard)}", True, hang=case.hang
+    )
 
 
 def _where(heard: Heard) -> str:

@@ -19,9 +19,13 @@ from harness.model import ConsoleEvent
 #: well, so a line may begin with what is not the kernel's; a time stamp then stands between.
 _MARKER = re.compile(r"(?:^|\] )(afalg-harness: (?:hello|start|end)\b.*)$")
 _START = records.start_marker("")
+_OURS = "afalg-harness: "
 
 #: Printk's prefix: time stamp, and the caller with CONFIG_PRINTK_CALLER.
 PREFIX = re.compile(r"^(?:<\d>)?\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
+
+#: The same where a program was printing when the kernel spoke.
+_AMID = re.compile(r"\[\s*\d+\.\d{6}\](?:\[\s*[TC]\d+\])? ")
 
 #: First match wins, so the particular stands before the general.
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -55,6 +59,10 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("list_corruption", re.compile(r"list_(?:add|del) corruption")),
     ("leak", re.compile(r"kmemleak: \d+ new suspected memory leaks?")),
 )
+#: What each of them holds: most lines are none, and this is known ten times sooner.
+_ANY = re.compile(
+    r"BUG|panic|UBSAN|WARNING|LOCKUP|rcu|INFO|Oops|fault|opcode|segment|Unable|corruption|kmemleak"
+)
 #: Lines that close a report.
 _END = re.compile(r"---\[ end (?:trace|Kernel panic)|^={20,}$")
 _MAX_LINES = 150  # of one report
@@ -66,6 +74,7 @@ class _Report:
     title: str
     seconds: float
     test: str
+    stamped: bool  # printk wrote times, so a line without one is not the kernel's
     lines: list[str] = field(default_factory=list)
 
     def event(self) -> ConsoleEvent:
@@ -74,6 +83,8 @@ class _Report:
 
 def find_marker(line: str) -> str:
     """The line of ours that a line of the console holds, "" if it holds none."""
+    if _OURS not in line:
+        return ""
     match = _MARKER.search(PREFIX.sub("", line))
     return match.group(1).rstrip() if match else ""
 
@@ -87,21 +98,32 @@ class ConsoleScanner:
     def __init__(self) -> None:
         self._open: _Report | None = None
         self._test = ""
+        self.took = False  # the line fed last was part of a report, or a mark of ours
 
     def feed(self, seconds: float, line: str) -> Iterator[ConsoleEvent]:
         """Take one line, ``seconds`` after the guest's start; yields events that it ends."""
         marker = find_marker(line)
+        self.took = bool(marker)
         if marker:
             yield from self.finish()
             self._test = marker.removeprefix(_START) if marker.startswith(_START) else ""
             return
+        if self._open is None and not _ANY.search(line):
+            return
+        stamp = PREFIX.match(line) or _AMID.search(line)
+        line = line[stamp.start() :] if stamp is not None else line
         text = PREFIX.sub("", line)
+        if self._open is not None and self._open.stamped and stamp is None:
+            return  # a program speaks meanwhile
         kind = self._classify(text)
         # An oops prints several headers ("BUG: …", "Oops: …"): they are one report.
         if kind is not None and not self._continues(kind):
             yield from self.finish()
-            self._open = _Report(kind, text.strip(), round(seconds, 3), self._test)
+            self._open = _Report(
+                kind, text.strip(), round(seconds, 3), self._test, stamp is not None
+            )
         if self._open is not None:
+            self.took = True
             self._open.lines.append(line)
             length = len(self._open.lines)
             if length >= _MAX_LINES or (length > 2 and _END.search(text)):

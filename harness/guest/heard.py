@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from harness.guest.console import ConsoleScanner, find_marker
+from harness.guest.console_file import LeftOut
 from harness.guest.inside import records
 from harness.guest.journal import BootRecord
 from harness.guest.messages import ConsoleLine
@@ -30,6 +31,9 @@ _UNKNOWN_ARGUMENTS = re.compile(r'Unknown kernel command line parameters "([^"]*
 _POWER_OFF = re.compile(r"\] reboot: (?:Power down|System halted)")
 _STAMP = re.compile(r"\[ *(\d+\.\d+)\]")
 _NAMED = 10  # refusals that get a note of their own
+#: Reports of the kernel that are kept of one boot; beyond it only the first of a kind.
+_MOST_EVENTS = 500
+_MOST_MARKS = 20_000  # on the console; a suite of ours has some 1,000 tests
 #: What a guest that died wrote into the kernel log this shortly before, in seconds, may not
 #: have reached the console.
 _UNDER_WAY = 2.0
@@ -40,6 +44,23 @@ class _Disbelieved(Exception):
     """A record that contradicts what is known."""
 
 
+class _Events:
+    """Reports of the kernel: all of a sane number of them."""
+
+    def __init__(self) -> None:
+        self.kept: list[ConsoleEvent] = []
+        self.dropped = 0
+        self._kinds: set[str] = set()
+
+    def add(self, events: Iterable[ConsoleEvent]) -> None:
+        for event in events:
+            if len(self.kept) < _MOST_EVENTS or event.kind not in self._kinds:
+                self.kept.append(event)
+                self._kinds.add(event.kind)
+            else:
+                self.dropped += 1
+
+
 class Heard:
     """One boot, as far as it has been heard."""
 
@@ -48,8 +69,9 @@ class Heard:
         self._boot = boot
         self._console = ConsoleScanner()
         self._log = ConsoleScanner()
-        self._console_events: list[ConsoleEvent] = []
-        self._log_events: list[ConsoleEvent] = []
+        self._console_events = _Events()
+        self._log_events = _Events()
+        self._left_out = LeftOut()
         self._log_read = self._log_gap = False
         self._written: dict[str, float] = {}  # markers, and when the host knew of them
         self._seen: set[str] = set()
@@ -66,6 +88,9 @@ class Heard:
         self.last_seconds = 0.0  # when anything was heard
         self.boot_seconds: float | None = None
         self.last_record: float | None = None
+        self.last_sign: float | None = None  # when anything believable came from the guest
+        self.process: records.Alive | None = None  # what the suite's does since that record
+        self.answers = 0  # to what the host asked
         self.plan: tuple[str, ...] | None = None
         self.running = ""
         self.taint: int | None = None
@@ -81,28 +106,40 @@ class Heard:
         text = line.text.strip()
         self.last_line = text or self.last_line
         self.powered_off = self.powered_off or bool(_POWER_OFF.search(text))
-        self._seen.add(find_marker(line.text))
+        if len(self._seen) < _MOST_MARKS:
+            self._seen.add(find_marker(line.text))
         self._note_arguments(line.text)
-        self._console_events += self._console.feed(line.seconds, line.text)
+        self._console_events.add(self._console.feed(line.seconds, line.text))
+
+    def left_out(self, left_out: LeftOut) -> None:
+        """Know what was cut out of the console: reports among it are lost."""
+        self._left_out = left_out
+        if left_out.reports:
+            self._refuse(f"{left_out.reports} lines of reports on the console", left_out.reports)
 
     def record(self, seconds: float, said: Sent | Refused) -> None:
         """Take what the guest sent, heard ``seconds`` after the start of vng."""
         self.last_seconds = max(self.last_seconds, seconds)
         if self.disowned:
             return
-        if said.seq is not None:
-            if said.seq != self._next_number:
-                self._refuse(f"records lost: number {said.seq} after {self._next_number - 1}")
-            self._next_number = said.seq + 1
         try:
+            if said.seq is not None:
+                self._count(said.seq)
             if isinstance(said, Refused):
                 raise _Disbelieved(said.problem)
             self._believe(seconds, said)
         except _Disbelieved as error:
-            self._refuse(str(error))
+            self._refuse(str(error), said.times if isinstance(said, Refused) else 1)
 
-    def _refuse(self, why: str) -> None:
-        self.records_lost += 1
+    def _count(self, number: int) -> None:
+        last, self._next_number = self._next_number - 1, max(self._next_number, number + 1)
+        if number <= last:
+            raise _Disbelieved(f"a record comes again, or late: number {number} after {last}")
+        if number != last + 1:
+            self._refuse(f"records lost: number {number} after {last}")
+
+    def _refuse(self, why: str, times: int = 1) -> None:
+        self.records_lost += times
         if len(self._refusals) < _NAMED:
             self._refusals.append(why)
 
@@ -116,8 +153,11 @@ class Heard:
             raise _Disbelieved(f"a {type(record).__name__} record after the guest's last")
         else:
             self._take(seconds, record)
-        if not isinstance(record, records.KernelLog):  # that one says nothing of the suite
-            self.last_record = seconds
+        self.last_sign = seconds
+        if isinstance(record, records.Alive):
+            self.process = record
+        elif not isinstance(record, records.KernelLog):  # both say nothing of the suite's progress
+            self.last_record, self.process = seconds, None
 
     def _take_hello(self, seconds: float, hello: records.Hello, uptime: float) -> None:
         if self._hello is not None:
@@ -141,6 +181,8 @@ class Heard:
                 self.plan = tests
             case records.Start(test):
                 self._know(test)
+                if test in self.tests or test == self.running:
+                    raise _Disbelieved(f"a test that has begun begins again: {test:.200}")
                 self.running = test
                 self._written[records.start_marker(test).rstrip()] = seconds
             case records.Finish():
@@ -161,8 +203,11 @@ class Heard:
             case records.Transcripts(transcripts):
                 self.transcripts.update(transcripts)
             case records.CollectionError(module, message):
+                if self.plan is not None:
+                    raise _Disbelieved(f"collection fails after the plan: {module:.200}")
                 self.collection_errors.append(f"{module}: {message}")
             case records.TaintChange(before, after, test):
+                self._know(test)
                 self.taint = after
                 if len(self._taint_notes) < _NAMED:
                     self._taint_notes.append(f"taint went from {before} to {after} in {test}")
@@ -170,6 +215,8 @@ class Heard:
                     self.tests[test] = replace(self.tests[test], taint=after & ~before)
             case records.KernelLog():
                 self._take_log(record)
+            case records.Alive():
+                self.answers += record.asked
             case records.End():
                 self.end = record
                 self.taint = record.taint
@@ -204,17 +251,18 @@ class Heard:
             stamp = _STAMP.match(line)
             uptime = float(stamp.group(1)) if stamp else 0.0
             self._note_arguments(line)
-            self._log_events += self._log.feed(uptime + self._uptime_offset, line)
+            self._log_events.add(self._log.feed(uptime + self._uptime_offset, line))
 
     def _note_arguments(self, line: str) -> None:
         match = _UNKNOWN_ARGUMENTS.search(line)
         if match:
-            self._unknown_arguments.update(match.group(1).split())
+            given = {word for text in self._boot.arguments for word in text.split()}
+            self._unknown_arguments.update(given.intersection(match.group(1).split()))
 
     def finish(self) -> None:
         """Nothing more will be heard."""
-        self._console_events += self._console.finish()
-        self._log_events += self._log.finish()
+        self._console_events.add(self._console.finish())
+        self._log_events.add(self._log.finish())
 
     @property
     def identity(self) -> GuestIdentity | None:
@@ -252,6 +300,11 @@ class Heard:
         more = self.records_lost - len(self._refusals)
         notes = [*self._refusals, *([f"{more} more records lost"] if more else [])]
         notes += self._taint_notes
+        if self._left_out.lines:
+            cut = f"{self._left_out.lines} lines ({self._left_out.bytes} bytes)"
+            notes.append(f"the console was cut in its middle: {cut} left out")
+        if dropped := max(self._console_events.dropped, self._log_events.dropped):
+            notes.append(f"{dropped} more reports of the kernel's")
         if self._hello is not None and self._hello.af_alg_error:
             notes.append(f"socket(AF_ALG): {self._hello.af_alg_error}")
         if self._hello is not None and not self._boot.nonce:
@@ -266,7 +319,7 @@ class Heard:
 
     def console_events(self) -> tuple[ConsoleEvent, ...]:
         """Reports of the kernel, from the console and, where that did not show them, its log."""
-        events = list(_merge(self._console_events, self._log_events))
+        events = list(_merge(self._console_events.kept, self._log_events.kept))
         tests = {_charged(test): test for test in self.plan or ()}
         known = [replace(event, test=tests.get(event.test, "")) for event in events]
         return tuple(sorted(known, key=lambda event: event.seconds))

@@ -1,25 +1,25 @@
 """The files of one kernel: everything that was heard, as it arrived, boot after boot.
 
-``console.log`` has the console, each line after the host's time in brackets, and
-``events.jsonl`` the records: each line says ``by`` whom it is and at what host time it
-was heard, which the host writes last, so that a guest cannot claim to be the host. The host
-opens each boot with a ``boot`` record and closes it with ``closed``; in the console a line
-without a time, which no guest can write, stands before every boot but the first.
+``console.log`` has the console (``console_file.py``), and ``events.jsonl`` the records: each
+line says ``by`` whom it is and at what host time it was heard, which the host writes last, so
+that a guest cannot claim to be the host. The host opens each boot with a ``boot`` record and
+closes it with ``closed``. Neither file takes more of a boot than a limit, and neither is ever
+read as a whole.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
-import re
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from harness.errors import InputError
+from harness.guest.console_file import ConsoleFile, ConsoleSection, lines_of, read_console
 from harness.guest.messages import ConsoleLine, RecordLine
 from harness.guest.parsing import (
     CONVERTER,
@@ -29,13 +29,16 @@ from harness.guest.parsing import (
     parse_line,
     parse_object,
 )
-from harness.model import PackageFile, Purpose, Role
+from harness.model import Hang, PackageFile, Purpose, Role
 from harness.strict import MALFORMED, problem
+from harness.text import finite
 
 CONSOLE = "console.log"
 EVENTS = "events.jsonl"
-_TIMED = re.compile(r"\[ *(\d+\.\d+)\] (.*)", re.DOTALL)
-_SEPARATOR = re.compile(r"=== boot (\d{1,3})")
+#: Bytes of one boot's records that are kept. The largest suites need 1 MB.
+RECORDS_LIMIT = 24 << 20
+_TOO_MANY = f"more than {RECORDS_LIMIT >> 20} MiB of records: no more are taken"
+_BY_HOST = b'"by": "host"'  # in every line of the host's, hardly ever in another
 
 
 class Ending(StrEnum):
@@ -79,16 +82,40 @@ class ClosedRecord:
     reason: str = ""  # what expired, or what killed QEMU, in words
     shutdown: str = ""  # QEMU's own word for why it ended
     vng_status: int | None = None  # exit status; negative: the signal that killed vng
+    hang: Hang | None = None  # what stood still, if that ended it
+    diagnosis: tuple[str, ...] = ()  # the head of what was found out then
+
+
+@dataclass
+class RecordSection:
+    """A boot's records in a file: read anew at each iteration, one at a time."""
+
+    path: Path
+    start: int = 0  # offsets in bytes
+    end: int = 0
+    first: int = 1  # number of the line at ``start``
+
+    def __iter__(self) -> Iterator[tuple[float, Sent | Refused]]:
+        lines = lines_of(self.path, self.start, self.end)
+        for number, line in enumerate(lines, self.first):
+            if line.data.strip():
+                data = load_object(line.text)
+                if data is None:
+                    yield 0.0, Refused(f"line {number} of {EVENTS} was cut short")
+                elif data.get("by") != "host":
+                    yield _read_guest_record(data)
+                elif data.get("type") == "left_out":
+                    yield finite(data.get("host_seconds")), _read_left_out(data)
 
 
 @dataclass
 class BootJournal:
     """What the files have of one boot."""
 
+    console: ConsoleSection
+    records: RecordSection
     boot: BootRecord | None = None
     closed: ClosedRecord | None = None
-    console: list[ConsoleLine] = field(default_factory=list)
-    records: list[tuple[float, Sent | Refused]] = field(default_factory=list)
 
 
 class Journal:
@@ -97,10 +124,10 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         """Begin the next boot in ``directory``. Raises InputError if its files are not ours."""
         self.number = _count_boots(directory) + 1
-        self._console = _append(directory / CONSOLE)
+        self._console = ConsoleFile(directory / CONSOLE, self.number)
         self._events = _append(directory / EVENTS)
-        if self.number > 1:
-            self._console.write(f"=== boot {self.number}\n")
+        self._room = RECORDS_LIMIT
+        self._left_out = 0
 
     def __enter__(self) -> Self:
         return self
@@ -117,12 +144,19 @@ class Journal:
 
     def console(self, line: ConsoleLine) -> None:
         """Write down a line of the console."""
-        _add(self._console, f"[{line.seconds:10.3f}] {line.text}\n")
+        with _named(self._console.name):
+            self._console.write(line)
 
     def record(self, line: RecordLine) -> Sent | Refused:
-        """Write down a line from the guest; returns what it says."""
-        data, said = parse_line(line.text)
-        self._write(data if data is not None else {"raw": line.text}, "guest", line.seconds)
+        """Write down a line from the guest, if there is room left; returns what it says."""
+        if self._room <= 0:
+            self._left_out += 1
+            return Refused(_TOO_MANY)
+        data, said = parse_line(line.text, line.left_out)
+        if data is None:
+            data = {"raw": line.text}
+            data |= {"left_out": line.left_out} if line.left_out else {}
+        self._room -= self._write(data, "guest", line.seconds)
         return said
 
     def boot(self, record: BootRecord) -> None:
@@ -131,29 +165,39 @@ class Journal:
 
     def closed(self, record: ClosedRecord) -> None:
         """Write down how it ended."""
+        if self._left_out:
+            left_out = {"type": "left_out", "records": self._left_out}
+            self._write(left_out, "host", record.wall_seconds)
         self._write({"type": "closed", **asdict(record)}, "host", record.wall_seconds)
 
-    def _write(self, data: dict[str, object], by: str, seconds: float) -> None:
-        line = data | {"by": by, "host_seconds": round(seconds, 3)}
-        _add(self._events, json.dumps(line) + "\n")
+    def _write(self, data: dict[str, object], by: str, seconds: float) -> int:
+        """Returns the number of bytes."""
+        line = json.dumps(data | {"by": by, "host_seconds": round(seconds, 3)}) + "\n"
+        with _named(self._events.name):
+            self._events.write(line)
+            self._events.flush()
+        return len(line)
 
 
-def _add(file: IO[str], text: str) -> None:
-    """Write at once. Raises OSError, which names the file."""
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """An OSError from this block names the file."""
     try:
-        file.write(text)
-        file.flush()
+        yield
     except OSError as error:
-        raise OSError(error.errno, error.strerror, file.name) from error
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 def _append(path: Path) -> IO[str]:
-    file = path.open("a+", encoding="utf-8", errors="replace", newline="\n")
-    file.seek(0)
-    # What was cut off by the death of a run stays a line of its own.
-    if (text := file.read()) and not text.endswith("\n"):
-        file.write("\n")
-    return file
+    file = path.open("a+b")
+    end = file.seek(0, 2)
+    if end:
+        file.seek(end - 1)
+        # What was cut off by the death of a run stays a line of its own.
+        if file.read(1) != b"\n":
+            file.write(b"\n")
+    file.close()
+    return path.open("a", encoding="utf-8", errors="replace", newline="\n")
 
 
 def _count_boots(directory: Path) -> int:
@@ -169,81 +213,66 @@ def read_journal(directory: Path) -> list[BootJournal]:
     Files of versions that wrote no records of the host's are read as well. Raises InputError
     if there is nothing, or something that neither host nor guest would write.
     """
-    events = _read(directory / EVENTS)
-    console = _read(directory / CONSOLE)
-    if not events.strip() and not console.strip():
+    if not (_holds_anything(directory / EVENTS) or _holds_anything(directory / CONSOLE)):
         raise InputError(f"{directory}: neither {CONSOLE} nor {EVENTS} holds anything")
-    boots = _read_events(events, directory / EVENTS)
-    for number, lines in _read_console(console).items():
+    path, boots = directory / CONSOLE, _read_events(directory)
+    try:
+        sections = read_console(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    for number, section in sections.items():
         while len(boots) < number:
-            boots.append(BootJournal())
-        boots[number - 1].console = lines
+            boots.append(_empty(directory))
+        boots[number - 1].console = section
     return boots
 
 
-def _read(path: Path) -> str:
+def _empty(directory: Path, start: int = 0, first: int = 1) -> BootJournal:
+    records = RecordSection(directory / EVENTS, start, start, first)
+    return BootJournal(ConsoleSection(directory / CONSOLE), records)
+
+
+def _holds_anything(path: Path) -> bool:
     try:
-        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-            return file.read()
-    except FileNotFoundError:
-        return ""
+        return any(line.data.strip() for line in lines_of(path))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
 
 
-def _read_events(text: str, path: Path) -> list[BootJournal]:
-    boots = [BootJournal()]
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        data = load_object(line)
-        if data is None:
-            boots[-1].records.append((0.0, Refused(f"line {number} of {EVENTS} was cut short")))
-        elif data.get("by") == "host":
-            _read_host_record(data, boots, f"{path}: line {number}")
-        else:
-            boots[-1].records.append(_read_guest_record(data))
+def _read_events(directory: Path) -> list[BootJournal]:
+    boots = [_empty(directory)]
+    has_any = False  # of the boot that is read
+    for number, line in enumerate(lines_of(directory / EVENTS), 1):
+        data = load_object(line.text) if _BY_HOST in line.data else None
+        by_host = data is not None and data.get("by") == "host"
+        if data is not None and by_host and data.get("type") == "boot" and has_any:
+            boots.append(_empty(directory, line.start, number))
+        has_any = has_any or bool(line.data.strip())
+        boots[-1].records.end = line.end
+        if data is not None and by_host:
+            _read_host_record(data, boots[-1], f"{directory / EVENTS}: line {number}")
     return boots
 
 
-def _read_host_record(data: dict[str, object], boots: list[BootJournal], where: str) -> None:
+def _read_host_record(data: dict[str, object], journal: BootJournal, where: str) -> None:
     try:
         if data.get("type") == "boot":
-            if boots[-1] != BootJournal():
-                boots.append(BootJournal())
-            boots[-1].boot = CONVERTER.structure(data, BootRecord)
+            journal.boot = CONVERTER.structure(data, BootRecord)
         elif data.get("type") == "closed":
-            boots[-1].closed = CONVERTER.structure(data, ClosedRecord)
+            journal.closed = CONVERTER.structure(data, ClosedRecord)
     except MALFORMED as error:
         raise InputError(f"{where}: {problem(error)}") from error
 
 
 def _read_guest_record(data: dict[str, object]) -> tuple[float, Sent | Refused]:
-    seconds = _finite(data.pop("host_seconds", 0.0))
+    seconds = finite(data.pop("host_seconds", 0.0))
     data.pop("by", None)
-    raw = data.get("raw")
-    kept_as_it_was = isinstance(raw, str) and len(data) == 1
-    return seconds, parse_line(str(raw))[1] if kept_as_it_was else parse_object(data)
+    raw, left_out = data.get("raw"), data.get("left_out", 0)
+    if isinstance(raw, str) and isinstance(left_out, int) and not data.keys() - {"raw", "left_out"}:
+        return seconds, parse_line(raw, left_out)[1]
+    return seconds, parse_object(data)
 
 
-def _read_console(text: str) -> dict[int, list[ConsoleLine]]:
-    """The console's lines by the number of the boot."""
-    sections: dict[int, list[ConsoleLine]] = {}
-    number, seconds = 1, 0.0
-    for line in text.removesuffix("\n").split("\n") if text else ():
-        separator = _SEPARATOR.fullmatch(line)
-        timed = _TIMED.fullmatch(line)
-        if separator:
-            number, seconds = int(separator.group(1)), 0.0
-            continue
-        if timed:
-            seconds = _finite(float(timed.group(1)))
-        said = timed.group(2) if timed else line
-        sections.setdefault(number, []).append(ConsoleLine(seconds, said))
-    return sections
-
-
-def _finite(value: object) -> float:
-    """A number of seconds; 0 for what is none."""
-    number = float(value) if isinstance(value, (int, float)) else 0.0
-    return number if math.isfinite(number) else 0.0
+def _read_left_out(data: dict[str, object]) -> Refused:
+    number = data.get("records")
+    return Refused(_TOO_MANY, times=number if isinstance(number, int) else 1)

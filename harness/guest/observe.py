@@ -6,16 +6,22 @@ observed is then what those files say (``replay.py``).
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 import secrets
 import signal
 import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.files import full_disk_named
+from harness.guest.diagnosis import Diagnosis, Examination
 from harness.guest.heard import Heard
+from harness.guest.inside import records
 from harness.guest.journal import BootRecord, ClosedRecord, Ending, Journal
 from harness.guest.launcher import DISK_LIMIT
 from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine, Stopped
@@ -23,7 +29,7 @@ from harness.guest.payload import write_part
 from harness.guest.replay import replay
 from harness.guest.schedule import WHOLE, Order
 from harness.guest.session import GuestSettings, Session
-from harness.model import BootableKernel, KernelResult, Purpose, Role
+from harness.model import BootableKernel, Hang, KernelResult, Purpose, Role
 from harness.progress import Progress
 
 #: Kernel arguments of every guest: an oops ends it at once instead of leaving it half
@@ -38,6 +44,11 @@ KERNEL_ARGUMENTS = (
     "sysctl.kernel.hung_task_timeout_secs=20",
     "no_timer_check",
 )
+#: Seconds of uninterruptible sleep without a switch, as the agent counts them, after which a
+#: test is not merely waiting for a disk.
+_SURELY_BLOCKED = 5.0
+#: Seconds without a sign of life in which three were due.
+_MISSED = 3 * records.ALIVE_SECONDS
 #: What QEMU prints when it heeds a signal (os-posix.c).
 _TERMINATED = re.compile(r"qemu-system-\w+: terminating on signal (\d{1,3})")
 #: What it prints when it finds a fault of its own (glib's and libc's assertions).
@@ -57,6 +68,12 @@ class Deadlines:
     test: float  # silence in a test; longer than the guest's own limit for it
     suite: float  # all tests
     shutdown: float  # last record to the end of QEMU
+    #: Silence in a test whose process is in uninterruptible sleep: its own limit has no effect.
+    blocked: float = 40
+    #: Without any sign of life (records.Alive). A guest may be held up for long by its own
+    #: want of memory, or by a busy host.
+    alive: float = 60
+    paused: float = 10  # QEMU does not run the guest
 
     @classmethod
     def for_accel(cls, accel: str, test: float, suite: float | None = None) -> Deadlines:
@@ -66,9 +83,17 @@ class Deadlines:
         """
         if accel == "kvm":
             whole = 600 if suite is None else suite
-            return cls(boot=60, plan=30, test=test + 10, suite=whole, shutdown=60)
+            return cls(
+                boot=60,
+                plan=30,
+                test=test + 10,
+                suite=whole,
+                shutdown=60,
+                blocked=test + 5,
+                alive=30,
+            )
         whole = 1800 if suite is None else suite
-        return cls(boot=180, plan=240, test=test + 20, suite=whole, shutdown=120)
+        return cls(boot=180, plan=240, test=test + 20, suite=whole, shutdown=120, blocked=test + 10)
 
 
 @dataclass
@@ -84,7 +109,6 @@ class _Ear:
     def take(self, message: Message) -> None:
         if isinstance(message, ConsoleLine):
             self.journal.console(message)
-            self.heard.console_line(message)
             if match := _TERMINATED.match(message.text):
                 self.terminated = _SIGNALS.get(int(match.group(1)), "")
             elif _FAILED.match(message.text):
@@ -139,10 +163,17 @@ def observe(
             with full_disk_named(directory, _ELSEWHERE):
                 (directory / "vng.txt").write_text(session.again())
             progress.report(kernel.spec, _activity(boot))
-            ending, reason = _listen(session, ear, deadlines, stop, kernel, progress)
+            end = _listen(session, ear, deadlines, stop, kernel, progress)
+            if end.ending is Ending.DEADLINE and end.hang is not None:
+                progress.report(kernel.spec, f"{end.reason}; looking why")
+                look = Examination(session, ear.heard, ear.take, stop)
+                dump = _dump_path(settings, kernel, journal.number)
+                found = look.examine(end.hang, end.reason, dump)
+                _keep(found, directory / f"hang-{journal.number}.txt")
+                end = _End(Ending.DEADLINE, found.reason, found.hang, found.head())
             for message in session.drain():
                 ear.take(message)
-            journal.closed(_closed(ending, reason, ear, session))
+            journal.closed(_closed(end, ear, session))
     return replay(directory)
 
 
@@ -174,6 +205,30 @@ def _activity(boot: BootRecord) -> str:
     return words if boot.number == 1 else f"{words} (boot {boot.number})"
 
 
+@dataclass(frozen=True)
+class _End:
+    """Why we let a guest go."""
+
+    ending: Ending
+    reason: str = ""
+    hang: Hang | None = None  # at a deadline: what stood still
+    diagnosis: tuple[str, ...] = ()
+
+
+def _keep(found: Diagnosis, path: Path) -> None:
+    """Write down what was found out; the boot's result does not hang on it."""
+    text = "".join(f"{line}\n" for line in found.lines())
+    with contextlib.suppress(OSError):
+        path.write_text(text, encoding="utf-8", errors="replace")
+
+
+def _dump_path(settings: GuestSettings, kernel: BootableKernel, number: int) -> Path | None:
+    """Where the memory of a guest that stands still goes, if it was asked for."""
+    if settings.dump_memory is None:
+        return None
+    return settings.dump_memory / f"{kernel.release}-{number}.kdump"
+
+
 def _listen(
     session: Session,
     ear: _Ear,
@@ -181,50 +236,94 @@ def _listen(
     stop: threading.Event,
     kernel: BootableKernel,
     progress: Progress,
-) -> tuple[Ending, str]:
+) -> _End:
     """Take messages until the guest is gone or has to go; returns why, and what expired."""
     heard = ear.heard
+    deadline = _current_deadline(session, heard, deadlines)
     while not stop.is_set():
-        deadline, _ = _current_deadline(heard, deadlines)
         # Woken at least every half second, to notice an interruption.
-        message = session.next(min(deadline, session.elapsed() + 0.5))
+        message = session.next(min(deadline.seconds, session.elapsed() + 0.5))
         if isinstance(message, Ended):
-            return Ending.GUEST, ""
+            return _End(Ending.GUEST)
         if isinstance(message, Stopped):
-            return Ending.KILLED, message.reason
+            return _End(Ending.KILLED, message.reason, Hang.PAUSED)
         ear.take(message)
         if isinstance(message, RecordLine):
             _report_progress(heard, kernel, progress)
         if heard.disowned:
-            return Ending.DISOWNED, heard.disowned
+            return _End(Ending.DISOWNED, heard.disowned)
+        if not isinstance(message, ConsoleLine):  # which puts nothing off, and may be many
+            deadline = _current_deadline(session, heard, deadlines)
         # A guest that never ceases to talk is held to its deadlines, too.
-        deadline, expired = _current_deadline(heard, deadlines)
-        if message.seconds >= deadline:
-            return Ending.DEADLINE, expired
-    return Ending.STOPPED, ""
+        if message.seconds >= deadline.seconds:
+            return _End(Ending.DEADLINE, deadline.reason, deadline.hang)
+    return _End(Ending.STOPPED)
 
 
-def _current_deadline(heard: Heard, deadlines: Deadlines) -> tuple[float, str]:
-    """When the present stage must be over, in seconds, and what to say if it is not."""
-    if heard.boot_seconds is None or heard.last_record is None:
-        return deadlines.boot, f"nothing heard for {deadlines.boot:g} s while booting"
+class _Deadline(NamedTuple):
+    """When something must have happened, in seconds since the start of vng."""
+
+    seconds: float
+    hang: Hang  # what stands still if it has not
+    reason: str
+
+
+def _current_deadline(session: Session, heard: Heard, deadlines: Deadlines) -> _Deadline:
+    """The deadline that is due first."""
+    due = [*_stage_deadlines(heard, deadlines)]
+    paused = session.monitor.paused_since
+    if paused is not None:
+        since = session.elapsed() - (time.monotonic() - paused)
+        reason = f"QEMU has not run the guest for {deadlines.paused:g} s"
+        due.append(_Deadline(since + deadlines.paused, Hang.PAUSED, reason))
+    return min(due)
+
+
+def _stage_deadlines(heard: Heard, deadlines: Deadlines) -> Iterator[_Deadline]:
+    """Those of the stage that the guest is in."""
+    first, last = heard.boot_seconds, heard.last_record
+    if first is None or last is None or heard.last_sign is None:
+        reason = f"nothing heard for {deadlines.boot:g} s while booting"
+        yield _Deadline(deadlines.boot, Hang.BOOT, reason)
+        return
     if heard.end is not None:
         reason = f"did not power off within {deadlines.shutdown:g} s"
-        return heard.last_record + deadlines.shutdown, reason
-    if heard.plan is None:
-        reason = f"nothing heard for {deadlines.plan:g} s while collecting tests"
-        return heard.last_record + deadlines.plan, reason
+        yield _Deadline(last + deadlines.shutdown, Hang.POWER_OFF, reason)
+        return
     stage = f"running {heard.running}" if heard.running else "between tests"
-    whole = heard.boot_seconds + deadlines.suite
-    step = heard.last_record + deadlines.test
-    if whole < step:
-        return whole, f"the suite did not end within {deadlines.suite:g} s; it was {stage}"
-    return step, f"nothing heard for {deadlines.test:g} s while {stage}"
+    if heard.plan is None:
+        stage = "collecting tests"
+        reason = f"nothing heard for {deadlines.plan:g} s while {stage}"
+        yield _Deadline(last + deadlines.plan, Hang.COLLECTION, reason)
+    else:
+        reason = f"the suite did not end within {deadlines.suite:g} s; it was {stage}"
+        yield _Deadline(first + deadlines.suite, Hang.SUITE, reason)
+        yield _test_deadline(heard, deadlines, last, stage)
+    reason = f"no sign of life for {deadlines.alive:g} s while {stage}"
+    yield _Deadline(heard.last_sign + deadlines.alive, Hang.KERNEL, reason)
 
 
-def _closed(ending: Ending, reason: str, ear: _Ear, session: Session) -> ClosedRecord:
+def _test_deadline(heard: Heard, deadlines: Deadlines, last: float, stage: str) -> _Deadline:
+    """Until when a test, or what is between two, may be silent."""
+    process = heard.process
+    where = f" in {process.where}" if process is not None and process.where else ""
+    if process is not None and process.blocked >= _SURELY_BLOCKED:
+        reason = f"nothing heard for {deadlines.blocked:g} s while {stage}"
+        reason += f", which is in uninterruptible sleep{where}"
+        return _Deadline(last + deadlines.blocked, Hang.BLOCKED_TEST, reason)
+    reason = f"nothing heard for {deadlines.test:g} s while {stage}"
+    seconds = last + deadlines.test
+    if heard.last_sign is not None and seconds - heard.last_sign > _MISSED:
+        return _Deadline(seconds, Hang.KERNEL, f"{reason}, nor any sign of life")
+    if process is not None:
+        reason += f", which sleeps{where}" if process.state == "S" else ", which does not sleep"
+    return _Deadline(seconds, Hang.TEST, reason)
+
+
+def _closed(end: _End, ear: _Ear, session: Session) -> ClosedRecord:
     """The record of how a boot ended."""
     seconds, found = session.elapsed(), session.exit()
+    ending, reason = end.ending, end.reason
     if ending is Ending.GUEST and not found.ran:
         ending = Ending.NEVER_RAN
         if ear.lacking:
@@ -239,7 +338,15 @@ def _closed(ending: Ending, reason: str, ear: _Ear, session: Session) -> ClosedR
     if found.filled and ending is not Ending.STOPPED:
         ending = Ending.FILLED
         reason = f"the guest filled its disk (it may write {DISK_LIMIT >> 20} MiB)"
-    return ClosedRecord(ending, round(seconds, 3), reason, found.shutdown, found.vng_status)
+    return ClosedRecord(
+        ending,
+        round(seconds, 3),
+        reason,
+        found.shutdown,
+        found.vng_status,
+        end.hang,
+        end.diagnosis,
+    )
 
 
 def _report_progress(heard: Heard, kernel: BootableKernel, progress: Progress) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from harness.guest.inside import records
 from harness.strict import MALFORMED, problem, strict_converter
 
+#: Characters of a record. The largest of our own suites' have 80,000, most 500.
+RECORD_LIMIT = 1 << 20
 _LARGEST = 1 << 63  # of the numbers in a record
 
 
@@ -26,10 +28,16 @@ class Refused:
 
     problem: str
     seq: int | None = None
+    times: int = 1  # for how many lines this stands
 
 
-def parse_line(text: str) -> tuple[dict[str, object] | None, Sent | Refused]:
-    """What a line of the guest's says, and as which data to keep it (None: as it is)."""
+def parse_line(text: str, left_out: int = 0) -> tuple[dict[str, object] | None, Sent | Refused]:
+    """What a line of the guest's says, and as which data to keep it (None: as it is).
+
+    ``left_out``: so many more characters it had than a record may have.
+    """
+    if left_out:
+        return None, Refused(f"a record of {len(text) + left_out} characters: {text[:80]!r}...")
     data = load_object(text)
     if data is None:
         return None, Refused(f"a record was cut short: {text[:80]!r}")

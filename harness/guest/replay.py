@@ -81,6 +81,7 @@ def _replay_boot(journal: BootJournal, directory: Path) -> _Replayed:
         heard.console_line(line)
     for seconds, said in journal.records:
         heard.record(seconds, said)
+    heard.left_out(journal.console.left_out)
     heard.finish()
     events = heard.console_events()
     return _Replayed(
@@ -133,6 +134,7 @@ def _observed(boot: _Replayed, number: int) -> ObservedBoot:
             taint=heard.taint,
             console_events=boot.events,
             console_watch=boot.console_watch,
+            hang=conclusion.hang,
             planned=len(heard.plan or ()),
             outcomes={test: result.outcome for test, result in tests.items()},
         ),
@@ -176,4 +178,5 @@ def _tests(boot: _Replayed) -> Iterator[tuple[str, TestResult]]:
     fatal = boot.heard.running
     if fatal and fatal not in boot.heard.tests and status in lost:
         lines = [line for event in boot.events if event.test == fatal for line in event.lines]
+        lines += boot.closed.diagnosis if boot.closed is not None else ()
         yield fatal, TestResult(fatal, lost[status], message=reason, details="\n".join(lines))

@@ -8,14 +8,13 @@ QEMU says of its own end) and put what they hear on one queue; whoever calls
 
 from __future__ import annotations
 
+import codecs
 import contextlib
-import json
 import os
-import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,18 +24,30 @@ import pexpect
 
 from harness.files import full_disk_named
 from harness.guest import vng
-from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
+from harness.guest.inside.records import REQUEST
+from harness.guest.lines import LineSplitter, Piece
+from harness.guest.messages import (
+    ConsoleLine,
+    Ended,
+    Expired,
+    Mailbox,
+    Message,
+    RecordLine,
+    Stopped,
+)
+from harness.guest.parsing import RECORD_LIMIT
 from harness.guest.place import RECORDS_FILE, place
+from harness.guest.qmp import Monitor
 from harness.model import BootableKernel
-from harness.processes import end_group, heed_hangup
+from harness.processes import end_group, group_members, heed_hangup
 from harness.scratch import scratch_directory
 
 _TERMINAL = (50, 4096)  # rows, columns: the terminal wraps no console line
-#: Messages that may wait to be taken; a guest that says more is held up by its terminal.
-_BACKLOG = 10_000
-_RECORD_LIMIT = 16 << 20  # characters of one line on the results port
-#: Asks QEMU to tell its events (docs/interop/qmp-spec).
-_QMP_START = b'{"execute": "qmp_capabilities"}\n'
+#: Characters of messages that may wait to be taken; a guest that says more is held up.
+_BACKLOG = 4 << 20
+_CHUNK = 1 << 16  # bytes read at once
+_CONSOLE_LINE_LIMIT = 1 << 14  # characters; what is longer comes in pieces
+_KEPT_OF_A_LONG_RECORD = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,7 @@ class GuestSettings:
     append: tuple[str, ...] = ()  # kernel arguments
     program: str = "agent.py"  # of harness/guest/inside, which is started in the guest
     qemu_options: tuple[str, ...] = ()  # further ones
+    dump_memory: Path | None = None  # directory for the memory of guests that stand still
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ class Session:
         self._kernel = kernel
         self._settings = settings
         self._place = place(kernel, settings.root, payload)
-        self._queue: queue.Queue[Message] = queue.Queue(_BACKLOG)
+        self._mailbox = Mailbox(_BACKLOG)
         self._threads: list[threading.Thread] = []
         self._open_channels = 0
         self._scratch = Path()
@@ -84,9 +96,7 @@ class Session:
         self.argv: list[str] = []
         self._over = threading.Event()  # the console is closed: nobody connects any more
         self._unheard = threading.Event()  # nobody takes messages any more
-        self._ran = False
-        self._shutdown = ""
-        self._filled = False
+        self.monitor = Monitor(self._note_stop)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -188,50 +198,42 @@ class Session:
         self._threads.append(thread)
 
     def _put(self, message: Message) -> None:
-        while not self._unheard.is_set():
-            with contextlib.suppress(queue.Full):
-                self._queue.put(message, timeout=0.2)
-                return
+        while not self._unheard.is_set() and not self._mailbox.put(message, timeout=0.2):
+            pass
 
     def _read_console(self) -> None:
         assert self._child is not None
+        lines = LineSplitter(_CONSOLE_LINE_LIMIT)
         try:
-            while self._child.expect_exact(["\n", pexpect.EOF]) == 0:
-                self._put(ConsoleLine(self.elapsed(), self._child.before.rstrip("\r")))
-            if self._child.before:
-                self._put(ConsoleLine(self.elapsed(), self._child.before))
+            with contextlib.suppress(pexpect.EOF):
+                while True:
+                    self._put_console(lines.feed(self._child.read_nonblocking(_CHUNK, None)))
+            self._put_console(lines.finish())
         finally:
             self._over.set()
+
+    def _put_console(self, lines: Iterable[Piece]) -> None:
+        for line in lines:
+            self._put(ConsoleLine(self.elapsed(), line.text.rstrip("\r")))
 
     def _read_records(self, listener: socket.socket) -> None:
         connection = self._accept(listener)
         if connection is None:
             return
-        with (
-            connection,
-            connection.makefile(encoding="utf-8", errors="replace", newline="\n") as lines,
-        ):
+        with connection:
             self._requests = connection
-            while line := lines.readline(_RECORD_LIMIT):
-                self._put(RecordLine(self.elapsed(), line.rstrip("\n")))
+            for text, left_out in _whole_lines(connection):
+                self._put(RecordLine(self.elapsed(), text, left_out))
 
     def _read_qemu(self, listener: socket.socket) -> None:
         """Hear from QEMU itself whether it runs the guest, and why it ends."""
         connection = self._accept(listener)
-        if connection is None:
-            return
-        with connection, connection.makefile(encoding="utf-8", errors="replace") as lines:
-            connection.sendall(_QMP_START)
-            for line in lines:
-                said = json.loads(line)
-                self._ran = self._ran or "return" in said
-                if said.get("event") == "SHUTDOWN":
-                    self._shutdown = str(said["data"]["reason"])
-                elif said.get("event") == "BLOCK_IO_ERROR" and said["data"]["action"] == "stop":
-                    # It waits for room (werror=enospc), and for somebody to let it go on.
-                    self._put(Stopped(self.elapsed(), self._lacking(said["data"])))
-                elif said.get("event") == "BLOCK_IO_ERROR":
-                    self._filled = True  # the guest was told that it failed, and goes on
+        if connection is not None:
+            self.monitor.follow(connection)
+
+    def _note_stop(self, failed: Mapping[str, object]) -> None:
+        # It waits for room (werror=enospc), and for somebody to let it go on.
+        self._put(Stopped(self.elapsed(), self._lacking(failed)))
 
     def _lacking(self, failed: Mapping[str, object]) -> str:
         """What the host lacks, from QEMU's event BLOCK_IO_ERROR."""
@@ -261,15 +263,35 @@ class Session:
             with contextlib.suppress(OSError):
                 self._requests.sendall(data)
 
+    def ask_agent(self) -> bool:
+        """Ask the agent in the guest to tell how the suite fares; False if it cannot be asked."""
+        if self._requests is None:
+            return False
+        try:
+            # It may stand still for good, and so may what it has not yet taken.
+            self._requests.send(REQUEST, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except OSError:
+            return False
+        return True
+
+    def qemu_is_stopped(self) -> bool:
+        """Whether QEMU's process was stopped (SIGSTOP, a debugger)."""
+        members = group_members(self._child.pid) if self._child is not None else []
+        for process in members:
+            with contextlib.suppress(OSError):
+                name, _, rest = Path(f"/proc/{process}/stat").read_text().rpartition(")")
+                if "(qemu-system" in name and rest.split()[0] in {"T", "t"}:
+                    return True
+        return False
+
     def next(self, deadline: float) -> Message:
         """The next message; Expired if none comes before ``deadline`` (seconds since start).
 
         ``Ended`` is delivered once, when all channels are closed.
         """
         while True:
-            try:
-                message = self._queue.get(timeout=max(0.0, deadline - self.elapsed()))
-            except queue.Empty:
+            message = self._mailbox.get(max(0.0, deadline - self.elapsed()))
+            if message is None:
                 return Expired(self.elapsed())
             if not isinstance(message, Ended):
                 return message
@@ -292,7 +314,7 @@ class Session:
         self._child.close(force=True)
         killed = self._child.signalstatus
         status = self._child.exitstatus if killed is None else -killed
-        return Exit(self._ran, self._shutdown, status, self._filled)
+        return Exit(self.monitor.ran, self.monitor.shutdown, status, self.monitor.filled)
 
     def _end_processes(self) -> None:
         if self._child is not None:
@@ -309,3 +331,30 @@ class Session:
         finally:
             for listener in self._listeners:
                 listener.close()
+
+
+def _whole_lines(connection: socket.socket) -> Iterator[tuple[str, int]]:
+    """Lines from a socket to its end. Of one that is too long its beginning, and the number
+    of characters that were left out of it."""
+    lines, decoder = LineSplitter(RECORD_LIMIT), codecs.getincrementaldecoder("utf-8")("replace")
+
+    def pieces() -> Iterator[Piece]:
+        with contextlib.suppress(OSError):  # cut off by the death of QEMU
+            while chunk := connection.recv(_CHUNK):
+                yield from lines.feed(decoder.decode(chunk))
+        yield from lines.finish()
+
+    begun, length = "", 0
+    for text, ended in pieces():
+        begun, length = begun or text, length + len(text)
+        if ended:
+            yield _cut(begun, length)
+            begun, length = "", 0
+    if length:
+        yield _cut(begun, length)
+
+
+def _cut(text: str, length: int) -> tuple[str, int]:
+    if length == len(text):
+        return text, 0
+    return text[:_KEPT_OF_A_LONG_RECORD], length - _KEPT_OF_A_LONG_RECORD

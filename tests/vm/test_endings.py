@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import Outcome, Purpose, Status
+from harness.model import Hang, Outcome, Purpose, Status
 from harness.replayed import replay_run
 from harness.report import results_file
 from harness.scratch import leftovers, sweep
@@ -19,6 +19,7 @@ from .conftest import RunCommand, execute_until, guest_processes, recorded
 
 _KERNEL = "debian:6.12.43+deb12-amd64"
 _OTHER = "debian:6.12.96+deb13-amd64"
+_OLD = "debian:6.1.0-50-amd64"
 
 _PANIC = """
 def test_before(): pass
@@ -46,6 +47,37 @@ def test_cannot_be_interrupted():
 def test_after(): pass
 """
 
+#: vfork's parent heeds no signal until its child runs a program; this child opens a FIFO.
+_BLOCKED = """
+import os
+def test_before(): pass
+def test_sleeps_uninterruptibly(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    actions = [(os.POSIX_SPAWN_OPEN, 0, tmp_path / "fifo", os.O_RDONLY, 0)]
+    os.posix_spawn("/bin/true", ["true"], {}, file_actions=actions)
+"""
+#: Loops of the highest priority on every CPU, without the throttle: nothing else runs.
+_SILENT = """
+import os, signal
+from pathlib import Path
+def test_takes_every_cpu():
+    Path("/proc/sys/kernel/sched_rt_runtime_us").write_text("-1")
+    for cpu in os.sched_getaffinity(0):
+        if os.fork() == 0:
+            os.sched_setaffinity(0, {cpu})
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(99))
+            while True: pass
+    signal.pause()
+"""
+_FLOOD = """
+from pathlib import Path
+def test_floods_the_console():
+    line = b"x" * 120 + bytes([10])
+    with open("/dev/ttyS0", "wb", buffering=0) as console:
+        for _ in range(800): console.write(line * 64)
+def test_panics():
+    Path("/proc/sysrq-trigger").write_text("c")
+"""
 _REPORTS = """
 def _log(text):
     with open("/dev/kmsg", "w") as log: log.write(text)
@@ -133,6 +165,41 @@ def test_a_hang(run_command: RunCommand, tmp_path: Path) -> None:
         Outcome.TIMEOUT,
         Outcome.MISSING,
     ]
+
+
+def test_a_hang_that_no_signal_ends(run_command: RunCommand, tmp_path: Path) -> None:
+    """The agent says that the process is stuck in the kernel, and where."""
+    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _BLOCKED), "--test-timeout", "5")
+    kernel = finished.kernel(_KERNEL)
+    assert finished.code == 1
+    assert (kernel.status, kernel.boots[0].hang) == (Status.HUNG, Hang.BLOCKED_TEST)
+    assert "uninterruptible sleep in kernel_clone" in kernel.status_reason
+    assert "sysrq: Show Blocked State" in kernel.tests[1].details
+    text = (finished.out / kernel.directory / "hang-1.txt").read_text()
+    assert "CPU#1" in text, "the registers of both CPUs"
+
+
+def test_a_kernel_that_gives_no_sign_of_life(run_command: RunCommand, tmp_path: Path) -> None:
+    """6.1, for later ones leave ordinary tasks a share of each CPU (the fair server)."""
+    memory = tmp_path / "memory"
+    arguments = ("--test-timeout", "10", "--dump-guest-memory", str(memory))
+    finished = run_command(_OLD, "--suite", _suite(tmp_path, _SILENT), *arguments)
+    kernel = finished.kernel(_OLD)
+    assert finished.code == 1
+    assert (kernel.status, kernel.boots[0].hang) == (Status.HUNG, Hang.KERNEL)
+    assert "Show backtrace of all active CPUs" in kernel.tests[0].details, "by its keyboard"
+    (dump,) = memory.iterdir()
+    assert dump.name == f"{kernel.release}-1.kdump"
+    assert dump.read_bytes()[:12] == b"makedumpfile"
+
+
+def test_a_flooded_console(run_command: RunCommand, tmp_path: Path) -> None:
+    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _FLOOD), "--test-timeout", "300")
+    kernel = finished.kernel(_KERNEL)
+    assert (finished.code, kernel.status) == (1, Status.CRASHED)
+    assert [test.outcome for test in kernel.tests] == [Outcome.PASSED, Outcome.CRASHED]
+    assert kernel.console_events[-1].kind == "panic"
+    assert (finished.out / kernel.directory / "console.log").stat().st_size < 10 << 20
 
 
 def test_an_interrupted_run(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 Started by vng's init with ``python3 -I …/agent.py``. The suite runs in a forked process, so
 that its death (an oops in a system call kills the caller) is itself reported. Meanwhile the
-kernel log is read and sent: what the console does not show (``quiet``) is seen there.
+kernel log is read and sent: what the console does not show (``quiet``) is seen there. And
+signs of life are sent, which tell what the suite's process does: where one is stuck in the
+kernel, no signal reaches it, and only this process can say so.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -23,6 +26,7 @@ if __name__ == "__main__":  # a file in the unpacked payload, whose top is the i
 
 from harness.guest.inside import records
 from harness.guest.inside.kernel_log import KernelLogReader
+from harness.guest.inside.suite_process import SuiteProcess
 
 #: Where the payload was unpacked.
 PAYLOAD = Path("/run/afalg")
@@ -32,6 +36,10 @@ NONCE = "afalg_harness.nonce="
 INTERNAL_ERROR = 3  # as pytest.ExitCode.INTERNAL_ERROR
 _BUILD_ID = 3  # NT_GNU_BUILD_ID (elf.h)
 _LOG_SECONDS = 1.0  # between two looks at the kernel log
+_SYSRQ = Path("/proc/sys/kernel/sysrq")
+_SYSRQ_TRIGGER = Path("/proc/sysrq-trigger")
+#: Blocked tasks, and what every CPU does (Documentation/admin-guide/sysrq.rst).
+_SYSRQ_LETTERS = "wl"
 
 
 def open_port() -> int:
@@ -165,30 +173,71 @@ def open_kernel_log() -> KernelLogReader | None:
         return None
 
 
-def send_log(log: KernelLogReader | None, writer: records.RecordWriter) -> None:
-    """Send what the kernel has logged since the last time."""
+def send_log(log: KernelLogReader | None, writer: records.RecordWriter) -> bool:
+    """Send what the kernel has logged since the last time; False if that was nothing."""
     batch = log.take() if log is not None else None
     if batch is not None:
         writer.send(batch)
+    return batch is not None
 
 
-def await_suite(child: int, log: KernelLogReader | None, writer: records.RecordWriter) -> int:
-    """Send the kernel log until the process ``child`` has ended; returns its wait status."""
-    over = select.poll()
-    over.register(os.pidfd_open(child), select.POLLIN)
-    while not over.poll(_LOG_SECONDS * 1000):
+def allow_sysrq() -> None:
+    """Let the host have blocked tasks shown by keys where this process no longer answers."""
+    with contextlib.suppress(OSError):
+        _SYSRQ.write_text("1")
+
+
+def show_tasks() -> None:
+    """Have the kernel log its blocked tasks and what each CPU does."""
+    for letter in _SYSRQ_LETTERS:
+        with contextlib.suppress(OSError):
+            _SYSRQ_TRIGGER.write_text(letter)
+
+
+def await_suite(
+    child: int,
+    log: KernelLogReader | None,
+    writer: records.RecordWriter,
+    requests: int | None = None,
+) -> int:
+    """Send the kernel log and signs of life until the process ``child`` has ended.
+
+    ``requests`` is a descriptor from which the host's are read. Returns the wait status.
+    """
+    over = os.pidfd_open(child)
+    suite = SuiteProcess(child)
+    awaited = select.poll()
+    awaited.register(over, select.POLLIN)
+    if requests is not None:
+        awaited.register(requests, select.POLLIN)
+    due = time.monotonic() + records.ALIVE_SECONDS
+    while over not in (ready := dict(awaited.poll(_LOG_SECONDS * 1000))):
         send_log(log, writer)
+        asked = False
+        if requests in ready:
+            asked = ready[requests] == select.POLLIN and os.read(requests, 4096) != b""
+            if asked:
+                show_tasks()
+                send_log(log, writer)
+            else:
+                awaited.unregister(requests)  # the host is gone
+        if asked or time.monotonic() >= due:
+            writer.send(suite.look(asked=asked))
+            due = time.monotonic() + records.ALIVE_SECONDS
+    os.close(over)
     wait_status = os.waitpid(child, 0)[1]
     # A message without a line end is not given out before another one follows.
     records.log_to_console(records.END_MARKER)
-    send_log(log, writer)
+    while send_log(log, writer):
+        pass
     return wait_status
 
 
 def main() -> None:
     """Report, run, report."""
     clean_environment()
-    writer = records.RecordWriter(open_port())
+    port = open_port()
+    writer = records.RecordWriter(port)
     hello = identity()
     records.log_to_console(records.hello_marker(hello.nonce))
     writer.send(hello)
@@ -205,7 +254,8 @@ def main() -> None:
             raise
         finally:
             os._exit(status)
-    wait_status = await_suite(child, open_kernel_log(), writer)
+    allow_sysrq()
+    wait_status = await_suite(child, open_kernel_log(), writer, port)
     writer.send(
         records.End(
             status=os.waitstatus_to_exitcode(wait_status),

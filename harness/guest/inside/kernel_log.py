@@ -12,6 +12,10 @@ import re
 from harness.guest.inside.records import KERNEL_LOG, KernelLog
 
 _MESSAGE_LIMIT = 8192  # bytes; a read into less than a message needs fails
+#: Characters sent of one boot: a kernel that floods its log must not fill the host's files,
+#: nor keep the guest busy. What is beyond counts as lost.
+_SENT_LIMIT = 4 << 20
+_BATCH_LIMIT = 256 << 10  # characters taken at a time: the process that takes has more to do
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
@@ -22,12 +26,15 @@ class KernelLogReader:
         """Open the log at its oldest message. Raises OSError if the kernel has none."""
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._next = 0  # sequence number that comes after what was read
+        self._sent = 0
 
     def take(self) -> KernelLog | None:
-        """All messages not taken yet; None if there are none."""
+        """Messages not taken yet, up to a limit; None if there are none."""
+        if self._sent >= _SENT_LIMIT:
+            return None
         lines: list[str] = []
-        lost = 0
-        while True:
+        lost = size = 0
+        while size < _BATCH_LIMIT:
             try:
                 message = os.read(self._descriptor, _MESSAGE_LIMIT)
             except BlockingIOError:
@@ -43,6 +50,9 @@ class KernelLogReader:
             lost += max(0, number - self._next)
             self._next = number + 1
             lines += told
+            size += sum(map(len, told))
+        self._sent += size
+        lost += self._sent >= _SENT_LIMIT  # whatever comes after this
         return KernelLog(tuple(lines), lost) if lines or lost else None
 
 

@@ -25,6 +25,10 @@ from pathlib import Path
 from harness.guest.inside.words import Control, Defect, Outcome, Reason, State, Witness
 
 PORT_NAME = "afalg.results"
+#: What the host writes to the port to be told at once how the suite's process fares.
+REQUEST = b"look\n"
+#: Between two signs of life of the agent's, in seconds.
+ALIVE_SECONDS = 5.0
 KERNEL_LOG = "/dev/kmsg"
 #: The kernel takes no line above some 1,000 bytes (PRINTKRB_RECORD_MAX, kernel/printk).
 _LOG_LINE_LIMIT = 800  # bytes
@@ -123,6 +127,18 @@ class KernelLog:
 
 
 @dataclass(frozen=True)
+class Alive:
+    """A sign of life of the agent's, and what the suite's process does meanwhile."""
+
+    state: str  # of the process ("R", "S", "D", ...: proc_pid_stat(5)); "" if it is not known
+    where: str  # the kernel's function in which it sleeps, "" if it runs or that is not known
+    #: Seconds for which it has been seen in uninterruptible sleep without waking up once.
+    blocked: float = 0.0
+    stack: tuple[str, ...] = ()  # of that sleep, in the kernel
+    asked: bool = False  # the host had asked; blocked tasks are in the kernel log by now
+
+
+@dataclass(frozen=True)
 class End:
     """Last record: the suite's process is gone."""
 
@@ -141,6 +157,7 @@ Record = (
     | CollectionError
     | TaintChange
     | KernelLog
+    | Alive
     | End
 )
 #: A record's ``type``, and its class.
@@ -154,6 +171,7 @@ TYPES: dict[str, type[Record]] = {
     "collection_error": CollectionError,
     "taint": TaintChange,
     "kernel_log": KernelLog,
+    "alive": Alive,
     "end": End,
 }
 _NAMES = {kind: name for name, kind in TYPES.items()}

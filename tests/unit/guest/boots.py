@@ -68,6 +68,12 @@ def end(seq: int, status: int = 0, taint: int = 0) -> RecordLine:
     return record(12.0, "end", seq, status=status, seconds=3.0, taint=taint)
 
 
+def alive(at: float, seq: int, **fields: object) -> RecordLine:
+    """A sign of life of the agent's."""
+    known = {"state": "S", "where": "", "blocked": 0.0, "stack": [], "asked": False}
+    return record(at, "alive", seq, **{**known, **fields})
+
+
 def passing(first: int = 1) -> list[RecordLine]:
     """All that follows a hello if both tests pass."""
     return [

@@ -166,3 +166,20 @@ def test_no_console_raises_and_no_line_is_in_two_reports(lines: list[str]) -> No
     assert [event.seconds for event in events] == sorted(event.seconds for event in events)
     begun = {find_marker(line).removeprefix("afalg-harness: start ") for line in lines}
     assert {event.test for event in events} <= begun | {""}
+
+
+def test_a_program_that_speaks_meanwhile_is_not_in_the_report() -> None:
+    lines = [
+        "xxxxx[  178.138523] BUG: KASAN: slab-use-after-free in af_alg_free_sg+0x5e/0x80",
+        "xxxxxxxxxx",
+        "[  178.138656] Read of size 8 at addr ffff888003a1c000 by task python3/180",
+        "xxxxx[  178.153307] ---[ end trace 0000000000000000 ]---",
+        "xxxxxxxxxx",
+    ]
+    (event,) = scan([(1.0, line) for line in lines])
+    assert event.title == "BUG: KASAN: slab-use-after-free in af_alg_free_sg+0x5e/0x80"
+    assert [line[:14] for line in event.lines] == [
+        "[  178.138523]",
+        "[  178.138656]",
+        "[  178.153307]",
+    ]

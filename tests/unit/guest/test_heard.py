@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.guest import journal as journal_module
 from harness.guest.heard import Heard
 from harness.guest.inside import records
 from harness.guest.journal import Journal, read_journal
@@ -23,6 +24,7 @@ from tests.unit.guest.boots import (
     PLAN,
     POWERED_OFF,
     Said,
+    alive,
     console,
     end,
     hello,
@@ -115,11 +117,20 @@ def test_what_is_no_record_is_counted(tmp_path: Path, line: str) -> None:
     assert [test.outcome for test in seen.tests] == [Outcome.PASSED] * 2
 
 
+def _second(line: RecordLine) -> RecordLine:
+    """A guest's first record with the number of its second."""
+    return replace(line, text=line.text.replace('"seq": 0', '"seq": 1'))
+
+
+_BEGUN = [start(9.1, 2, PLAN[0])]
+
+
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ([hello(), hello(), *passing(1)], "a second hello"),
-        ([hello(), hello(nonce="11" * 8), *passing(1)], "a second hello"),
+        ([hello(), hello(), *passing(1)], "again, or late: number 0 after 0"),
+        ([hello(), _second(hello()), *passing(2)], "a second hello"),
+        ([hello(), _second(hello(nonce="11" * 8)), *passing(2)], "a second hello"),
         ([plan(0), hello()], "before the guest's first"),
         ([hello(), plan(1), plan(2)], "a second plan"),
         ([hello(), plan(1), start(9.2, 2, "other.py::test")], "not planned: other.py::test"),
@@ -133,7 +144,18 @@ def test_what_is_no_record_is_counted(tmp_path: Path, line: str) -> None:
         ),
         ([hello(), *passing(), _fact(7)], "after the guest's last"),
         ([hello(), plan(2)], "records lost: number 2 after 0"),
-        ([hello(), plan(1), start(9.1, 1, PLAN[0])], "records lost: number 1 after 1"),
+        ([hello(), plan(1), start(9.1, 1, PLAN[0])], "again, or late: number 1 after 1"),
+        ([hello(), plan(1), *_BEGUN, start(9.2, 3, PLAN[0])], "begins again"),
+        ([hello(), plan(1), *_BEGUN, outcome(9, 3, PLAN[0]), start(9, 4, PLAN[0])], "begins again"),
+        (
+            [hello(), plan(1), record(9.1, "taint", 2, before=0, after=1, test="other.py::test")],
+            "not planned: other.py::test",
+        ),
+        (
+            [hello(), plan(1), record(9.1, "collection_error", 2, id="a.py", message="m")],
+            "collection fails after the plan: a.py",
+        ),
+        ([hello(), plan(1), RecordLine(9.1, '{"type": "st', 5_000_000)], "record of 5000012 char"),
     ],
 )
 def test_what_cannot_be_is_not_believed(tmp_path: Path, said: list[Said], why: str) -> None:
@@ -145,6 +167,34 @@ def test_what_cannot_be_is_not_believed(tmp_path: Path, said: list[Said], why: s
 def test_a_refused_outcome_changes_nothing(tmp_path: Path) -> None:
     said = [hello(), plan(), outcome(9, 2, PLAN[0], "failed"), outcome(9, 3, PLAN[0], "passed")]
     assert result(tmp_path, said).tests[0].outcome is Outcome.FAILED
+
+
+def test_a_record_that_comes_late_changes_nothing(tmp_path: Path) -> None:
+    said = [hello(), plan(), *_BEGUN, outcome(9, 5, PLAN[0], "failed"), outcome(9, 3, PLAN[1])]
+    seen = result(tmp_path, said)
+    assert [test.outcome for test in seen.tests] == [Outcome.FAILED, Outcome.MISSING]
+    assert seen.records_lost == 2
+
+
+def test_a_guest_that_never_ceases_to_report_does_not_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "RECORDS_LIMIT", 20_000)
+    facts = [_fact(number, name=f"f{number}", evidence="x" * 100) for number in range(2, 1000)]
+    seen = result(tmp_path, [hello(), plan(), *facts, end(1000)])
+    assert (tmp_path / "events.jsonl").stat().st_size < 22_000
+    kept = len(seen.facts.other)
+    assert 50 < kept < 100
+    assert seen.records_lost == 1000 - 1 - kept
+    assert any("of records: no more are taken" in note for note in seen.notes)
+    assert seen.status is not Status.COMPLETED
+
+
+def test_a_record_without_an_end_does_not_fill_the_disk(tmp_path: Path) -> None:
+    seen = result(tmp_path, [hello(), plan(), RecordLine(9.0, "x" * 200, 1 << 40)])
+    assert (tmp_path / "events.jsonl").stat().st_size < 3000
+    assert seen.records_lost == 1
+    assert seen.notes[0].startswith(f"a record of {(1 << 40) + 200} characters: 'xxx")
 
 
 def test_many_refusals_are_counted_and_few_are_named(tmp_path: Path) -> None:
@@ -218,14 +268,15 @@ def test_no_stream_of_records_raises_and_files_say_what_was_heard(lines: list[st
                 live.record(line.seconds, journal.record(line))
             journal.closed(POWERED_OFF)
         (boot,) = read_journal(Path(directory))
+        what_was_kept = list(boot.records)
     again = Heard(BOOT)
-    for seconds, what in boot.records:
+    for seconds, what in what_was_kept:
         again.record(seconds, what)
     assert boot.boot == BOOT
     assert boot.closed == POWERED_OFF
     for name in ("tests", "facts", "plan", "records_lost", "disowned", "transcripts", "notes"):
         assert getattr(again, name) == getattr(live, name)
-    if any(isinstance(what, Refused) for _, what in boot.records) and not live.disowned:
+    if any(isinstance(what, Refused) for _, what in what_was_kept) and not live.disowned:
         assert live.records_lost > 0
 
 
@@ -360,9 +411,11 @@ def test_arguments_that_the_kernel_does_not_know(tmp_path: Path) -> None:
     assert result(tmp_path / "log", said, boot=boot).ignored_arguments == ("fips=1",)
 
 
-def test_the_kernel_log_does_not_put_off_a_deadline() -> None:
+@pytest.mark.parametrize("line", [_log(50.0, 3, "[ 1.0] x"), alive(50.0, 3)])
+def test_what_says_nothing_of_the_suite_does_not_put_off_a_deadline(line: RecordLine) -> None:
     heard = Heard(BOOT)
     with tempfile.TemporaryDirectory() as directory, Journal(Path(directory)) as journal:
-        for line in (hello(), plan(), start(9.2, 2, PLAN[0]), _log(50.0, 3, "[ 1.0] x")):
-            heard.record(line.seconds, journal.record(line))
+        for said in (hello(), plan(), start(9.2, 2, PLAN[0]), line):
+            heard.record(said.seconds, journal.record(said))
     assert heard.last_record == 9.2
+    assert heard.last_sign == 50.0

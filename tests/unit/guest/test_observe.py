@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Self
 
@@ -15,22 +17,47 @@ from harness.errors import InfrastructureError
 from harness.faults import tell
 from harness.guest import journal
 from harness.guest import observe as module
+from harness.guest.console_file import ConsoleFile
 from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
 from harness.guest.observe import Deadlines, observe
 from harness.guest.session import Exit, GuestSettings
 from harness.guest.vng import Root
-from harness.model import BootableKernel, KernelResult, Outcome, Role, State, Status
+from harness.model import BootableKernel, Hang, KernelResult, Outcome, Role, State, Status
 from harness.progress import SilentProgress
-from tests.unit.guest.boots import PLAN, RELEASE, end, hello, outcome, record
+from tests.unit.guest.boots import PLAN, RELEASE, alive, end, hello, outcome, plan, record, start
 
 _KERNEL = BootableKernel("debian:x", RELEASE, Path("/k/boot/vmlinuz"), None, None, None)
 _POWERED_OFF = Exit(ran=True, shutdown="guest-shutdown", vng_status=255)
+_KILLED_BY_US = Exit(ran=True, shutdown="", vng_status=-9)
+
+
+class _Monitor:
+    """Stands in for QEMU's monitor."""
+
+    def __init__(self, status: str = "running", paused_since: float | None = None) -> None:
+        self._status = status
+        self.paused_since = paused_since
+        self.pressed: list[tuple[str, ...]] = []
+
+    def status(self, _limit: float) -> str:
+        return self._status
+
+    def human(self, command: str, _limit: float) -> str:
+        return f"(qemu) {command}\nRIP=ffffffff81000000\n"
+
+    def press(self, *keys: str, limit: float) -> bool:
+        self.pressed.append(keys)
+        return True
 
 
 class _Script:
     """Stands in for Session: plays messages; expires or ends when they are used up."""
 
-    def __init__(self, messages: list[Message], expires: bool, found: Exit) -> None:
+    def __init__(
+        self, messages: list[Message], expires: bool, found: Exit, monitor: _Monitor | None = None
+    ) -> None:
+        self.monitor = monitor or _Monitor()
+        self.asked = 0
         self._messages = messages
         self._expires = expires
         self._exit = found
@@ -65,6 +92,13 @@ class _Script:
     def drain(self) -> Iterator[Message]:
         return iter(())
 
+    def ask_agent(self) -> bool:
+        self.asked += 1
+        return False
+
+    def qemu_is_stopped(self) -> bool:
+        return False
+
     def exit(self) -> Exit:
         return self._exit
 
@@ -82,8 +116,9 @@ def _observe(
     expires: bool = False,
     stop: threading.Event | None = None,
     found: Exit = _POWERED_OFF,
+    monitor: _Monitor | None = None,
 ) -> KernelResult:
-    monkeypatch.setattr(module, "Session", _Script(messages, expires, found))
+    monkeypatch.setattr(module, "Session", _Script(messages, expires, found, monitor))
     return observe(
         _KERNEL,
         Role.CANDIDATE,
@@ -152,6 +187,167 @@ def test_a_panic_keeps_what_had_finished(tmp_path: Path, monkeypatch: pytest.Mon
     outcomes = [test.outcome for test in result.tests]
     assert outcomes == [Outcome.PASSED, Outcome.CRASHED, Outcome.MISSING]
     assert result.console_events[0].test == PLAN[1]
+
+
+_BLOCKED: dict[str, object] = {
+    "state": "D",
+    "where": "af_alg_wait_for_data",
+    "blocked": 10.0,
+    "stack": ["af_alg_wait_for_data+0x1/0x2"],
+}
+_IN_A_TEST: list[Message] = [hello(), plan(), start(9.4, 2, PLAN[0])]
+_STILL: dict[Hang, tuple[list[Message], float, str]] = {
+    Hang.BOOT: ([ConsoleLine(1.0, "x")], 180, "nothing heard for 180 s while booting"),
+    Hang.COLLECTION: (
+        [hello(), *[alive(8.0 + 5 * n, n) for n in range(1, 49)]],
+        8 + 240,
+        "nothing heard for 240 s while collecting tests",
+    ),
+    Hang.TEST: (
+        [*_IN_A_TEST, alive(54.0, 3, where="unix_stream_read_generic")],
+        9.4 + 50,
+        f"nothing heard for 50 s while running {PLAN[0]}, which sleeps in unix_stream_read_generic",
+    ),
+    Hang.BLOCKED_TEST: (
+        [*_IN_A_TEST, alive(45.0, 3, **_BLOCKED)],
+        9.4 + 40,
+        f"nothing heard for 40 s while running {PLAN[0]},"
+        " which is in uninterruptible sleep in af_alg_wait_for_data",
+    ),
+    Hang.KERNEL: (
+        [*_IN_A_TEST, alive(20.0, 3)],
+        9.4 + 50,
+        f"nothing heard for 50 s while running {PLAN[0]}, nor any sign of life",
+    ),
+    Hang.POWER_OFF: ([hello(), plan(), end(2)], 12 + 120, "did not power off within 120 s"),
+}
+
+
+@pytest.mark.parametrize("hang", _STILL)
+def test_what_stands_still_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hang: Hang
+) -> None:
+    messages, seconds, reason = _STILL[hang]
+    seen = _observe(tmp_path, monkeypatch, [*messages], expires=True, found=_KILLED_BY_US)
+    assert (seen.status_reason, seen.boots[0].hang) == (reason, hang)
+    assert seen.status is (Status.BOOT_FAILED if hang is Hang.BOOT else Status.HUNG)
+    closed = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
+    assert (closed["ending"], closed["hang"]) == ("deadline", hang)
+    assert seconds <= closed["wall_seconds"] < seconds + 40, "looking why takes some seconds"
+    text = (tmp_path / "hang-1.txt").read_text()
+    assert text.startswith(f"{hang}: {reason}\n")
+    assert "RIP=ffffffff81000000" in text
+    in_details = ["RIP=ffffffff81000000" in test.details for test in seen.tests]
+    assert in_details == [test.id == seen.fatal_test for test in seen.tests]
+
+
+def test_a_kernel_without_a_sign_of_life_has_its_own_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the test may take longer than that."""
+    monkeypatch.setattr(Deadlines, "for_accel", lambda *_, **__: _PATIENT)
+    seen = _observe(tmp_path, monkeypatch, [*_IN_A_TEST, alive(20.0, 3)], expires=True)
+    assert seen.boots[0].hang is Hang.KERNEL
+    assert seen.status_reason == f"no sign of life for 60 s while running {PLAN[0]}"
+
+
+_PATIENT = replace(Deadlines.for_accel("tcg", test=30), test=900)
+
+
+def test_signs_of_life_do_not_put_off_the_deadline_of_a_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signs = [alive(10.0 + 5 * number, 3 + number) for number in range(100)]
+    seen = _observe(tmp_path, monkeypatch, [*_IN_A_TEST, *signs])
+    assert seen.boots[0].hang is Hang.TEST
+
+
+def test_a_sleep_that_ended_is_no_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next test begins; nothing is known of its process yet."""
+    said = [
+        *_IN_A_TEST,
+        alive(30.0, 3, **_BLOCKED),
+        outcome(31.0, 4, PLAN[0]),
+        start(31.1, 5, PLAN[1]),
+        alive(79.0, 6, state="R"),
+    ]
+    seen = _observe(tmp_path, monkeypatch, said, expires=True)
+    assert seen.boots[0].hang is Hang.TEST
+    assert seen.status_reason.endswith(f"{PLAN[1]}, which does not sleep")
+
+
+@pytest.mark.parametrize(
+    ("status", "hang", "reason"),
+    [
+        ("io-error", Hang.PAUSED, "QEMU does not run the guest (io-error)"),
+        ("internal-error", Hang.PAUSED, "QEMU does not run the guest (internal-error)"),
+        ("", Hang.EMULATOR, "QEMU does not answer its monitor within 10 s"),
+    ],
+)
+@pytest.mark.parametrize(
+    "messages", [_IN_A_TEST, [ConsoleLine(1.0, "x")], [hello(), plan(), end(2)]]
+)
+def test_a_qemu_that_stands_still_says_nothing_of_the_kernel(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    messages: list[Message],
+    status: str,
+    hang: Hang,
+    reason: str,
+) -> None:
+    monitor = _Monitor(status)
+    seen = _observe(
+        tmp_path,
+        monkeypatch,
+        [*messages],
+        expires=True,
+        found=_KILLED_BY_US,
+        monitor=monitor,
+    )
+    assert (seen.status, seen.status_exit) == (Status.INTERRUPTED, 3)
+    assert seen.status_reason.startswith(reason)
+    assert seen.boots[0].hang is hang
+    assert monitor.pressed == [], "nobody is there who could show anything"
+
+
+def test_a_paused_guest_is_not_awaited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is over long before the deadline of the test that runs."""
+    monitor = _Monitor("io-error", paused_since=time.monotonic() - 100)
+    said: list[Message] = [*_IN_A_TEST, ConsoleLine(12.0, "x")]
+    seen = _observe(tmp_path, monkeypatch, said, expires=True, monitor=monitor)
+    assert seen.boots[0].hang is Hang.PAUSED
+    assert seen.wall_seconds is not None
+    assert seen.wall_seconds < 9.4 + 50
+
+
+def test_the_agent_is_asked_before_keys_are_pressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class _Answers(_Script):
+        def ask_agent(self) -> bool:
+            self.asked += 1
+            self._messages += [
+                ConsoleLine(60.0, "[ 57.0] sysrq: Show Blocked State"),
+                alive(60.1, 4, **_BLOCKED, asked=True),
+            ]
+            return True
+
+    monitor = _Monitor()
+    monkeypatch.setattr(f"{__name__}._Script", _Answers)
+    said = [*_IN_A_TEST, alive(54.0, 3)]
+    seen = _observe(tmp_path, monkeypatch, said, expires=True, monitor=monitor)
+    assert monitor.pressed == []
+    assert "state D in af_alg_wait_for_data\naf_alg_wait_for_data+0x1/0x2" in seen.tests[0].details
+    assert "sysrq: Show Blocked State" in seen.tests[0].details
+    assert seen.boots[0].hang is Hang.TEST, "what was found out changes nothing"
+
+
+def test_keys_are_pressed_where_the_agent_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = _Monitor()
+    _observe(tmp_path, monkeypatch, [*_IN_A_TEST], expires=True, monitor=monitor)
+    assert monitor.pressed == [("alt", "sysrq", "w"), ("alt", "sysrq", "l")]
 
 
 def test_silence_is_a_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,9 +457,9 @@ def test_a_guest_that_never_ceases_to_talk_is_held_to_its_deadline(
     said: list[Message] = [hello(), record(9.0, "plan", 1, tests=PLAN)]
     result = _observe(tmp_path, monkeypatch, [*said, *flood])
     assert result.status is Status.HUNG
-    assert result.status_reason == "nothing heard for 50 s while between tests"
+    assert result.status_reason.startswith("nothing heard for 50 s while between tests")
     lines = (tmp_path / "console.log").read_text().count("noise")
-    assert lines == 50, "it is ended at the deadline"
+    assert 50 <= lines < 80, "it is ended at the deadline, and looked at for some seconds"
 
 
 def test_a_suite_that_goes_on_and_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,8 +484,7 @@ _WHOLE: list[Message] = [
 def test_a_guest_that_does_not_power_off_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed_by_us = Exit(ran=True, shutdown="", vng_status=-9)
-    result = _observe(tmp_path, monkeypatch, [*_WHOLE], expires=True, found=killed_by_us)
+    result = _observe(tmp_path, monkeypatch, [*_WHOLE], expires=True, found=_KILLED_BY_US)
     assert result.status is Status.HUNG
     assert result.status_reason == "did not power off within 120 s"
     assert [test.outcome for test in result.tests] == [Outcome.PASSED] * 2
@@ -418,14 +613,23 @@ def test_a_full_disk_under_our_own_files_is_said_with_its_place(
     """The file that is full is named, also where closing it fails as well."""
     append = journal._append
 
-    def full(path: Path) -> IO[str]:
-        file = append(path)
+    def fill(path: Path, descriptor: int) -> None:
         if path.name == name:
             with open("/dev/full", "w") as nothing:  # noqa: PTH123
-                os.dup2(nothing.fileno(), file.fileno())
+                os.dup2(nothing.fileno(), descriptor)
+
+    def full(path: Path) -> IO[str]:
+        file = append(path)
+        fill(path, file.fileno())
+        return file
+
+    def full_console(path: Path, number: int) -> ConsoleFile:
+        file = ConsoleFile(path, number)
+        fill(path, file._file.fileno())
         return file
 
     monkeypatch.setattr(journal, "_append", full)
+    monkeypatch.setattr(journal, "ConsoleFile", full_console)
     messages: list[Message] = [ConsoleLine(1.0, "x"), hello()]
     with pytest.raises(OSError, match="No space left") as raised:
         _observe(tmp_path, monkeypatch, messages)

@@ -12,7 +12,7 @@ from harness.errors import ExitCode, InputError
 from harness.guest.journal import BootRecord, ClosedRecord, Ending
 from harness.guest.messages import ConsoleLine
 from harness.guest.replay import replay
-from harness.model import KernelResult, Outcome, PackageFile, Role, Status
+from harness.model import Hang, KernelResult, Outcome, PackageFile, Role, Status
 from tests.unit.guest.boots import (
     BOOT,
     NONCE,
@@ -38,6 +38,9 @@ _PANIC = "Kernel panic - not syncing: Fatal exception"
 _RESET = replace(POWERED_OFF, shutdown="guest-reset")
 _KILLED = ClosedRecord(Ending.KILLED, 30.0, "QEMU was killed from outside (SIGTERM)", "host-signal")
 _AMID = [hello(), plan(), start(9.2, 2, PLAN[0]), outcome(9.3, 3, PLAN[0]), start(9.4, 4, PLAN[1])]
+
+
+_PAUSED = ClosedRecord(Ending.DEADLINE, 90.0, "QEMU stood still", hang=Hang.PAUSED)
 
 
 def _late(reason: str) -> ClosedRecord:
@@ -78,6 +81,11 @@ def _outcomes(seen: KernelResult) -> list[str]:
             f"QEMU was killed from outside (SIGTERM) in {PLAN[1]}",
             "",
         ),
+        ([*_AMID], _PAUSED, Status.INTERRUPTED, f"QEMU stood still in {PLAN[1]}", ""),
+        ([hello(), *passing()], _PAUSED, Status.INTERRUPTED, "still while powering off", ""),
+        ([hello(), *passing(), _POWER_DOWN], _PAUSED, Status.COMPLETED, "", ""),
+        ([console(3.0, "x")], _PAUSED, Status.INTERRUPTED, "still while booting", ""),
+        ([*_AMID, console(9.5, _PANIC)], _PAUSED, Status.CRASHED, _PANIC, PLAN[1]),
         ([*_AMID], None, Status.INTERRUPTED, "stops without its end", ""),
         (
             [*_AMID],
@@ -126,8 +134,8 @@ def test_each_ending(
     assert seen.status is status
     assert reason in seen.status_reason
     assert seen.fatal_test == fatal
-    killed = closed is not None and closed.ending is Ending.KILLED
-    of_ours = killed or "within itself" in reason
+    killed = closed is not None and (closed.ending is Ending.KILLED or closed.hang is not None)
+    of_ours = (killed and status is Status.INTERRUPTED) or "within itself" in reason
     assert seen.status_exit == (ExitCode.INFRASTRUCTURE if of_ours else None)
     assert [boot.status for boot in seen.boots] == [status]
 

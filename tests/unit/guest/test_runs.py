@@ -14,7 +14,7 @@ import pytest
 
 from harness.judge.conclude import conclude
 from harness.judge.expectations import run_expectations
-from harness.model import RunResult, Status
+from harness.model import Hang, Outcome, RunResult, Status
 from harness.replayed import replay_run
 from harness.report import results_file
 
@@ -38,6 +38,27 @@ _ENDINGS = {
         "hang/test_it.py::test_hangs",
         1,
     ),
+    "blocked": (
+        Status.HUNG,
+        "nothing heard for 15 s while running blocked/test_it.py::test_sleeps_uninterruptibly,"
+        " which is in uninterruptible sleep in kernel_clone",
+        "blocked/test_it.py::test_sleeps_uninterruptibly",
+        1,
+    ),
+    "silent": (
+        Status.HUNG,
+        "nothing heard for 50 s while running silent/test_it.py::test_takes_every_cpu,"
+        " nor any sign of life",
+        "silent/test_it.py::test_takes_every_cpu",
+        1,
+    ),
+    "paused": (
+        Status.INTERRUPTED,
+        "QEMU does not run the guest: io-error (No space left on device)"
+        " in paused/test_it.py::test_writes_more_than_the_host_has_room_for",
+        "",
+        3,
+    ),
     "poweroff": (Status.HUNG, "did not power off within 120 s", "", 1),
     "nomem": (
         Status.BOOT_FAILED,
@@ -59,6 +80,14 @@ _ENDINGS = {
         3,
     ),
     "interrupted": (Status.INTERRUPTED, "stopped in killed/test_it.py::test_waits", "", 130),
+}
+
+
+#: What stood still, in the runs of since that is told.
+_HANGS = {
+    "blocked": [Hang.BLOCKED_TEST],
+    "silent": [Hang.KERNEL],
+    "paused": [Hang.PAUSED],
 }
 
 
@@ -92,6 +121,28 @@ def test_how_it_ended(name: str) -> None:
     assert kernel.records_lost == 0
     assert run.exit_code == code
     assert not kernel.verdict.ok
+
+
+@pytest.mark.parametrize("name", _ENDINGS)
+def test_what_stood_still(name: str) -> None:
+    (kernel,) = replay_run(_RUNS / name).kernels
+    assert [boot.hang for boot in kernel.boots if boot.hang] == _HANGS.get(name, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("blocked", ("state D in kernel_clone", "sysrq: Show Blocked State", "schedule+0x")),
+        ("silent", ("Show backtrace of all active CPUs", "i8042_interrupt")),
+    ],
+)
+def test_what_was_found_out_is_in_the_details_of_the_test(
+    name: str, words: tuple[str, ...]
+) -> None:
+    (kernel,) = replay_run(_RUNS / name).kernels
+    (test,) = [test for test in kernel.tests if test.id == kernel.fatal_test]
+    assert test.outcome is Outcome.TIMEOUT
+    assert all(word in test.details for word in words)
 
 
 def test_both_boots_of_a_kernel_that_died_at_boot_are_there() -> None:

@@ -26,9 +26,9 @@ results, qmp = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
 results.connect("results")
 qmp.connect("qmp")
 def monitor(**said): qmp.sendall(json.dumps(said).encode() + b"\\n")
-monitor(QMP={})
+monitor(QMP={"version": {}, "capabilities": []})
 """
-_RUN = "assert b'qmp_capabilities' in qmp.recv(100)\nmonitor(**{'return': {}})\n"
+_RUN = "assert b'qmp_capabilities' in qmp.recv(200)\nmonitor(**{'return': {}})\n"
 _TALK = "print('on the console', flush=True)\nresults.sendall(b'{\"type\": \"x\"}\\nhalf a rec')\n"
 
 
@@ -85,6 +85,47 @@ def test_a_guest_that_qemu_stopped(
     stopped = [message.reason for message in heard if isinstance(message, Stopped)]
     place = words.format(tempfile.gettempdir())
     assert [reason.partition(" (TMPDIR)")[0] for reason in stopped] == ([place] if words else [])
+
+
+def test_lines_without_an_end_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record is cut, the console comes in pieces, and what follows is whole again."""
+    monkeypatch.setattr("harness.guest.session.RECORD_LIMIT", 1000)
+    monkeypatch.setattr("harness.guest.session._CONSOLE_LINE_LIMIT", 1000)
+    talk = "print('x' * 2500, flush=True)\nresults.sendall(b'y' * 300_000 + b'\\nnext\\n')\n"
+    heard, _ = _hear(monkeypatch, _CONNECT + _RUN + talk)
+    console, _ = _texts(heard)
+    assert console == ["x" * 1000, "x" * 1000, "x" * 500]
+    records = [message for message in heard if isinstance(message, RecordLine)]
+    assert [(line.text, line.left_out) for line in records] == [
+        ("y" * 200, 300_000 - 200),
+        ("next", 0),
+    ]
+
+
+def test_the_agent_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = _CONNECT + _RUN + "results.sendall(b'ready\\n' + results.recv(100))\n"
+    monkeypatch.setattr(vng, "command", lambda *_, **__: [sys.executable, "-c", program])
+    with Session(_KERNEL, _SETTINGS, Path("/payload")) as session:
+        while not session.ask_agent() and session.elapsed() < 60:
+            session.next(session.elapsed() + 0.05)
+        heard = [session.next(60), session.next(60)]
+    assert _texts(heard)[1] == ["ready", "look"]
+    assert not session.ask_agent(), "it is gone"
+
+
+def test_qemu_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = (
+        "asked = json.loads(qmp.recv(1000))\n"
+        "monitor(**{'return': {'status': 'paused'}, 'id': asked['id']})\n"
+        "qmp.recv(1)\n"
+    )
+    monkeypatch.setattr(
+        vng, "command", lambda *_, **__: [sys.executable, "-c", _CONNECT + _RUN + answer]
+    )
+    with Session(_KERNEL, _SETTINGS, Path("/payload")) as session:
+        assert session.monitor._usable.wait(60)
+        assert session.monitor.status(60) == "paused"
+        assert not session.qemu_is_stopped()
 
 
 @pytest.mark.parametrize("program", [_CONNECT, "raise SystemExit('no such disk')"])

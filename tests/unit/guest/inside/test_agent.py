@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import signal
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -66,9 +69,9 @@ def test_each_record_is_written_under_its_name_with_its_fields() -> None:
 
 def test_every_record_has_a_name() -> None:
     names = [name for kind in records.TYPES.values() for name in kind.__dataclass_fields__]
-    assert len(records.TYPES) == 10
+    assert len(records.TYPES) == 11
     # What frames a record cannot be the name of a field of it.
-    assert not {"type", "seq", "uptime", "by", "host_seconds", "raw"} & set(names)
+    assert not {"type", "seq", "uptime", "by", "host_seconds", "raw", "left_out"} & set(names)
 
 
 def test_a_process_that_does_not_own_the_port_writes_nothing() -> None:
@@ -172,6 +175,12 @@ def kernel_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _Log:
     return log
 
 
+def _wait(go: int, stay: int) -> None:
+    """Live until everybody else has closed ``stay``."""
+    os.close(stay)
+    os.read(go, 1)
+
+
 def _kill_self() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -183,6 +192,79 @@ def test_the_kernel_log_is_sent_to_its_end(kernel_log: _Log, act: object, status
     assert os.waitstatus_to_exitcode(waited) == status
     (batch,) = port.received()
     assert batch["lines"] == ["last words without a line end<6>afalg-harness: end"]
+
+
+def test_the_host_is_told_what_the_process_does_when_it_asks(
+    kernel_log: _Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trigger = tmp_path / "trigger"
+    trigger.touch()
+    monkeypatch.setattr(agent, "_SYSRQ_TRIGGER", trigger)
+    go, stay = os.pipe()
+    requests, host = socket.socketpair()
+    host.sendall(records.REQUEST)
+    port = _Port()
+
+    def ended_when_it_has_answered(record: records.Record) -> None:
+        send(record)
+        os.close(stay)
+
+    send = port.writer.send
+    monkeypatch.setattr(port.writer, "send", ended_when_it_has_answered)
+    child = _fork(lambda: _wait(go, stay))
+    agent.await_suite(child, None, port.writer, requests.fileno())
+    (answer,) = port.received()
+    assert (answer["type"], answer["asked"]) == ("alive", True)
+    assert answer["state"] in ("S", "R")
+    assert trigger.read_text() == "l", "each letter is a write of its own"
+
+
+def test_a_host_that_is_gone_is_not_listened_to(kernel_log: _Log) -> None:
+    requests, host = socket.socketpair()
+    host.close()
+    looks = []
+
+    class _Log:
+        def take(self) -> None:
+            looks.append(1)
+
+    port = _Port()
+    go, stay = os.pipe()
+    child = _fork(lambda: _wait(go, stay))
+    threading.Timer(1.5, os.close, [stay]).start()
+    agent.await_suite(child, _Log(), port.writer, requests.fileno())  # type: ignore[arg-type]
+    assert len(looks) < 10, "it would look without a pause"
+
+
+def test_signs_of_life_come_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(agent, "_LOG_SECONDS", 0.05)
+    port = _Port()
+    go, stay = os.pipe()
+    sent = []
+
+    def note(record: records.Record) -> None:
+        sent.append(record)
+        if len(sent) == 3:
+            os.close(stay)
+
+    monkeypatch.setattr(port.writer, "send", note)
+    agent.await_suite(_fork(lambda: _wait(go, stay)), None, port.writer)
+    assert all(isinstance(record, records.Alive) and not record.asked for record in sent)
+    assert len(sent) >= 3
+
+
+def test_a_kernel_that_floods_its_log_is_not_followed_for_ever(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    numbers = itertools.count()
+    monkeypatch.setattr(os, "read", lambda *_: b"6,%d,0,-;%s\n" % (next(numbers), b"x" * 500))
+    (tmp_path / "kmsg").touch()
+    reader = KernelLogReader(str(tmp_path / "kmsg"))
+    batches = list(iter(reader.take, None))
+    assert max(sum(map(len, batch.lines)) for batch in batches) < 300_000
+    assert sum(len(line) for batch in batches for line in batch.lines) < 5_000_000
+    assert [batch.lost for batch in batches] == [0] * (len(batches) - 1) + [1]
 
 
 def test_a_kernel_without_a_log_is_awaited_as_well(kernel_log: _Log) -> None:

@@ -93,7 +93,15 @@ class Deadlines:
                 alive=30,
             )
         whole = 1800 if suite is None else suite
-        return cls(boot=180, plan=240, test=test + 20, suite=whole, shutdown=120, blocked=test + 10)
+        return cls(
+            boot=180,
+            plan=240,
+            test=test + 20,
+            suite=whole,
+            shutdown=120,
+            blocked=test + 10,
+            alive=120,
+        )
 
 
 @dataclass

@@ -47,7 +47,7 @@ _OPTIONS = {
 #: Options of ``run`` without bearing on one kernel's results.
 _OTHERS = {
     *("--help", "--quiet", "--verbose", "--baseline", "--out", "--jobs", "--list"),
-    *("--cache", "--refresh", "--confirm", "--resume"),
+    *("--cache", "--refresh", "--confirm", "--resume", "--dump-guest-memory"),
 }
 
 

@@ -169,7 +169,8 @@ def test_a_hang(run_command: RunCommand, tmp_path: Path) -> None:
 
 def test_a_hang_that_no_signal_ends(run_command: RunCommand, tmp_path: Path) -> None:
     """The agent says that the process is stuck in the kernel, and where."""
-    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _BLOCKED), "--test-timeout", "5")
+    limits = ("--test-timeout", "5", "--boots", "1")
+    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _BLOCKED), *limits)
     kernel = finished.kernel(_KERNEL)
     assert finished.code == 1
     assert (kernel.status, kernel.boots[0].hang) == (Status.HUNG, Hang.BLOCKED_TEST)
@@ -182,7 +183,8 @@ def test_a_hang_that_no_signal_ends(run_command: RunCommand, tmp_path: Path) -> 
 def test_a_kernel_that_gives_no_sign_of_life(run_command: RunCommand, tmp_path: Path) -> None:
     """6.1, for later ones leave ordinary tasks a share of each CPU (the fair server)."""
     memory = tmp_path / "memory"
-    arguments = ("--test-timeout", "10", "--dump-guest-memory", str(memory))
+    limits = ("--test-timeout", "10", "--boots", "1")
+    arguments = (*limits, "--dump-guest-memory", str(memory))
     finished = run_command(_OLD, "--suite", _suite(tmp_path, _SILENT), *arguments)
     kernel = finished.kernel(_OLD)
     assert finished.code == 1
@@ -194,7 +196,8 @@ def test_a_kernel_that_gives_no_sign_of_life(run_command: RunCommand, tmp_path: 
 
 
 def test_a_flooded_console(run_command: RunCommand, tmp_path: Path) -> None:
-    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _FLOOD), "--test-timeout", "300")
+    limits = ("--test-timeout", "300", "--boots", "1")
+    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _FLOOD), *limits)
     kernel = finished.kernel(_KERNEL)
     assert (finished.code, kernel.status) == (1, Status.CRASHED)
     assert [test.outcome for test in kernel.tests] == [Outcome.PASSED, Outcome.CRASHED]

@@ -96,7 +96,7 @@ class Examination:
     def _dump(self, path: Path) -> str:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            done = self._session.monitor.dump_memory(path, _DUMP)
+            done = self._session.dump_memory(path, _DUMP)
         except OSError as error:
             return f"{path}: {error.strerror or error}"
         return str(path) if done else f"{path}: not whole: QEMU failed, or took {_DUMP:g} s"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import resource
 import socket
 import threading
 import time
@@ -276,13 +277,27 @@ class Session:
 
     def qemu_is_stopped(self) -> bool:
         """Whether QEMU's process was stopped (SIGSTOP, a debugger)."""
+        return any(state in {"T", "t"} for _, state in self._qemu_processes())
+
+    def dump_memory(self, path: Path, limit: float) -> bool:
+        """Write the guest's memory, be it more than QEMU may write while it runs a guest.
+
+        As ``Monitor.dump_memory``; the guest is to be ended then.
+        """
+        for process, _ in self._qemu_processes():
+            with contextlib.suppress(OSError):
+                _, most = resource.prlimit(process, resource.RLIMIT_FSIZE)
+                resource.prlimit(process, resource.RLIMIT_FSIZE, (most, most))
+        return self.monitor.dump_memory(path, limit)
+
+    def _qemu_processes(self) -> Iterator[tuple[int, str]]:
+        """QEMU's process id and state, if it runs."""
         members = group_members(self._child.pid) if self._child is not None else []
         for process in members:
             with contextlib.suppress(OSError):
                 name, _, rest = Path(f"/proc/{process}/stat").read_text().rpartition(")")
-                if "(qemu-system" in name and rest.split()[0] in {"T", "t"}:
-                    return True
-        return False
+                if "(qemu-system" in name:
+                    yield process, rest.split()[0]
 
     def next(self, deadline: float) -> Message:
         """The next message; Expired if none comes before ``deadline`` (seconds since start).

@@ -128,6 +128,25 @@ def test_qemu_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not session.qemu_is_stopped()
 
 
+def test_for_a_dump_the_limit_on_what_qemu_writes_is_lifted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    limited = (
+        "import resource\n"
+        "_, most = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))\n"
+        "open('/proc/self/comm', 'w').write('qemu-system-x86')\n"
+    )
+    answer = "qmp.recv(1000)\nprint(resource.getrlimit(resource.RLIMIT_FSIZE)[0] == most)\n"
+    program = limited + _CONNECT + _RUN + answer
+    monkeypatch.setattr(vng, "command", lambda *_, **__: [sys.executable, "-c", program])
+    with Session(_KERNEL, _SETTINGS, Path("/payload")) as session:
+        assert session.monitor._usable.wait(60)
+        assert not session.dump_memory(tmp_path / "dump", 60), "it has ended without an answer"
+        heard = list(session.drain())
+    assert "True" in _texts(heard)[0]
+
+
 @pytest.mark.parametrize("program", [_CONNECT, "raise SystemExit('no such disk')"])
 def test_a_guest_that_was_never_started(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     _, ended = _hear(monkeypatch, program)

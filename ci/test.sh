@@ -10,4 +10,4 @@ echo "test: formatting, lint, types"
 .venv/bin/mypy
 echo "test: unit tests, then real kernels"
 # A guest under emulation keeps one core busy. What is said last wins: -n 0 runs them in turn.
-exec .venv/bin/pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup "$@"
+exec .venv/bin/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from harness.kernels.resolve import resolve
 from harness.kernels.sources import KernelSources
@@ -26,20 +28,11 @@ COMMAND = Path(sys.executable).parent / "afalg-harness"
 _PATIENCE = 1500
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything in this folder boots kernels."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.vm)
-    if hasattr(config, "workerinput"):
-        # Of what runs at once, the longest first: groups, each of which shares a run of several
-        # kernels, then the rest of the guests, then what boots none.
-        items.sort(
-            key=lambda item: (
-                item.get_closest_marker("xdist_group") is None,
-                item.get_closest_marker("vm") is None,
-            )
-        )
 
 
 @dataclass(frozen=True)
@@ -98,12 +91,35 @@ def guest_processes(out: Path) -> list[int]:
     return found
 
 
+def made_once(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Finished]
+) -> Finished:
+    """What ``make`` does in a directory called ``name``, once for all processes of the session.
+
+    Tests of several files look at the same run, and pytest-xdist gives each file to another
+    process, of which each has a directory of its own below the session's.
+    """
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    stored = folder / "finished"
+    with FileLock(folder.with_suffix(".lock")):
+        if not stored.exists():
+            folder.mkdir()
+            stored.write_bytes(pickle.dumps(make(folder)))
+    finished = pickle.loads(stored.read_bytes())
+    assert isinstance(finished, Finished)
+    return finished
+
+
 @pytest.fixture(scope="session")
 def boundary(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The kernels on both sides of the removal, and between them a package that was cut short."""
+    return made_once(tmp_path_factory, "boundary", _run_boundary)
+
+
+def _run_boundary(folder: Path) -> Finished:
     for spec in (BEFORE, AFTER):
         bootable(spec)  # else a download may keep the guests apart
-    folder = tmp_path_factory.mktemp("boundary")
     package = folder / "linux-image-cut_amd64.deb"
     package.write_bytes(
         b"!<arch>\ndebian-binary   1700000000  0     0     100644  4         `\n2.0\n"
@@ -115,7 +131,10 @@ def boundary(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 @pytest.fixture(scope="session")
 def generations(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A kernel of each generation: one shape of each path, every hole, hashes."""
-    out = tmp_path_factory.mktemp("generations") / "run"
+    return made_once(tmp_path_factory, "generations", _run_generations)
+
+
+def _run_generations(folder: Path) -> Finished:
     specs = [f"debian:{release}" for release in GENERATIONS]
     selections = (
         *("zero_copy/test_input.py", "zero_copy/test_handovers.py"),
@@ -123,7 +142,7 @@ def generations(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     )
     suites = [word for selection in selections for word in ("--suite", selection)]
     # Some of them are behind the first, as is known: nothing need be confirmed.
-    return execute(out, *specs, *suites, "--jobs", "2", "--confirm", "0")
+    return execute(folder / "run", *specs, *suites, "--jobs", "2", "--confirm", "0")
 
 
 @pytest.fixture

@@ -19,8 +19,6 @@ import pytest
 
 from .conftest import COMMAND
 
-pytestmark = pytest.mark.xdist_group("fetch")
-
 SPEC = "debian:bookworm/cloud"  # its packages are among the smallest
 _LIMIT = 'Acquire::http::Dl-Limit "500";\nAcquire::https::Dl-Limit "500";\n'  # kB/s
 _PATIENCE = 120

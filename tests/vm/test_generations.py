@@ -12,8 +12,6 @@ from harness.model import Outcome, Status
 
 from .conftest import GENERATIONS, Finished
 
-pytestmark = pytest.mark.xdist_group("generations")
-
 #: Their module packages are no longer in the signed index.
 _FROM_THE_POOL = {"7.0.13+deb13-amd64", "7.1.13+deb13-cloud-amd64"}
 

@@ -54,12 +54,7 @@ def _run_of(truth: Truth) -> str:
 
 
 @pytest.fixture(
-    params=[
-        pytest.param(truth, marks=pytest.mark.xdist_group(_run_of(truth)))
-        for truth in TRUTH
-        if not truth.rare
-    ],
-    ids=lambda truth: truth.release,
+    params=[truth for truth in TRUTH if not truth.rare], ids=lambda truth: truth.release
 )
 def truth(request: pytest.FixtureRequest) -> Truth:
     """Each known kernel."""
@@ -126,7 +121,6 @@ def test_verdicts_follow_from_the_states(kernel: KernelResult, truth: Truth) -> 
     assert kernel.verdict.ok is truth.is_closed, kernel.verdict.reasons
 
 
-@pytest.mark.xdist_group("finished")
 def test_the_run_as_a_whole(finished: Finished) -> None:
     result = finished.result
     assert finished.code == result.exit_code == 0, finished.stderr

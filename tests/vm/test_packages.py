@@ -16,8 +16,6 @@ from tests.packaging import Part, build_deb, build_pacman, build_rpms
 
 from .conftest import Finished, bootable, execute
 
-pytestmark = pytest.mark.xdist_group("packages")
-
 _RELEASE = "7.3.4+deb13-amd64"
 _ORIGINAL = f"debian:{_RELEASE}"
 _TREE = f"usr/lib/modules/{_RELEASE}"

@@ -25,7 +25,6 @@ def _named(finished: Finished, part: str) -> KernelResult:
     return next(kernel for kernel in finished.result.kernels if part in kernel.spec)
 
 
-@pytest.mark.xdist_group("boundary")
 def test_a_bad_kernel_does_not_stop_the_others(finished: Finished) -> None:
     bad = _named(finished, "cut_amd64.deb")
     assert bad.status is Status.UNAVAILABLE
@@ -39,7 +38,6 @@ def test_a_bad_kernel_does_not_stop_the_others(finished: Finished) -> None:
     assert "Traceback" not in finished.stderr
 
 
-@pytest.mark.xdist_group("boundary")
 def test_two_guests_overlap(finished: Finished) -> None:
     """The second guest had reported before the first had powered off."""
     first, second = (
@@ -57,7 +55,6 @@ def test_two_guests_overlap(finished: Finished) -> None:
         assert max(start, other_start) < min(end, other_end)
 
 
-@pytest.mark.xdist_group("boundary")
 def test_the_reports_can_be_made_again_offline(finished: Finished) -> None:
     made = {name: (finished.out / name).read_text() for name in ("junit.xml", "summary.md")}
     for name in made:
@@ -76,7 +73,6 @@ def test_the_reports_can_be_made_again_offline(finished: Finished) -> None:
     assert {name: (finished.out / name).read_text() for name in made} == made
 
 
-@pytest.mark.xdist_group("boundary")
 def test_stored_runs_can_be_compared_offline(finished: Finished) -> None:
     command: list[str | Path] = [COMMAND, "compare", finished.out, finished.out]
     compared = subprocess.run(command, capture_output=True, text=True, check=False)

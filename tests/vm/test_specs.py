@@ -12,8 +12,6 @@ from harness.model import Outcome, Status
 
 from .conftest import Finished, bootable, execute
 
-pytestmark = pytest.mark.xdist_group("specs")
-
 _RELEASE = "6.12.96+deb13-amd64"
 _CONTROL = """\
 Package: linux-image-{release}

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.judge.conclude import conclude
+from harness.judge.expectations import run_expectations
 from harness.model import Hang, Outcome, Purpose, Status
 from harness.replayed import replay_run
 from harness.report import results_file
@@ -117,7 +119,8 @@ def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
 def _files_say_what_the_run_said(tmp_path: Path) -> Iterator[None]:
     """However it ended: console and records alone give the same result once more."""
     yield
-    stored, replayed = results_file.load(tmp_path / "run"), replay_run(tmp_path / "run")
+    stored, heard = results_file.load(tmp_path / "run"), replay_run(tmp_path / "run")
+    replayed = conclude(heard, run_expectations(stored), None)
     for live, again in zip(stored.kernels, replayed.kernels, strict=True):
         if live.directory:  # else the run died before it stored what it had seen
             assert replace(again, verdict=live.verdict, notes=live.notes) == live

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,15 +40,16 @@ def _suite(tmp_path: Path, text: str) -> str:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MiB."""
-    place = tmp_path / "small"
-    place.mkdir()
+def small_disk() -> Iterator[Path]:
+    """A file system of 24 MiB, at a path short enough for sockets."""
+    place = Path(tempfile.mkdtemp(prefix="small."))
     mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(place)]
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        place.rmdir()
         pytest.skip("no right to mount a small disk")
     yield place
     subprocess.run(["umount", place], check=True)
+    place.rmdir()
 
 
 def test_a_full_disk_under_a_guest(

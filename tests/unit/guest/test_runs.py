@@ -59,6 +59,13 @@ _ENDINGS = {
         "",
         3,
     ),
+    "off": (Status.HUNG, "did not power off within 20 s", "", 1),
+    "flood": (
+        Status.CRASHED,
+        "Kernel panic - not syncing: sysrq triggered crash",
+        "smallflood/test_it.py::test_panics",
+        1,
+    ),
     "poweroff": (Status.HUNG, "did not power off within 120 s", "", 1),
     "nomem": (
         Status.BOOT_FAILED,
@@ -88,6 +95,7 @@ _HANGS = {
     "blocked": [Hang.BLOCKED_TEST],
     "silent": [Hang.KERNEL],
     "paused": [Hang.PAUSED],
+    "off": [Hang.POWER_OFF],
 }
 
 
@@ -103,9 +111,14 @@ def test_every_run_is_looked_at() -> None:
 def test_the_files_say_what_the_live_run_said(name: str) -> None:
     stored, replayed = results_file.load(_RUNS / name), replay_run(_RUNS / name)
     (live,), (again,) = stored.kernels, replayed.kernels
-    # Judging, the config and a word on the boots before are the run's.
-    again_told = replace(again, verdict=live.verdict, config=live.config, notes=live.notes)
+    # Judging, which also charges tests with reports, the config and a word on the boots before
+    # are the run's.
+    again_told = replace(
+        again, verdict=live.verdict, config=live.config, notes=live.notes, tests=live.tests
+    )
     assert again_told == live
+    judged_tests = [_judged(run).kernels[0].tests for run in (stored, replayed)]
+    assert judged_tests[0] == judged_tests[1]
     assert set(again.notes) <= set(live.notes)
     assert _judged(replayed).exit_code == _judged(stored).exit_code
 
@@ -143,6 +156,14 @@ def test_what_was_found_out_is_in_the_details_of_the_test(
     (test,) = [test for test in kernel.tests if test.id == kernel.fatal_test]
     assert test.outcome is Outcome.TIMEOUT
     assert all(word in test.details for word in words)
+
+
+def test_what_a_flood_was_about() -> None:
+    """Nine tenths of the console were left out; the report in them and the panic are there."""
+    (kernel,) = replay_run(_RUNS / "flood").kernels
+    found = [(event.kind, event.test.partition("::")[2]) for event in kernel.console_events]
+    assert found == [("kasan", "test_floods_the_console"), ("panic", "test_panics")]
+    assert any("the console was cut in its middle" in note for note in kernel.notes)
 
 
 def test_both_boots_of_a_kernel_that_died_at_boot_are_there() -> None:

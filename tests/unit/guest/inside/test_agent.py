@@ -236,7 +236,9 @@ def test_a_host_that_is_gone_is_not_listened_to(kernel_log: _Log) -> None:
     assert len(looks) < 10, "it would look without a pause"
 
 
-def test_signs_of_life_come_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signs_of_life_come_by_themselves(
+    kernel_log: _Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(records, "ALIVE_SECONDS", 0.1)
     monkeypatch.setattr(agent, "_LOG_SECONDS", 0.05)
     port = _Port()

@@ -79,7 +79,8 @@ def test_a_build_that_is_ended(tmp_path: Path, number: signal.Signals) -> None:
     assert not _running("sleep 98765")
     assert str(temporary) not in Path("/proc/self/mountinfo").read_text()
     if number == signal.SIGKILL:
-        assert temporary in leftovers()
+        # Another process of the tests may sweep as well, and be first.
+        assert temporary in leftovers() or not temporary.exists()
         sweep()
     assert not temporary.exists()
     assert not [*(tmp_path / "cache").glob("images/*/build-*")] or number == signal.SIGKILL

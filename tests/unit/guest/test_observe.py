@@ -248,7 +248,7 @@ def test_a_kernel_without_a_sign_of_life_has_its_own_deadline(
     monkeypatch.setattr(Deadlines, "for_accel", lambda *_, **__: _PATIENT)
     seen = _observe(tmp_path, monkeypatch, [*_IN_A_TEST, alive(20.0, 3)], expires=True)
     assert seen.boots[0].hang is Hang.KERNEL
-    assert seen.status_reason == f"no sign of life for 60 s while running {PLAN[0]}"
+    assert seen.status_reason == f"no sign of life for 120 s while running {PLAN[0]}"
 
 
 _PATIENT = replace(Deadlines.for_accel("tcg", test=30), test=900)

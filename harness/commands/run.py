@@ -69,6 +69,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="guests at once (default: one for each two CPUs, or for each CPU where KVM is known"
         " to work, as far as each has 1.25 GiB of free memory)",
     )
+    _add_what_runs(parser)
+    _add_how_often(parser)
+    judging = parser.add_argument_group("what is expected")
+    judging.add_argument(
+        "--expect",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="expect another state of a fact or outcome of a test (repeatable)",
+    )
+    judging.add_argument(
+        "--expectations", type=Path, metavar="FILE", help="expectations file (TOML)"
+    )
+    add_guest_options(parser)
+    add_source_options(parser)
+
+
+def _add_what_runs(parser: argparse.ArgumentParser) -> None:
     tests = parser.add_argument_group("what runs")
     tests.add_argument(
         "--suite",
@@ -109,6 +127,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tests.add_argument(
         "--seed", type=int, default=Selection.seed, metavar="N", help="seed of the test data"
     )
+
+
+def _add_how_often(parser: argparse.ArgumentParser) -> None:
     boots = parser.add_argument_group("how often")
     boots.add_argument(
         "--boots",
@@ -133,19 +154,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run what was lost against the baseline again alone, on both kernels, in N fresh "
         "boots, before it is said (default: %(default)s; 0: do not)",
     )
-    judging = parser.add_argument_group("what is expected")
-    judging.add_argument(
-        "--expect",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="expect another state of a fact or outcome of a test (repeatable)",
-    )
-    judging.add_argument(
-        "--expectations", type=Path, metavar="FILE", help="expectations file (TOML)"
-    )
-    add_guest_options(parser)
-    add_source_options(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -165,6 +173,11 @@ def execute(arguments: argparse.Namespace) -> int:
 def _resume(arguments: argparse.Namespace) -> int:
     """Go on with an interrupted run, by the command that its results hold."""
     out = arguments.resume
+    if arguments.specs or arguments.baseline or arguments.out:
+        raise InputError(
+            f"--resume {out}: goes on by the command that began it; leave out SPEC,"
+            " --baseline and --out"
+        )
     earlier = replay_run(out)
     if earlier.ended:
         raise InputError(f"--resume {out}: that run has come to its end ({earlier.ended})")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from harness.errors import ExitCode
 from harness.merge import together
 from harness.model import (
+    FAILURES,
     FATAL,
     Attempt,
     Boot,
@@ -29,6 +30,8 @@ from harness.model import (
 _ZERO_COPY, _PAGE_CACHE_WRITE = "zero_copy.", "page_cache_write"
 #: Boots that go through the plan, or what is left of it.
 _OF_PLAN = (Purpose.PLAN, Purpose.REST)
+#: Outcomes of a test that ran.
+_TELLING = FAILURES | {Outcome.PASSED}
 #: The worst first.
 _BADNESS = (
     Outcome.CRASHED,
@@ -180,7 +183,8 @@ def _one_of(tried: Sequence[tuple[Boot, TestResult]]) -> TestResult:
 
     That the kernel died of it once is not made good by boots in which it did not. What came
     back in no boot that was to confirm it does not count. Of other outcomes the most frequent
-    one does, of equally frequent ones the worse.
+    one does, of equally frequent ones the worse. A boot that could not run it (skipped) has no
+    say beside one that could.
     """
     if len(tried) == 1:
         return tried[0][1]
@@ -193,9 +197,11 @@ def _one_of(tried: Sequence[tuple[Boot, TestResult]]) -> TestResult:
     if fatal:
         chosen = fatal[0]
     else:
-        again = [result.outcome for boot, result in tried if boot.purpose is Purpose.CONFIRM]
-        all_of_them = [result.outcome for result in results]
-        outcomes = again if again and results[0].outcome not in again else all_of_them
+        told = [(boot, result.outcome) for boot, result in tried if result.outcome in _TELLING]
+        again = [outcome for boot, outcome in told if boot.purpose is Purpose.CONFIRM]
+        outcomes = [outcome for _, outcome in told] or [result.outcome for result in results]
+        if again and results[0].outcome not in again:
+            outcomes = again
         most = max(outcomes.count(outcome) for outcome in outcomes)
         frequent = {outcome for outcome in outcomes if outcomes.count(outcome) == most}
         worst = min(frequent, key=_BADNESS)
@@ -249,16 +255,17 @@ def _facts(observed: Sequence[ObservedBoot], restrict: int | None) -> Facts:
 def _confirmed(
     named: Mapping[str, Fact], observed: Sequence[ObservedBoot]
 ) -> Iterator[tuple[str, Fact]]:
-    """Facts of which more boots that ran them alone saw another state than the first did.
+    """Facts of which boots that ran their tests again alone saw another state.
 
-    That a page was shared once is not made good by boots in which it was not.
+    What was seen to be present once is present. Else what most boots saw counts, if they saw
+    something: a boot that could not tell makes nothing good.
     """
     alone = [one for one in observed if one.boot.purpose is Purpose.CONFIRM]
     for name, fact in named.items():
         seen = [one.facts[name] for one in alone if name in one.facts]
         counts = Counter([fact.state, *(other.state for other in seen)])
-        state, _ = counts.most_common(1)[0]
-        if state is fact.state or fact.state is State.PRESENT:
+        state = State.PRESENT if counts[State.PRESENT] else counts.most_common(1)[0][0]
+        if state in {fact.state, State.UNKNOWN, State.UNREACHABLE}:
             continue
         other = next(other for other in seen if other.state is state)
         words = f"{other.evidence}; in {counts[state]} boots, and {fact.state} in another"

@@ -512,3 +512,25 @@ def test_no_space_for_a_run_directory(monkeypatch: pytest.MonkeyPatch, tmp_path:
     with pytest.raises(OSError, match="No space left") as raised, run._claimed():
         pass
     assert tell(raised.value).code == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["debian:x"], "leave out SPEC"),
+        (["--out", "elsewhere"], "leave out SPEC"),
+        ([], "has come to its end"),
+    ],
+)
+def test_what_cannot_be_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    run = tmp_path / "run"
+    _run(monkeypatch, tmp_path, _Lab({}), "bad")  # nothing was booted in it
+    (run / "kernels").rmdir()
+    assert main(["run", "--resume", str(run), *arguments]) == 2
+    assert words in capsys.readouterr().err

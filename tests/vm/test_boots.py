@@ -11,10 +11,13 @@ from harness.report import results_file
 
 from .conftest import AFTER, BEFORE, COMMAND, RunCommand, execute_until, recorded
 
-_SLOW = """
-import pytest, time
+#: On the first of two kernels the third test waits for ever, unless it is in a part of the plan.
+_WAITS = """
+import os, pytest, signal
 @pytest.mark.parametrize("number", range(6))
-def test_each(number): time.sleep(0.5)
+def test_each(number, request):
+    whole = len(request.session.items) == 6
+    if number == 2 and whole and "6.12.95" in os.uname().release: signal.pause()
 """
 #: Of what fails on the newer kernel alone, one fails only among others.
 _LOST = """
@@ -36,7 +39,7 @@ def _suite(tmp_path: Path, text: str) -> str:
 def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
     """kill -9 amid the first kernel's tests: what had finished is kept, the rest is run."""
     out = tmp_path / "run"
-    arguments = (BEFORE, AFTER, "--suite", _suite(tmp_path, _SLOW))
+    arguments = (BEFORE, AFTER, "--suite", _suite(tmp_path, _WAITS))
     killed = execute_until(out, lambda out: recorded(out, "outcome"), signal.SIGKILL, *arguments)
     assert killed.code == -signal.SIGKILL
     resume: list[str | Path] = [COMMAND, "run", "--resume", out]

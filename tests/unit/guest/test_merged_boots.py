@@ -124,6 +124,10 @@ def test_a_crash_that_does_not_come_back_counts_and_is_flaky() -> None:
         ((FAILED, PASSED), PASSED),  # it did not come back
         ((FAILED, PASSED, FAILED), FAILED),
         ((PASSED, Outcome.SKIPPED, Outcome.ERROR), Outcome.ERROR),
+        # What could not run makes no failure good, and takes nothing from what passed.
+        ((FAILED, Outcome.SKIPPED, Outcome.SKIPPED), FAILED),
+        ((PASSED, Outcome.SKIPPED, Outcome.SKIPPED), PASSED),
+        ((Outcome.SKIPPED, PASSED, PASSED), PASSED),
     ],
 )
 def test_of_other_outcomes_the_most_frequent_counts(
@@ -178,6 +182,9 @@ def test_a_run_that_was_stopped_says_so() -> None:
         (State.UNKNOWN, State.ABSENT, State.ABSENT),
         (State.ABSENT, State.ABSENT, State.ABSENT),
         (State.PRESENT, State.ABSENT, State.PRESENT),  # seen once is seen
+        (State.ABSENT, State.PRESENT, State.PRESENT),
+        (State.ABSENT, State.UNKNOWN, State.ABSENT),  # what could not tell has no say
+        (State.ABSENT, State.UNREACHABLE, State.ABSENT),
     ],
 )
 def test_facts_that_run_again(first: State, again: State, counts: State) -> None:
@@ -186,6 +193,14 @@ def test_facts_that_run_again(first: State, again: State, counts: State) -> None
     fact = merged(whole, alone, alone).facts.zero_copy["x"]
     assert fact.state is counts
     assert fact.shapes == 1
+
+
+def test_present_once_in_several_boots_is_present() -> None:
+    whole = with_fact(boot(a=PASSED, b=PASSED, c=PASSED), State.ABSENT)
+    alone = [
+        with_fact(boot(Purpose.CONFIRM, a=PASSED), state) for state in (State.PRESENT, State.ABSENT)
+    ]
+    assert merged(whole, *alone).facts.zero_copy["x"].state is State.PRESENT
 
 
 def test_facts_of_the_rest_add_up() -> None:

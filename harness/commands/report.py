@@ -19,7 +19,7 @@ from harness.model import RunResult
 from harness.output import complain, reader_may_leave
 from harness.replayed import replay_run
 from harness.report import results_file
-from harness.report.render import FORMATS, render
+from harness.report.render import FORMATS, SYNONYMS, render
 from harness.report.terminal import print_tests, print_verdict
 
 
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         action="append",
-        choices=sorted({*FORMATS, "text"}),
+        choices=sorted({*FORMATS, *SYNONYMS, "text"}),
         default=[],
         help="a file to write into the run directory; text prints the verdict (default)",
     )

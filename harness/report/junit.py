@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from junit_xml import TestCase, TestSuite, to_xml_report_string
@@ -23,6 +22,7 @@ from harness.model import (
     Status,
     TestResult,
 )
+from harness.report.options import ReportOptions
 from harness.report.overview import distinct_name, is_unknown, side_names, verdict_word
 from harness.text import xml_text
 
@@ -30,15 +30,15 @@ T = TypeVar("T")
 _ERRORS = (Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.MISSING)
 
 
-def write_junit(result: RunResult, path: Path) -> None:
-    """Write ``result`` as JUnit XML.
+def pieces(result: RunResult, _options: ReportOptions) -> Iterator[str]:
+    """``result`` as JUnit XML.
 
     A reader of this file alone sees red exactly when a candidate fails the run, or a
     kernel could not be run: a baseline's failures are shown as skipped, with their text.
     """
     result = _legal(result)
     suites = [_suite(kernel, result) for kernel in result.kernels]
-    path.write_text(to_xml_report_string(suites, encoding="utf-8"), encoding="utf-8")
+    yield to_xml_report_string(suites, encoding="utf-8")
 
 
 def _legal(value: T) -> T:

@@ -1,31 +1,79 @@
-"""A run's result -> the reports asked for, in the run directory."""
+"""A run's result -> the reports asked for, as text, as files or in the run directory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from harness.errors import InfrastructureError, InputError
+from harness.files import write_whole
 from harness.model import RunResult
-from harness.report import results_file
-from harness.report.junit import write_junit
-from harness.report.summary import write_summary
+from harness.report import junit, results_file, summary
+from harness.report.options import ReportOptions
 from harness.report.terminal import print_verdict
 
-_Writer = Callable[[RunResult, Path], None]
+#: A run, and what the report is told beside it -> its text in pieces, line ends included.
+Pieces = Callable[[RunResult, ReportOptions], Iterable[str]]
 
-#: Name of a format -> what writes it, and into which file. "md" is another word for "summary".
-FORMATS: Mapping[str, tuple[_Writer, str]] = {
-    "json": (results_file.save, results_file.FILE_NAME),
-    "junit": (write_junit, "junit.xml"),
-    "summary": (write_summary, "summary.md"),
-    "md": (write_summary, "summary.md"),
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of report that is a file."""
+
+    file_name: str
+    pieces: Pieces
+    told: str  # what it is for, for --help
+
+
+FORMATS: Mapping[str, Format] = {
+    "json": Format(results_file.FILE_NAME, results_file.pieces, "everything, for programs"),
+    "junit": Format("junit.xml", junit.pieces, "JUnit XML, for CI servers"),
+    "summary": Format("summary.md", summary.pieces, "Markdown, for people"),
 }
+#: Other words for a format.
+SYNONYMS: Mapping[str, str] = {"md": "summary"}
 
 
-def render(result: RunResult, run_dir: Path, formats: Sequence[str]) -> tuple[Path, ...]:
+def format_named(name: str) -> Format:
+    """The format called ``name``. Raises InputError if there is none."""
+    found = FORMATS.get(SYNONYMS.get(name, name))
+    if found is None:
+        known = ", ".join(sorted({*FORMATS, *SYNONYMS, "text"}))
+        raise InputError(f"{name}: no such report format; there are {known}")
+    return found
+
+
+def pieces(result: RunResult, name: str, options: ReportOptions | None = None) -> Iterator[str]:
+    """The text of a report in pieces, any of which UTF-8 can hold (``--output -``).
+
+    Raises InputError for a format that does not exist.
+    """
+    for piece in format_named(name).pieces(result, options or ReportOptions()):
+        # A lone surrogate stands for a byte that was no text.
+        yield piece.encode(errors="replace").decode()
+
+
+def write(result: RunResult, name: str, path: Path, options: ReportOptions | None = None) -> None:
+    """Write a report to ``path``, whole or not at all.
+
+    Raises InputError for a format that does not exist, InfrastructureError if the file
+    cannot be written.
+    """
+    try:
+        write_whole(path, pieces(result, name, options))
+    except OSError as error:
+        raise InfrastructureError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def render(
+    result: RunResult,
+    run_dir: Path,
+    formats: Sequence[str],
+    options: ReportOptions | None = None,
+) -> tuple[Path, ...]:
     """Make each report named in ``formats``; returns the files written, in that order.
 
     ``text`` prints the verdict to standard output and writes no file. Raises InputError
@@ -36,14 +84,7 @@ def render(result: RunResult, run_dir: Path, formats: Sequence[str]) -> tuple[Pa
         if name == "text":
             print_verdict(result, Console(), run_dir)
             continue
-        if name not in FORMATS:
-            known = ", ".join(sorted({*FORMATS, "text"}))
-            raise InputError(f"{name}: no such report format; there are {known}")
-        write, file_name = FORMATS[name]
-        path = run_dir / file_name
-        try:
-            write(result, path)
-        except OSError as error:
-            raise InfrastructureError(f"{path}: cannot be written: {error.strerror}") from error
+        path = run_dir / format_named(name).file_name
+        write(result, name, path, options)
         written.append(path)
     return tuple(written)

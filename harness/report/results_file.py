@@ -13,6 +13,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from harness.errors import ExitCode, InfrastructureError, InputError
 from harness.files import write_whole
 from harness.model import SCHEMA, Change, RunResult
+from harness.report.options import ReportOptions
 from harness.report.upgrade import upgraded
 from harness.strict import MALFORMED, problem, strict_converter
 
@@ -26,12 +27,12 @@ def save(result: RunResult, path: Path) -> None:
     Raises InfrastructureError if it cannot be written.
     """
     try:
-        write_whole(path, _text(result))
+        write_whole(path, pieces(result))
     except OSError as error:
         raise InfrastructureError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _text(result: RunResult) -> Iterator[str]:
+def pieces(result: RunResult, _options: ReportOptions | None = None) -> Iterator[str]:
     """The file in pieces, a kernel at a time: many of them never exist as JSON at once."""
     data = _CONVERTER.unstructure(replace(result, kernels=()))
     last = len(result.kernels) - 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from harness.judge import facts
 from harness.judge.defects import defects
@@ -22,6 +21,7 @@ from harness.model import (
     RunResult,
     Status,
 )
+from harness.report.options import ReportOptions
 from harness.report.overview import (
     ZERO_COPY,
     Mood,
@@ -49,9 +49,10 @@ _DETAIL_LINES = 40
 _MARKS = {Mood.BAD: "**{}**"}
 
 
-def write_summary(result: RunResult, path: Path) -> None:
-    """Write ``result`` as Markdown to ``path``."""
-    path.write_text("\n".join(summary_lines(result)) + "\n", encoding="utf-8", errors="replace")
+def pieces(result: RunResult, _options: ReportOptions) -> Iterator[str]:
+    """``result`` as Markdown."""
+    for line in summary_lines(result):
+        yield f"{line}\n"
 
 
 def summary_lines(result: RunResult) -> Iterator[str]:

@@ -7,7 +7,7 @@ import io
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from rich.console import Console
@@ -296,7 +296,7 @@ def test_stack_traces_of_a_kernel_with_symbols_are_decoded(
     assert "probe (crypto/x.c:12)" in (tmp_path / "run/summary.md").read_text()
 
 
-def _raise_type_error(*_: object, **__: object) -> None:
+def _raise_type_error(*_: object, **__: object) -> NoReturn:
     raise TypeError("a fault of ours")
 
 
@@ -361,7 +361,8 @@ def test_a_regression_stays_one_beside_a_fault_of_the_judge(
 def test_a_report_that_cannot_be_made_loses_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(render.FORMATS, "junit", (_raise_type_error, "junit.xml"))
+    broken = render.Format("junit.xml", _raise_type_error, "")
+    monkeypatch.setitem(render.FORMATS, "junit", broken)
     result = _run(monkeypatch, tmp_path, _Lab({"a": [Status.COMPLETED]}), "a")
     assert result.exit_code == 3
     assert results_file.load(tmp_path / "run").kernels == result.kernels

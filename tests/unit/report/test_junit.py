@@ -11,13 +11,13 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.judge.expectations import load_expectations
 from harness.model import CodeWord, Role, RunResult
-from harness.report.junit import write_junit
+from harness.report.render import write
 from tests.unit import samples
 
 
 def suites(result: RunResult, tmp_path: Path) -> list[TestSuite]:
     path = tmp_path / "junit.xml"
-    write_junit(result, path)
+    write(result, "junit", path)
     return list(JUnitXml.fromfile(str(path)))
 
 

@@ -22,8 +22,8 @@ from harness.model import (
     Status,
     Verdict,
 )
-from harness.report.junit import write_junit
 from harness.report.overview import distinct_name, name_of, notes, side_names
+from harness.report.render import write
 from harness.report.summary import summary_lines
 from harness.report.terminal import print_tests, print_verdict
 from tests.unit import samples
@@ -44,7 +44,7 @@ def _summary(result: RunResult) -> str:
 
 
 def _suites(result: RunResult, path: Path) -> list[ElementTree.Element]:
-    write_junit(result, path / "junit.xml")
+    write(result, "junit", path / "junit.xml")
     return list(ElementTree.parse(path / "junit.xml").getroot())
 
 

@@ -19,7 +19,7 @@ from filelock import FileLock
 from harness.kernels.resolve import resolve
 from harness.kernels.sources import KernelSources
 from harness.locations import default_cache_dir
-from harness.model import BootableKernel, KernelResult, RunResult
+from harness.model import Boot, BootableKernel, KernelResult, RunResult
 from harness.progress import SilentProgress
 from harness.report import results_file
 
@@ -55,6 +55,15 @@ class Finished:
 
 
 RunCommand = Callable[..., Finished]
+
+
+def boots_that_ran(kernel: KernelResult) -> list[Boot]:
+    """The boots in which tests were begun.
+
+    On a busy host one may stand still before that, by a fault of the emulation, and is repeated.
+    """
+    return [boot for boot in kernel.boots if boot.planned]
+
 
 #: The last of trixie's kernels with zero-copy, and the first without.
 BEFORE, AFTER = "debian:6.12.95+deb13-amd64", "debian:6.12.96+deb13-amd64"

@@ -79,8 +79,10 @@ def test_a_shell(place: Path) -> None:
     """A terminal of the right size, on which Ctrl-C ends a program and Ctrl-D the shell."""
     child = _spawn(place)
     child.expect("# ")
-    child.sendline("stty size; tty; id -u; ls functional/test_hash.py; read x")
-    child.expect(r"33 99\r\n/dev/pts/\d+\r\n0\r\nfunctional/test_hash.py\r\n")
+    # One process says that it is there and waits: a signal ends it at any time from then on.
+    waiting = """sh -c 'echo rea""dy; read x'"""
+    child.sendline(f"stty size; tty; id -u; ls functional/test_hash.py; {waiting}")
+    child.expect(r"33 99\r\n/dev/pts/\d+\r\n0\r\nfunctional/test_hash.py\r\nready\r\n")
     child.sendintr()
     child.expect("# ")
     child.sendeof()

@@ -49,6 +49,7 @@ from mutants import (
     zero_copy_base,
 )
 
+from harness.guest.bytecode import add_bytecode
 from harness.guest.image import guest_image
 from harness.guest.inside import records
 from harness.guest.journal import EVENTS
@@ -299,7 +300,8 @@ class Trial:
     def __init__(self, workshop: Workshop, out: Path) -> None:
         self._workshop = workshop
         self._out = out
-        self._root = Root("disk", guest_image(default_cache_dir(), None, SilentProgress()))
+        image = guest_image(default_cache_dir(), None, SilentProgress())
+        self._root = Root("disk", image, isolated=True)
         self._payloads: dict[tuple[str, ...], Path] = {}
         self._lock = threading.Lock()
         self._expected = Expected()
@@ -330,6 +332,7 @@ class Trial:
             if tests not in self._payloads:
                 path = self._out / f"payload{len(self._payloads)}.tar"
                 write_payload(Selection(tests, test_seconds=TEST_SECONDS), path)
+                add_bytecode(path, self._root, SilentProgress())
                 self._payloads[tests] = path
             return self._payloads[tests]
 

@@ -30,6 +30,7 @@ from harness.commands.options import (
 )
 from harness.errors import InputError
 from harness.guest.accel import choose_accel, qemu_version
+from harness.guest.bytecode import add_bytecode
 from harness.guest.launcher import WORKPLACE
 from harness.guest.observe import KERNEL_ARGUMENTS, Deadlines
 from harness.guest.payload import Selection, write_payload
@@ -111,6 +112,7 @@ def _start(
     accel = choose_accel(arguments.accel, kernel.image, sources.cache, progress)
     payload = stack.enter_context(scratch_directory()) / "payload.tar"
     write_payload(Selection(), payload)
+    add_bytecode(payload, root, progress)
     settings = GuestSettings(
         root=root,
         accel=accel.name,

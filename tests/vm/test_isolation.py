@@ -60,6 +60,12 @@ def test_no_network():
     assert [path.name for path in Path("/sys/class/net").iterdir()] == ["lo"]
 
 
+def test_came_compiled():
+    """Pytest writes what it has compiled by itself anew: then the file has a time."""
+    (compiled,) = Path(__file__).parent.glob("__pycache__/test_seen.*-pytest-*.pyc")
+    assert compiled.stat().st_mtime == 0
+
+
 def test_a_disk_has_a_limit():
     """Runs last. Each piece is written out at once, so that its failure is heard."""
     piece, written = os.urandom(1 << 20), 0

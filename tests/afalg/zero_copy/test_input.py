@@ -44,7 +44,7 @@ SPLICE_F_MORE = 4
 MANY = 18
 #: Each page differs from every other.
 OLD = random.Random(1).randbytes(MANY * PAGE)
-NEW = bytes(byte ^ 0xFF for byte in OLD)
+NEW = OLD.translate(bytes(range(255, -1, -1)))
 
 
 @dataclass(frozen=True)

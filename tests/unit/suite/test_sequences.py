@@ -25,6 +25,10 @@ def texts(sequences: ModuleType, seed: str) -> list[str]:
     ]
 
 
+def test_the_stream_says_where_a_byte_stood(sequences: ModuleType) -> None:
+    assert bytes((7 * i + i // 251) % 256 for i in range(8 * 8192)) == sequences.STREAM
+
+
 def test_seed_decides(sequences: ModuleType) -> None:
     assert texts(sequences, "1") == texts(sequences, "1")
     assert texts(sequences, "1") != texts(sequences, "2")

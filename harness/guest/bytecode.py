@@ -101,14 +101,10 @@ def _make(payload: Path, image: Path, work: Path, target: Path) -> None:
         archive.extractall(sources, filter="data")
     shutil.copyfile(_SCRIPT, work / _SCRIPT.name)
     # An ordinary user may change the root in a user namespace.
-    as_root: list[str] = [] if os.geteuid() == 0 else ["--map-root-user"]
-    run(
-        [
-            *("unshare", *as_root, "--root", work, "--wd", "/"),
-            *(_PYTHON, "-I", "-W", "ignore", f"/{_SCRIPT.name}", f"/{_PLACE}"),
-        ],
-        doing="compiling the suite",
-    )
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    words: list[str | Path] = ["unshare", *as_root, "--root", work, "--wd", "/"]
+    words += [_PYTHON, "-I", "-W", "ignore", f"/{_SCRIPT.name}", f"/{_PLACE}"]
+    run(words, doing="compiling the suite")
     part = target.with_suffix(".part")
     with tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(sources.rglob("__pycache__/*.pyc")):

@@ -156,7 +156,7 @@ class Run:
             self._run_kernels(root, payload)
             self._try_another_kernel()
             if self._options.confirm:
-                self._confirm()
+                self._confirm(root, payload)
             result = self._store(ended="" if self.stop.is_set() else _now())
         return self._render(result)
 
@@ -324,11 +324,15 @@ class Run:
         self._progress.report(dead[0].spec, "does not boot; trying another kernel on this host")
         cache = self._options.sources.cache
         suspect = Path(f"vmlinuz-{dead[0].release}")
-        self._control = control_boot(self._accel.name, cache, suspect)
+        try:
+            with interruptible(self.stop):
+                self._control = control_boot(self._accel.name, cache, suspect)
+        except Interrupted:
+            return
         said = f"{self._control} boots here" if self._control else "no other one boots here either"
         self._progress.finish(dead[0].spec, f"does not boot; {said}")
 
-    def _confirm(self) -> None:
+    def _confirm(self, root: Root, payload: Path) -> None:
         """Run once more what was lost against the baseline, before it is said."""
         result = self._store()
         baselines = [kernel for kernel in result.kernels if kernel.role is Role.BASELINE]
@@ -340,7 +344,7 @@ class Run:
                 continue
             pair = (*baselines, candidate)
             for kernel in pair:
-                if kernel.spec in self._booted:
+                if kernel.boots:
                     tests = tests_behind(lost, kernel, pair)
                     wanted.setdefault(kernel.spec, set()).update(tests)
         plans = {kernel.spec: kernel.plan for kernel in result.kernels}
@@ -348,13 +352,13 @@ class Run:
             for spec, tests_of_it in wanted.items():
                 tests = tuple(test for test in plans[spec] if test in tests_of_it)
                 if tests and not self.stop.is_set():
-                    guests.submit(self._confirm_one, spec, tests)
+                    guests.submit(self._confirm_one, spec, tests, root, payload)
 
-    def _confirm_one(self, spec: str, tests: Sequence[str]) -> None:
-        kernel, place = self._booted[spec]
+    def _confirm_one(self, spec: str, tests: Sequence[str], root: Root, payload: Path) -> None:
         before = self._results[spec]
         job = self._job(spec, before.role)
         try:
+            kernel, place = self._booted.get(spec) or self._found_again(spec, root, payload)
             result = confirm_kernel(job, kernel, place, before, tests, self._options.confirm)
         except Exception as error:  # noqa: BLE001  (what was observed before stands)
             told = tell(error, self._options.out)
@@ -364,6 +368,14 @@ class Run:
             self._results[spec] = replace(result, append=before.append, reproduce=before.reproduce)
         self._store()
         self._progress.finish(spec, f"{len(tests)} of its tests were run again")
+
+    def _found_again(
+        self, spec: str, root: Root, payload: Path
+    ) -> tuple[BootableKernel, Workplace]:
+        """A kernel that had finished before the run was interrupted, to be booted once more."""
+        kernel = self._resolve(spec)
+        directory = self._kernel_directory(spec, kernel.release)
+        return kernel, self._workplace(directory, root, payload)
 
     def _kernel_directory(self, spec: str, release: str) -> Path:
         """A directory of this kernel's own, even if two specs have the same release."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from harness.errors import HostError
 from harness.files import write_whole
 from harness.guest import launcher
 from harness.guest.vng import QEMU, SANDBOX
-from harness.processes import end_group, find_program, heed_hangup, run
+from harness.processes import check_interrupted, end_group, find_program, heed_hangup, run
 from harness.progress import Progress
 from harness.scratch import scratch_directory
 
@@ -191,27 +192,39 @@ def _try(accel: str, image: Path) -> str | None:
         return _watch(accel, launcher.argv(launcher.ISOLATED, find_program(QEMU), argv), scratch)
 
 
+#: What ends a trial boot. The last is its deadline.
+_ENDS = (
+    r"Kernel panic - not syncing: VFS",
+    r"KVM internal error[^\r\n]*",
+    r"[^\r\n]*[Ff]ailed to initialize kvm[^\r\n]*|Could not access KVM[^\r\n]*",
+    pexpect.EOF,
+    pexpect.TIMEOUT,
+)
+
+
+def _await(child: pexpect.spawn[str], seconds: float) -> int:
+    """Which of _ENDS comes first. Raises Interrupted within a second of a request to end."""
+    until = time.monotonic() + seconds
+    while True:
+        check_interrupted()
+        left = until - time.monotonic()
+        end = int(child.expect(list(_ENDS), timeout=max(0.0, min(1.0, left))))
+        if left <= 0 or _ENDS[end] is not pexpect.TIMEOUT:
+            return end
+
+
 def _watch(accel: str, argv: Sequence[str], directory: Path) -> str | None:
     """Follow a trial boot; why it failed, or None."""
     child = pexpect.spawn(
         argv[0],
         list(argv[1:]),
         cwd=str(directory),
-        timeout=_TRY_SECONDS[accel],
         encoding="utf-8",
         codec_errors="replace",
         preexec_fn=heed_hangup,
     )
     try:
-        outcome = child.expect(
-            [
-                r"Kernel panic - not syncing: VFS",
-                r"KVM internal error[^\r\n]*",
-                r"[^\r\n]*[Ff]ailed to initialize kvm[^\r\n]*|Could not access KVM[^\r\n]*",
-                pexpect.EOF,
-                pexpect.TIMEOUT,
-            ]
-        )
+        outcome = _await(child, _TRY_SECONDS[accel])
         if outcome == 0:
             return None
         if outcome in (1, 2):

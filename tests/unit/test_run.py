@@ -241,27 +241,47 @@ def test_a_boot_amid_which_qemu_was_gone_is_tried_again(
     assert "boot 1 of 2 failed" in " ".join(result.kernels[0].verdict.notes)
 
 
+class _Losing(_Lab):
+    """Kernel b fails the test that the others pass."""
+
+    def __init__(self, endings: dict[str, list[Status]]) -> None:
+        super().__init__(endings)
+        self.orders: list[tuple[str, Order]] = []
+
+    def observe(self, kernel: BootableKernel, role: Role, *rest: Any) -> KernelResult:
+        self.orders.append((kernel.spec, rest[6]))
+        observed = super().observe(kernel, role, *rest)
+        outcome = Outcome.FAILED if kernel.spec == "b" else Outcome.PASSED
+        return replace(observed, tests=(TestResult("a", outcome),))
+
+
 @pytest.mark.parametrize("confirm", [0, 1, 2])
 def test_what_was_lost_is_run_again_on_both_kernels(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, confirm: int
 ) -> None:
-    orders: list[tuple[str, Order]] = []
-
-    class Losing(_Lab):
-        def observe(self, kernel: BootableKernel, role: Role, *rest: Any) -> KernelResult:
-            orders.append((kernel.spec, rest[6]))
-            observed = super().observe(kernel, role, *rest)
-            outcome = Outcome.FAILED if kernel.spec == "b" else Outcome.PASSED
-            return replace(observed, tests=(TestResult("a", outcome),))
-
     endings = {name: (confirm + 1) * [Status.COMPLETED] for name in ("a", "b", "c")}
-    _play(monkeypatch, Losing(endings))
+    lab = _Losing(endings)
+    _play(monkeypatch, lab)
     options = replace(_options(tmp_path, "a", "b", "c"), confirm=confirm)
     result = Run(options, SilentProgress()).execute()
     assert result.exit_code == 1
     again = [Order(Purpose.CONFIRM, ("a",))] * confirm
     for spec, expected in (("a", again), ("b", again), ("c", [])):
-        assert [order for name, order in orders if name == spec] == [WHOLE, *expected]
+        assert [order for name, order in lab.orders if name == spec] == [WHOLE, *expected]
+
+
+def test_what_was_lost_before_an_interruption_is_run_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Both kernels had finished when the run was ended: they are fetched once more."""
+    lab = _Losing({name: 2 * [Status.COMPLETED] for name in ("a", "b")})
+    _play(monkeypatch, lab)
+    options = _options(tmp_path, "a", "b")
+    earlier = Run(replace(options, confirm=0), SilentProgress()).execute()
+    lab.orders.clear()
+    Run(replace(options, confirm=1), SilentProgress(), earlier).execute()
+    again = Order(Purpose.CONFIRM, ("a",))
+    assert lab.orders == [("a", again), ("b", again)]
 
 
 def test_a_crash_in_the_suite_is_not_run_again(

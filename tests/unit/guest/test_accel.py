@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
+import pexpect
 import pytest
 
-from harness.errors import HostError
+from harness.errors import HostError, Interrupted
 from harness.guest import accel
 from harness.guest.accel import Accel, choose_accel
+from harness.processes import interruptible
 from harness.progress import SilentProgress
 
 
@@ -146,3 +149,13 @@ def test_what_is_likely_is_known_without_a_trial(host: Host) -> None:
     assert accel.likely_accel("tcg", host.cache) == "tcg"
     (host.place / "kvm").unlink()
     assert accel.likely_accel("auto", host.cache) == "tcg", "the device is gone"
+
+
+def test_a_trial_boot_heeds_a_request_to_end() -> None:
+    child = pexpect.spawn("cat", encoding="utf-8")
+    stop = threading.Event()
+    assert accel._ENDS[accel._await(child, 0)] is pexpect.TIMEOUT
+    with interruptible(stop), pytest.raises(Interrupted):
+        stop.set()
+        accel._await(child, 600)
+    child.close(force=True)

@@ -338,6 +338,16 @@ class ExpectationCheck:
 
 
 @dataclass(frozen=True)
+class Ground:
+    """One reason of a verdict as data: what it is about, so that those alike can be grouped."""
+
+    sentence: str  # as in ``Verdict.reasons``
+    #: Test ids, full names of facts, or ids of checks.
+    ids: tuple[str, ...] = ()
+    unknown: bool = False  # a want of knowledge, by a fault that is not the kernel's
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What follows for one kernel from its observations."""
 
@@ -347,6 +357,9 @@ class Verdict:
     checks: tuple[ExpectationCheck, ...] = ()
     #: Not ok only for want of knowledge: a fault of ours or of the host, not of the kernel.
     unknown: bool = False
+    #: The reasons as data, in their order; () in runs of earlier versions that cannot be judged
+    #: anew.
+    grounds: tuple[Ground, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.judge.expectations import Expectation
-from harness.model import ExpectationCheck
+from harness.model import ExpectationCheck, Ground
 
 _NAMED = 3  # names that a sentence lists before it says how many more there are
 
@@ -20,6 +20,14 @@ class Finding:
     note: str = ""
     #: The reason is a want of knowledge, by a fault that is not the kernel's.
     unknown: bool = False
+    #: What the reason is about, where that is not the check alone.
+    ids: tuple[str, ...] = ()
+
+    @property
+    def ground(self) -> Ground:
+        """The reason as data."""
+        checked = (self.check.id,) if self.check is not None else ()
+        return Ground(self.reason, self.ids or checked, self.unknown)
 
 
 def listed(names: Sequence[str], limit: int = _NAMED) -> str:

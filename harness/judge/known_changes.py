@@ -62,10 +62,14 @@ class KnownChange:
     commit: str  # mainline, "" if it is a choice of the config
     explains: Callable[[Difference], str]
 
+    @property
+    def title(self) -> str:
+        """Its name, and the commit that made it."""
+        return f"{self.name} ({self.commit})" if self.commit else self.name
+
     def explanation(self, observed: str) -> str:
         """The sentence for people."""
-        source = f"{self.name} ({self.commit})" if self.commit else self.name
-        return f"{source}: {observed}"
+        return f"{self.title}: {observed}"
 
 
 #: Fact: can an unprivileged process bind, as booted, whatever root can?
@@ -323,3 +327,10 @@ def explain(difference: Difference) -> str:
         if observed:
             return change.explanation(observed)
     return ""
+
+
+def change_behind(explanation: str) -> KnownChange | None:
+    """The known change that ``explain`` gave an explanation for; None if it is not one of those."""
+    return next(
+        (known for known in KNOWN_CHANGES if explanation.startswith(known.explanation(""))), None
+    )

@@ -122,6 +122,7 @@ def judge(
         notes=tuple(dict.fromkeys(finding.note for finding in findings if finding.note)),
         checks=tuple(finding.check for finding in findings if finding.check is not None),
         unknown=bool(bad) and all(finding.unknown for finding in bad),
+        grounds=tuple(dict.fromkeys(finding.ground for finding in bad)),
     )
 
 
@@ -171,8 +172,9 @@ def _judge_status(kernel: KernelResult) -> Iterator[Finding]:
     finished = sum(test.outcome is not Outcome.MISSING for test in kernel.tests)
     of = f"{finished} of {len(kernel.plan)} tests had finished"
     if kernel.status in {Status.CRASHED, Status.HUNG}:
-        for number, sentence in enumerate(_deaths(kernel)):
-            yield Finding(None if number else check, reason=sentence)
+        for number, (fatal, sentence) in enumerate(_deaths(kernel)):
+            ids = (check.id, fatal) if fatal else (check.id,)
+            yield Finding(None if number else check, reason=sentence, ids=ids)
     elif kernel.status is Status.INTERRUPTED:
         yield Finding(check, reason=f"interrupted, {of}: {kernel.status_reason}", unknown=True)
     elif kernel.identity is None:
@@ -181,8 +183,8 @@ def _judge_status(kernel: KernelResult) -> Iterator[Finding]:
         yield Finding(check)
 
 
-def _deaths(kernel: KernelResult) -> Iterator[str]:
-    """A sentence for each place in which the kernel died or fell silent."""
+def _deaths(kernel: KernelResult) -> Iterator[tuple[str, str]]:
+    """Each test, or "", in which the kernel died or fell silent, with a sentence."""
     boots = boots_of(kernel)
     told: set[str] = set()
     for boot in boots:
@@ -194,7 +196,7 @@ def _deaths(kernel: KernelResult) -> Iterator[str]:
         if boot.status is Status.CRASHED:
             why = crash_title(replace(kernel, fatal_test=fatal, status=boot.status))
         where = f" in {fatal}" if fatal and fatal not in why else ""
-        yield f"{boot.status}{where}: {why}{_again(fatal, boots)}"
+        yield fatal, f"{boot.status}{where}: {why}{_again(fatal, boots)}"
 
 
 def _again(fatal: str, boots: Sequence[Boot]) -> str:
@@ -217,22 +219,22 @@ def _judge_plan(kernel: KernelResult) -> Iterator[Finding]:
     # What a guest that was stopped did not report speaks against nobody.
     stopped = kernel.status is Status.INTERRUPTED
     for error in kernel.collection_errors:
-        yield Finding(reason=f"tests could not be collected: {first_line(error)}")
+        yield Finding(reason=f"tests could not be collected: {first_line(error)}", ids=("plan",))
     if kernel.records_lost:
         # A lost record may have held the one fact that matters.
         lost = f"{kernel.records_lost} records of the guest were lost"
-        yield Finding(reason=lost, unknown=stopped)
+        yield Finding(reason=lost, unknown=stopped, ids=("plan",))
     missing = missing_tests(kernel)
     if missing:
         plural = "test" if len(missing) == 1 else "tests"
         boots = f" after {len(kernel.boots)} boots" if len(kernel.boots) > 1 else ""
         sentence = f"{len(missing)} planned {plural} missing{boots}: {listed(missing)}"
-        yield Finding(reason=sentence, unknown=stopped)
+        yield Finding(reason=sentence, unknown=stopped, ids=missing)
     yield from _judge_names(kernel)
     if kernel.status is not Status.COMPLETED:
         return
     if not kernel.plan:
-        yield Finding(reason="no tests were planned, so nothing was tested")
+        yield Finding(reason="no tests were planned, so nothing was tested", ids=("plan",))
     else:
         planned = [test for test in kernel.tests if test.id in set(kernel.plan)]
         if planned and all(test.outcome is Outcome.SKIPPED for test in planned):
@@ -249,7 +251,8 @@ def _judge_names(kernel: KernelResult) -> Iterator[Finding]:
     twice = [test for test, count in Counter(kernel.plan).items() if count > 1]
     if twice:
         # Two suites of one name: which of the two an outcome is of is not known.
-        yield Finding(reason=f"planned more than once: {listed(twice)}", unknown=True)
+        reason = f"planned more than once: {listed(twice)}"
+        yield Finding(reason=reason, unknown=True, ids=tuple(twice))
     strangers = {test.id for test in kernel.tests}.difference(kernel.plan)
     if strangers and kernel.plan:
         yield Finding(note=f"reported, but not planned: {listed(sorted(strangers))}")
@@ -307,12 +310,13 @@ def _judge_tests(kernel: KernelResult, expectations: Expectations) -> Iterator[F
         failed = [test for test in failed if test.id not in died_in]
     yield from _note_flaky(kernel)
     for test in failed[:_SINGLE]:
-        yield Finding(reason=f"{test.id} {_outcome_words(test)}")
+        yield Finding(reason=f"{test.id} {_outcome_words(test)}", ids=(test.id,))
     if len(failed) > _SINGLE:
         rest = [test.id for test in failed[_SINGLE:]]
-        yield Finding(reason=f"{len(rest)} more tests failed: {listed(rest)}")
+        yield Finding(reason=f"{len(rest)} more tests failed: {listed(rest)}", ids=tuple(rest))
     if silent:
-        yield Finding(reason=f"{len(silent)} skipped without a reason: {listed(silent)}")
+        reason = f"{len(silent)} skipped without a reason: {listed(silent)}"
+        yield Finding(reason=reason, ids=tuple(silent))
     if lacking:
         names = listed([test.id for test in lacking])
         yield Finding(
@@ -442,7 +446,8 @@ def _judge_stateless(kernel: KernelResult, lacking: set[str]) -> Iterator[Findin
     yield Finding(note=f"skipped without telling a state: {listed(stateless)}")
     host = [test for test in stateless if test in lacking]
     if host:
-        yield Finding(reason=f"no state was told by {listed(host)}", unknown=True)
+        reason = f"no state was told by {listed(host)}"
+        yield Finding(reason=reason, unknown=True, ids=tuple(host))
     if not kernel.facts.zero_copy:
         yield Finding(
             ExpectationCheck("zero_copy", "some path probed", "none", met=False),

@@ -8,7 +8,17 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from harness.commands import bisect, bisect_step, compare, doctor, kernels, report, run, shell
+from harness.commands import (
+    bisect,
+    bisect_step,
+    compare,
+    doctor,
+    kernels,
+    report,
+    run,
+    schema,
+    shell,
+)
 from harness.commands.parsers import add_command
 from harness.commands.signals import ending_signals
 from harness.errors import ExitCode
@@ -39,7 +49,7 @@ _IN_GITS_WORDS = {
 #: Exit codes of a SystemExit: argparse's, and that of a second signal.
 _SAID = (None, *map(int, (ExitCode.OK, ExitCode.USAGE, ExitCode.INTERRUPTED)))
 
-_COMMANDS = (run, compare, report, bisect, bisect_step, kernels, shell, doctor)
+_COMMANDS = (run, compare, report, bisect, bisect_step, kernels, shell, doctor, schema)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -26,9 +26,9 @@ from typing import Any
 from kernel_tree import git, make_tree
 from unreached import Counted, contradictions, read_counts, read_table
 
-from harness.guest.payload import suite_names
 from harness.processes import run
 from harness.report import results_file
+from harness.suites import suite_names
 
 _HERE = Path(__file__).resolve().parent
 _PROGRAMS = Path(sys.executable).parent

@@ -3,68 +3,76 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from harness.commands import (
-    bisect,
-    bisect_step,
-    compare,
-    doctor,
-    kernels,
-    report,
-    run,
-    schema,
-    shell,
-)
-from harness.commands.parsers import add_command
+from harness.commands.parsers import add_commands
 from harness.commands.signals import ending_signals
 from harness.errors import ExitCode
 from harness.faults import tell
 from harness.output import complain, drop_unwritten, reader_may_leave
 
 _DESCRIPTION = """\
-Boot Linux kernels in lightweight VMs, run an AF_ALG functional and security suite in
-each, and compare the results: is zero-copy gone, and does everything else still work?"""
+Boot Linux kernels in lightweight VMs, run an AF_ALG functional and security
+suite in each, and compare the results: is zero-copy gone, and does everything
+else still work?"""
 
 _EPILOG = """\
-exit codes:
+exit codes (bisect, bisect-step and shell have their own: see their --help):
   0    every candidate is as expected, and everything planned ran
-  1    a regression, an unmet expectation, a crash caused by the suite, or missing tests
+  1    a regression, an unmet expectation, a crash caused by the suite, or
+       missing tests
   2    the command was used wrongly, or an input is bad
-  3    infrastructure: host not fit, download, build or boot failed, or a fault of the harness
+  3    infrastructure: host not fit, download, build or boot failed, or a
+       fault of the harness
   130  interrupted; what had finished is stored
 
 example:
   afalg-harness run debian:6.12.43+deb12-amd64 debian:trixie-backports"""
 
 #: To ``git bisect run`` an exit code below 125 means that the kernel is bad.
-_IN_GITS_WORDS = {
-    int(ExitCode.USAGE): bisect_step.USAGE,
-    int(ExitCode.INFRASTRUCTURE): bisect_step.INFRASTRUCTURE,
-}
+_IN_GITS_WORDS = {int(ExitCode.USAGE): 128, int(ExitCode.INFRASTRUCTURE): 129}
 
 #: Exit codes of a SystemExit: argparse's, and that of a second signal.
 _SAID = (None, *map(int, (ExitCode.OK, ExitCode.USAGE, ExitCode.INTERRUPTED)))
 
-_COMMANDS = (run, compare, report, bisect, bisect_step, kernels, shell, doctor, schema)
+#: Modules of harness.commands.
+_COMMANDS = (
+    "run",
+    "compare",
+    "report",
+    "bisect",
+    "bisect_step",
+    "kernels",
+    "shell",
+    "doctor",
+    "schema",
+)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+class _Version(argparse.Action):
+    """Prints the version, which takes a while to find, where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print it and exit."""
+        from importlib.metadata import version  # noqa: PLC0415  (40 ms)
+
+        print(parser.prog, version("afalg-harness"))
+        parser.exit()
+
+
+def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The parser of the command line ``words``; None: of any, with all that is in it."""
     parser = argparse.ArgumentParser(
         prog="afalg-harness",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    version = importlib.metadata.version("afalg-harness")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in _COMMANDS:
-        add_command(subparsers, module)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    add_commands(parser, "harness.commands", _COMMANDS, words, metavar="COMMAND")
     return parser
 
 
@@ -86,7 +94,7 @@ def _run(words: Sequence[str]) -> int:
     """Parse and execute; output that nobody reads any more is no error."""
     code = int(ExitCode.OK)
     with reader_may_leave():
-        arguments = build_parser().parse_args(words)
+        arguments = build_parser(words).parse_args(words)
         for number in ending_signals():
             if number != signal.SIGINT:
                 # As after Ctrl-C, everything under way is ended and tidied up.

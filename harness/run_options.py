@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.defaults import CONFIRM, MOST_BOOTS
 from harness.guest.payload import Selection
-from harness.guest.schedule import MOST_BOOTS
 from harness.judge.expectations import Expectations
 from harness.kernels.sources import KernelSources
-
-#: Fresh boots of both kernels in which a loss must show again.
-CONFIRM = 2
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from debian.debian_support import Version
 
 from harness.errors import InputError
 from harness.kernels.archive.debian import ArchiveKernel
-from harness.kernels.spec import SUITES
+from harness.kernels.archive.suites import SUITES
 
 _RELEASE = re.compile(r"debian:([0-9].*)")
 _FLAVOUR = re.compile(r"-((?:cloud-|rt-)?amd64)$")

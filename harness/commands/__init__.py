@@ -1,1 +1,1 @@
-"""The subcommands: each module adds its arguments to a parser and runs."""
+"""The subcommands: each module says what one is for, and which arguments it takes."""

@@ -1,83 +1,48 @@
 """find the first kernel, or the first commit, where an observation changed
 
 A check is a test id (functional/test_hash.py::test_sha256), a fact
-(zero_copy.skcipher.splice_file, page_cache_write, af_alg_restrict), seed:N (the answers to
-the call sequences of a seed of the suite differential), or --command in the guest. A test
-that fails, crashes the kernel or times out does not pass: that is bad; with --find it is told
-which (TEST=crashed).
+(zero_copy.skcipher.splice_file, page_cache_write, af_alg_restrict), boots
+(whether a guest reports), seed:N (the answers to the call sequences of a seed
+of the suite differential), or --command in the guest. A test that fails,
+crashes the kernel or times out does not pass: that is bad; with --find it is
+told which (TEST=crashed).
 
---good and --bad are for what is expected of a kernel (a test passes, page_cache_write is
-absent), --old and --new for any change; the ends may be named in either order.
+--good and --bad are for what is expected of a kernel (a test passes,
+page_cache_write is absent), --old and --new for any change; the ends may be
+named in either order. Check, ends and candidates are looked at before
+anything is booted.
 
-Of a zero-copy path the code of the kernels that are in the cache says which two to try
-first (kernels list --static); what counts is what is observed.
+Of a zero-copy path the code of the kernels that are in the cache says which
+two to try first (kernels list --static); what counts is what is observed.
 
 exit codes:
   0    the kernel or commit was found
-  1    it was not: the ends do not differ, or others could not be tested, so that a range is left
-  2    the command was used wrongly, or an input is bad; or the good end is not as expected,
-       and the bad one is
+  1    it was not: the ends do not differ, or others could not be tested, so
+       that a range is left
+  2    the command was used wrongly, or an input is bad; or the good end is
+       not as expected, and the bad one is
   3    infrastructure, or an end could not be judged
   130  interrupted; the same command goes on where it was
 
 examples:
-  afalg-harness bisect --good debian:6.12.96+deb13-amd64 --bad debian:6.12.43+deb13-amd64 \\
-      --among 'debian:6.12.*' --check zero_copy.skcipher.splice_file
-  afalg-harness bisect --old git:linux@v7.1 --new git:linux@v7.2 --among git:linux \\
+  afalg-harness bisect --check zero_copy.skcipher.splice_file \\
+      --good debian:6.12.96+deb13-amd64 --bad debian:6.12.43+deb13-amd64 \\
+      --among 'debian:6.12.*'
+  afalg-harness bisect --among git:linux --old v7.1 --new v7.2 \\
       --find zero_copy.skcipher.splice_file=absent
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
-from harness.bisect.candidates import (
-    Candidate,
-    check_patterns,
-    from_archive,
-    is_listed,
-    listed,
-    split_among,
-)
-from harness.bisect.changelog import Entry, entries_between
-from harness.bisect.check import (
-    BisectCheck,
-    parse_check,
-    refuse_what_is_not_there,
-    write_command_suite,
-)
-from harness.bisect.code_words import CodeWords
-from harness.bisect.ends import Question
-from harness.bisect.git_search import GitSearchResult, search_git
-from harness.bisect.report import Conclusion, markdown, terminal_lines
-from harness.bisect.search import SearchResult, search
-from harness.bisect.state import Asked, BisectState
-from harness.bisect.tester import Tester
 from harness.commands.options import (
     add_guest_options,
     add_source_options,
-    kernel_sources,
     positive_integer,
     positive_seconds,
-    progress_display,
 )
-from harness.commands.signals import stopping
-from harness.errors import ExitCode, InputError
-from harness.guest.payload import Selection
-from harness.judge.expectations import Expectations
-from harness.kernels.resolve import available
-from harness.kernels.spec import GitSpec, parse_spec
-from harness.progress import Progress
-from harness.run_options import RunOptions
-
-_DEFAULT_SEED = 20260422  # the one of ``run``
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,239 +96,3 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds that one kernel's check may take",
     )
-
-
-def execute(arguments: argparse.Namespace) -> int:
-    """Bisect; returns the exit code."""
-    question = _question(arguments)
-    refuse_what_is_not_there(question.check)
-    among = split_among(arguments.among)
-    tree = _git_tree(among, question.specs[0])
-    asked = Asked(
-        arguments.check or arguments.guest_command or "",
-        arguments.find or "",
-        question.specs,
-        among,
-        _options(arguments),
-    )
-    out = arguments.out or Path("runs") / f"bisect-{asked.identity()}"
-    state = BisectState(out, asked, fresh=arguments.fresh)
-    console = Console(stderr=True)
-    try:
-        with progress_display(console, arguments.quiet) as progress:
-            tester = make_tester(arguments, question.check, out, progress, question.find)
-            with stopping(tester.stop, progress):
-                announce = functools.partial(progress.finish, "bisect")
-                work = _Work(question, among, tester, state, announce, _again(arguments))
-                conclusion = _search_list(work) if tree is None else _search_git(work, tree)
-        steps = list(state.steps.values())
-        (out / "bisect.md").write_text(markdown(conclusion, steps))
-    finally:
-        state.close()
-    print(terminal_lines(conclusion, steps))
-    print(f"\nbisect directory: {out}")
-    if not (conclusion.old.value and conclusion.new.value):
-        return ExitCode.INFRASTRUCTURE
-    return ExitCode.OK if conclusion.is_found else ExitCode.REGRESSION
-
-
-def make_tester(
-    arguments: argparse.Namespace,
-    check: BisectCheck,
-    out: Path,
-    progress: Progress,
-    find: str = "",
-) -> Tester:
-    """What tests one kernel, from the arguments; ``out`` holds the suite of --command."""
-    suites: tuple[str, ...] = ()
-    if check.kind == "command":
-        suites = (str(write_command_suite(check.name, out.absolute() / "command")),)
-    options = RunOptions(
-        specs=(),
-        baseline=None,
-        sources=kernel_sources(arguments),
-        out=out,
-        command="afalg-harness bisect",
-        expectations=Expectations(),
-        selection=Selection(seed=_DEFAULT_SEED),
-        accel=arguments.accel,
-        root=arguments.root,
-        append=tuple(arguments.append),
-        suite_timeout=arguments.timeout,
-    )
-    return Tester(check, options, arguments.repeat, progress, threading.Event(), suites, find)
-
-
-def _question(arguments: argparse.Namespace) -> Question:
-    """What is asked, the ends in the order in which they are named: good or old first."""
-    names, first, second = _ends(arguments)
-    check, find = _check(arguments)
-    options = [word for item in arguments.among for word in ("--among", item)]
-    options += ["--repeat", str(arguments.repeat)] if arguments.repeat > 1 else []
-    return Question(check, names, (first, second), find, (*options, *_again(arguments)))
-
-
-def _ends(arguments: argparse.Namespace) -> tuple[tuple[str, str], str, str]:
-    """The user's words for the two ends, and their specs: good or old first."""
-    good, bad, old, new = arguments.good, arguments.bad, arguments.old, arguments.new
-    if good and bad and not (old or new):
-        return ("good", "bad"), good, bad
-    if old and new and not (good or bad):
-        return ("old", "new"), old, new
-    raise InputError("bisect: name both ends, by --good and --bad or by --old and --new")
-
-
-def _check(arguments: argparse.Namespace) -> tuple[BisectCheck, str]:
-    """The check, and the value that --find asks for ("" without it)."""
-    name, _, value = (arguments.find or "").rpartition("=")
-    if arguments.find and not (name and value):
-        raise InputError(
-            f"--find {arguments.find}: give CHECK=VALUE, for instance"
-            " zero_copy.skcipher.splice_file=absent"
-        )
-    check = parse_checks(arguments.check, arguments.guest_command, name)
-    if value:
-        check.refuse_value(value)
-    return check, value
-
-
-def parse_checks(check: str | None, command: str | None, found: str = "") -> BisectCheck:
-    """The one check that was named in any of these ways. Raises InputError."""
-    named = {text for text in (check, found) if text}
-    if command and named:
-        raise InputError("--command is a check by itself; leave out --check and --find")
-    if command:
-        return BisectCheck("command", command)
-    if len(named) != 1:
-        raise InputError(
-            "name one check: --check, --find CHECK=VALUE or --command"
-            if not named
-            else f"--check and --find name two checks: {', '.join(sorted(named))}"
-        )
-    return parse_check(named.pop())
-
-
-def _git_tree(among: tuple[str, ...], first: str) -> Path | None:
-    trees = [item for item in among if item.startswith("git:")]
-    if not trees and first.startswith("git:"):
-        parsed = parse_spec(first)
-        return parsed.tree if isinstance(parsed, GitSpec) and not among else None
-    if not trees or (is_listed(among) and len(among) > 1):
-        return None
-    if len(among) > 1:
-        raise InputError("--among git:TREE stands alone")
-    parsed = parse_spec(trees[0])
-    assert isinstance(parsed, GitSpec)
-    return parsed.tree
-
-
-def _revision(spec: str, tree: Path) -> str:
-    """The revision of an end: git:TREE@REV of that tree, or a bare revision."""
-    if not spec.startswith("git:"):
-        return spec
-    parsed = parse_spec(spec)
-    assert isinstance(parsed, GitSpec)
-    if parsed.tree.resolve() != tree.resolve():
-        raise InputError(f"{spec} is not of the tree {tree}")
-    return parsed.revision
-
-
-def _options(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """What else bears on what is observed."""
-    words = [f"repeat={arguments.repeat}", f"root={arguments.root}"]
-    words += [f"append={item}" for item in arguments.append]
-    words += [f"kconfig={item}" for item in arguments.kconfig]
-    words += [f"timeout={arguments.timeout}"] if arguments.timeout else []  # it may be the answer
-    return tuple(words)
-
-
-def _again(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Options that a command needs to show an end again."""
-    lists = {"--append": arguments.append, "--kconfig": arguments.kconfig}
-    words = [word for name, values in lists.items() for one in values for word in (name, one)]
-    defaults = {"root": "image", "accel": "auto", "mirror": None, "timeout": None}
-    for name, default in defaults.items():
-        value = getattr(arguments, name)
-        words += [f"--{name}", str(value)] if value != default else []
-    return tuple(words)
-
-
-@dataclass(frozen=True)
-class _Work:
-    """All that the search of either kind needs."""
-
-    question: Question
-    among: tuple[str, ...]
-    tester: Tester
-    state: BisectState
-    announce: Callable[[str], None]
-    again: tuple[str, ...]  # further options of the commands that show an end again
-
-    def conclusion(self, question: Question, result: SearchResult | GitSearchResult) -> Conclusion:
-        """What either kind of search tells, without what it found."""
-        test = result.new.test or result.old.test
-        return Conclusion(
-            question.check.title,
-            question.names,
-            result.ends,
-            result.old,
-            result.new,
-            suites=self.tester.suites or question.check.suites(test),
-            options=self.again,
-        )
-
-
-def _search_git(work: _Work, tree: Path) -> Conclusion:
-    first, second = work.question.specs
-    revisions = (_revision(first, tree), _revision(second, tree))
-    result = search_git(tree, revisions, work.question, work.tester, work.state, work.announce)
-    details = tuple(result.described.splitlines())
-    return replace(
-        work.conclusion(result.question, result),
-        first_new=result.first_new,
-        details=details,
-        short_details=details,
-        noun="commit",
-        log=result.log,
-    )
-
-
-def _search_list(work: _Work) -> Conclusion:
-    question = work.question
-    if is_listed(work.among):
-        candidates = listed(work.among, *question.specs)
-    else:
-        check_patterns(work.among)
-        kernels = available(work.tester.options.sources, work.tester.progress)
-        candidates = from_archive(kernels, work.among, *question.specs)
-    if not candidates.forward:
-        question = question.reversed()
-    order = candidates.kernels
-    work.announce(f"{len(order)} kernels, from {order[0].spec} to {order[-1].spec}")
-    specs = [kernel.spec for kernel in order]
-    words = CodeWords(question.check, work.tester.options.sources)
-    result = search(specs, question, work.tester, work.state, work.announce, words)
-    conclusion = work.conclusion(question, result)
-    if result.found is None:
-        return conclusion
-    old, new = order[result.found.last_old], order[result.found.first_new]
-    entries = _changelog(work, old, new)
-    return replace(
-        conclusion,
-        last_old=old.spec,
-        first_new=(*(order[index].spec for index in result.found.between), new.spec),
-        details=tuple(line for entry in entries for line in (entry.version, *entry.lines)),
-        short_details=tuple(line for entry in entries for line in _in_short(entry)),
-    )
-
-
-def _changelog(work: _Work, old: Candidate, new: Candidate) -> tuple[Entry, ...]:
-    if not (old.version and new.version):
-        return ()
-    return entries_between(work.tester.options.sources, old.version, new.version)
-
-
-def _in_short(entry: Entry) -> tuple[str, ...]:
-    about = entry.about_crypto()
-    head = f"changelog of {entry.version}: {len(entry.lines)} lines, {len(about)} on crypto"
-    return (head, *(f"  {line}" for line in about))

@@ -8,36 +8,9 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
-from rich.markup import escape
-
-from harness.commands.options import add_cache_option, cache_directory
-from harness.errors import ExitCode
-from harness.host import check_host
+from harness.commands.options import add_cache_option
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``doctor``."""
     add_cache_option(parser)
-
-
-def execute(arguments: argparse.Namespace) -> int:
-    """Print a line per check; 0 if all that is required is there, else 3."""
-    console = Console(highlight=False, soft_wrap=True)
-    checks = check_host(cache_directory(arguments))
-    for check in checks:
-        if check.ok and arguments.quiet:
-            continue
-        word = (
-            "[green]ok[/]"
-            if check.ok
-            else "[red]missing[/]"
-            if check.required
-            else "[yellow]note[/]"
-        )
-        console.print(f"{word}  {check.name}: {escape(check.found)}")
-        if not check.ok and check.remedy:
-            console.print(f"         mend with: {escape(check.remedy)}")
-    fit = all(check.ok for check in checks if check.required)
-    console.print("this host is fit" if fit else "this host is not fit: see above")
-    return ExitCode.OK if fit else ExitCode.INFRASTRUCTURE

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
-
-from rich.console import Console
 
 from harness.errors import InputError
 from harness.kernels.sources import KernelSources
 from harness.locations import default_cache_dir
 from harness.mirror import given_mirror
-from harness.progress import LineProgress, LiveProgress, Progress, SilentProgress
 
 _LONGEST = 10.0**6  # seconds, eleven days: no poll() or timer takes much more
 
@@ -139,26 +134,3 @@ def add_guest_options(parser: argparse.ArgumentParser) -> None:
         metavar="ARG",
         help="add ARG to the kernel command line (repeatable)",
     )
-
-
-class ProgressConsole(Console):
-    """stderr. Nobody need read it, and whoever reads the results on stdout goes on doing so."""
-
-    def __init__(self) -> None:
-        super().__init__(stderr=True)
-
-    def on_broken_pipe(self) -> None:
-        """Leave it to those who print: rich would silence stdout and end the program with 1."""
-        raise BrokenPipeError
-
-
-@contextlib.contextmanager
-def progress_display(console: Console, quiet: bool) -> Iterator[Progress]:
-    """Live display on a terminal, plain lines elsewhere, nothing if ``quiet``."""
-    if quiet:
-        yield SilentProgress()
-    elif console.is_terminal:
-        with LiveProgress(console) as live:
-            yield live
-    else:
-        yield LineProgress(console)

@@ -1,45 +1,28 @@
 """boot kernels, run the suites in each, judge and compare them
 
+What cannot work (a kernel that does not exist, -k that selects no test) is
+refused before anything boots, and leaves no run directory.
+
 examples:
   afalg-harness run debian:6.12.43+deb12-amd64 debian:trixie-backports
   afalg-harness run ./vmlinuz --suite zero_copy
   afalg-harness run --list --suite security
-  afalg-harness run --baseline debian:trixie linux-image-test_amd64.deb --out runs/test
+  afalg-harness run --baseline debian:trixie linux-image-test_amd64.deb
 """
 
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from harness.commands.options import (
-    ProgressConsole,
     add_guest_options,
     add_source_options,
     count,
-    kernel_sources,
     positive_integer,
     positive_seconds,
-    progress_display,
 )
-from harness.commands.signals import stopping
-from harness.errors import ExitCode, InputError
-from harness.guest.payload import Selection
-from harness.guest.schedule import MOST_BOOTS
-from harness.judge.expectations import load_expectations
-from harness.listing import list_tests
-from harness.model import RunResult
-from harness.output import reader_may_leave
-from harness.progress import Progress
-from harness.replayed import replay_run
-from harness.report.results_file import FILE_NAME
-from harness.report.terminal import print_tests, print_verdict
-from harness.run import Run, new_run_directory, refuse_finished
-from harness.run_options import CONFIRM, RunOptions
+from harness.defaults import CONFIRM, MOST_BOOTS, SEED, TEST_SECONDS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +96,7 @@ def _add_what_runs(parser: argparse.ArgumentParser) -> None:
     tests.add_argument(
         "--test-timeout",
         type=positive_seconds,
-        default=Selection.test_seconds,
+        default=TEST_SECONDS,
         metavar="S",
         help="seconds that one test may take (default: %(default)g)",
     )
@@ -124,9 +107,7 @@ def _add_what_runs(parser: argparse.ArgumentParser) -> None:
         help="where a guest stands still, write its memory to DIR/RELEASE-BOOT.kdump "
         "(kdump-compressed, for crash or drgn) before it is ended",
     )
-    tests.add_argument(
-        "--seed", type=int, default=Selection.seed, metavar="N", help="seed of the test data"
-    )
+    tests.add_argument("--seed", type=int, default=SEED, metavar="N", help="seed of the test data")
 
 
 def _add_how_often(parser: argparse.ArgumentParser) -> None:
@@ -154,106 +135,3 @@ def _add_how_often(parser: argparse.ArgumentParser) -> None:
         help="run what was lost against the baseline again alone, on both kernels, in N fresh "
         "boots, before it is said (default: %(default)s; 0: do not)",
     )
-
-
-def execute(arguments: argparse.Namespace) -> int:
-    """Run; returns the exit code of the result."""
-    if arguments.list:
-        return _list(_selection(arguments))
-    if arguments.resume is not None:
-        return _resume(arguments)
-    if not arguments.specs:
-        raise InputError("run: name a kernel, for instance debian:trixie-backports")
-    out = arguments.out or new_run_directory()
-    refuse_finished(out)
-    command = shlex.join(["afalg-harness", *sys.argv[1:]])
-    return _run(arguments, run_options(arguments, out, command))
-
-
-def _resume(arguments: argparse.Namespace) -> int:
-    """Go on with an interrupted run, by the command that its results hold."""
-    out = arguments.resume
-    if arguments.specs or arguments.baseline or arguments.out:
-        raise InputError(
-            f"--resume {out}: goes on by the command that began it; leave out SPEC,"
-            " --baseline and --out"
-        )
-    earlier = replay_run(out)
-    if earlier.ended:
-        raise InputError(f"--resume {out}: that run has come to its end ({earlier.ended})")
-    words = shlex.split(earlier.command)
-    if words[:2] != ["afalg-harness", "run"]:
-        raise InputError(
-            f"--resume {out}: its {FILE_NAME} does not say by which command it was run"
-        )
-    parser = argparse.ArgumentParser(prog="afalg-harness run")
-    add_arguments(parser)
-    parser.add_argument("-q", "--quiet", action="store_true")
-    parser.add_argument("-v", "--verbose", action="store_true")
-    started_by = parser.parse_args(words[2:])
-    started_by.quiet = started_by.quiet or arguments.quiet
-    started_by.verbose = started_by.verbose or arguments.verbose
-    return _run(started_by, run_options(started_by, out, earlier.command), earlier)
-
-
-def _run(
-    arguments: argparse.Namespace, options: RunOptions, earlier: RunResult | None = None
-) -> int:
-    """Run, or go on with what ``earlier`` says; print the verdict, return the exit code."""
-    out = options.out
-    with progress_display(ProgressConsole(), arguments.quiet) as progress:
-        result = _run_interruptibly(options, progress, earlier)
-    console = Console()
-    with reader_may_leave():
-        if arguments.verbose:
-            print_tests(result, console)
-        print_verdict(result, console, out)
-    return result.exit_code
-
-
-def run_options(arguments: argparse.Namespace, out: Path, command: str) -> RunOptions:
-    """What the arguments ask for; ``command`` is how they were given. Raises InputError."""
-    return RunOptions(
-        specs=tuple(arguments.specs),
-        baseline=arguments.baseline,
-        expectations=load_expectations(arguments.expectations, arguments.expect),
-        sources=kernel_sources(arguments),
-        out=out,
-        command=command,
-        selection=_selection(arguments),
-        jobs=arguments.jobs,
-        accel=arguments.accel,
-        root=arguments.root,
-        append=tuple(arguments.append),
-        suite_timeout=arguments.timeout,
-        boots=arguments.boots,
-        repeat=arguments.repeat,
-        confirm=arguments.confirm,
-        dump_memory=arguments.dump_guest_memory,
-    )
-
-
-def _selection(arguments: argparse.Namespace) -> Selection:
-    return Selection(
-        suites=tuple(arguments.suite),
-        arguments=("-k", arguments.keyword) if arguments.keyword else (),
-        test_seconds=arguments.test_timeout,
-        seed=arguments.seed,
-    )
-
-
-def _list(selection: Selection) -> int:
-    """One line for each test: its id, its purpose, its tags in brackets."""
-    for test in list_tests(selection):
-        tags = f" [{', '.join(test.tags)}]" if test.tags else ""
-        print(f"{test.id}: {test.purpose}{tags}")
-    return ExitCode.OK
-
-
-def _run_interruptibly(
-    options: RunOptions, progress: Progress, earlier: RunResult | None
-) -> RunResult:
-    """Run; the first SIGINT, SIGTERM or SIGHUP ends the guests and keeps what is there."""
-    run = Run(options, progress, earlier)
-    with stopping(run.stop, progress):
-        return run.execute()

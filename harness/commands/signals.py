@@ -8,9 +8,12 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from harness.errors import ExitCode
-from harness.progress import Progress
+
+if TYPE_CHECKING:  # rich takes a while to import
+    from harness.progress import Progress
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:

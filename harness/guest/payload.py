@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import harness.guest
+from harness.defaults import SEED, TEST_SECONDS
 from harness.errors import InputError
 from harness.guest import inside
 from harness.guest.inside import own_suites
 from harness.guest.oracle import known_answers
 from harness.locations import suite_dir
+from harness.suites import suite_names
 
 _SETTINGS = "settings.json"
 _BYTECODE = "__pycache__"
@@ -47,25 +49,8 @@ class Selection:
 
     suites: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
-    test_seconds: float = 30.0
-    seed: int = 20260422  # any fixed number: two runs use the same known answers
-
-
-#: In this order, so that what a verdict rests on is known first. Others follow.
-_SUITE_ORDER = (
-    *("zero_copy", "functional", "policy", "security", "differential", "consumers"),
-    "faults",  # last: a kernel that cannot cope may die of it
-)
-
-
-def suite_names() -> list[str]:
-    """The suites that travel with the harness, in the order in which they run."""
-    names = {
-        entry.name
-        for entry in suite_dir().iterdir()
-        if entry.is_dir() and any(entry.glob("test_*.py"))
-    }
-    return [*(name for name in _SUITE_ORDER if name in names), *sorted(names - {*_SUITE_ORDER})]
+    test_seconds: float = TEST_SECONDS
+    seed: int = SEED
 
 
 def lay_out_suites(selection: Selection, target: Path) -> list[str]:
@@ -79,6 +64,17 @@ def lay_out_suites(selection: Selection, target: Path) -> list[str]:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(_content(path))
     return [*_pytest_options(selection, chosen), *chosen.names]
+
+
+def parts_of(selection: Selection) -> tuple[tuple[str, ...], tuple[tuple[str, Path], ...]]:
+    """What of ours is in ``selection``, by names and ids; and the suites of the user's.
+
+    Of the latter, what each is called in a guest, and its path. Raises InputError as
+    write_payload does.
+    """
+    chosen = _choose(selection.suites)
+    own = tuple((suite.name, suite.path) for suite in chosen.own)
+    return tuple(name for name in chosen.names if name not in dict(own)), own
 
 
 def write_payload(selection: Selection, target: Path) -> None:

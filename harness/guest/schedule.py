@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.defaults import MOST_BOOTS
 from harness.model import Boot, Outcome, Purpose, Status
 
-#: Boots of one kernel, all in all.
-MOST_BOOTS = 12
 #: In a row without a word of the guest, or without a step forward, before it is given up.
 _IN_VAIN = 2
 #: A test in which the kernel died runs alone so often, unless it dies of it again before.

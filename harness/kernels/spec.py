@@ -7,28 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.kernels.archive.suites import FLAVOURS, SUITES
 from harness.kernels.packages.formats import SUFFIXES, format_of
 
-#: Suites of Debian's archive that have kernels of their own, oldest first.
-SUITES = (
-    "bookworm",
-    "bookworm-backports",
-    "bookworm-security",
-    "trixie",
-    "trixie-backports",
-    "trixie-security",
-    "forky",
-    "sid",
-    "experimental",
-)
-#: Names accepted for a flavour, and what releases of it end in.
-FLAVOURS = {
-    "amd64": "amd64",
-    "cloud": "cloud-amd64",
-    "cloud-amd64": "cloud-amd64",
-    "rt": "rt-amd64",
-    "rt-amd64": "rt-amd64",
-}
 _RELEASE = re.compile(r"[0-9][0-9A-Za-z.+~]*(-[0-9A-Za-z.+~]+)*")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.again import again
 from harness.cli import build_parser
-from harness.commands.run import run_options
+from harness.commands.actions.run import run_options
 from harness.run_options import RunOptions
 
 #: Fields that change nothing of what one kernel is put through.

@@ -95,7 +95,7 @@ def test_git_is_told_in_its_words(
     def parse(words: list[str]) -> NoReturn:
         raise InfrastructureError("no memory")
 
-    monkeypatch.setattr("harness.cli.build_parser", lambda: SimpleNamespace(parse_args=parse))
+    monkeypatch.setattr("harness.cli.build_parser", lambda _: SimpleNamespace(parse_args=parse))
     assert main(["bisect-step", "--check", "page_cache_write"]) == 129
     assert main(["report", "x"]) == 3
 

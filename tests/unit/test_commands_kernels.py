@@ -14,8 +14,8 @@ import pexpect
 import pytest
 
 from harness import cli
-from harness.commands.kernels import list as list_command
-from harness.commands.kernels import show as show_command
+from harness.commands.actions.kernels import list as list_command
+from harness.commands.actions.kernels import show as show_command
 from harness.errors import ExitCode
 from harness.kernels.archive.debian import ArchiveKernel
 from harness.kernels.cache.kernel_store import KernelStore
@@ -253,7 +253,7 @@ def test_kconfigs_reach_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         seen.append(sources)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.commands.kernels.fetch.resolve", resolve)
+    monkeypatch.setattr("harness.commands.actions.kernels.fetch.resolve", resolve)
     spec, cache = f"git:{tmp_path}@HEAD", ["--cache", str(tmp_path / "cache")]
     assert _run("build", spec, *cache) == ExitCode.INTERRUPTED
     _run("build", spec, "--kconfig", "debug", "--kconfig", "my.config", *cache)

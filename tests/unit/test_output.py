@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.commands.options import ProgressConsole
+from harness.commands.display import ProgressConsole
 from harness.output import nobody_need_listen, reader_may_leave
 from harness.progress import LineProgress
 from harness.report import results_file

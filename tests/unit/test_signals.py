@@ -79,6 +79,7 @@ _ON_A_TERMINAL = """
 import signal, sys, threading
 from rich.console import Console
 from harness import cli
+from harness.commands.actions import doctor
 from harness.commands.signals import stopping
 from harness.output import reader_may_leave
 from harness.progress import LineProgress
@@ -90,7 +91,7 @@ def execute(arguments):
     with reader_may_leave():
         Console().print("the verdict " * 1000)
     return 130
-cli.doctor.execute = execute
+doctor.execute = execute
 sys.exit(cli.main(["doctor"]))
 """
 

@@ -8,16 +8,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
-
-from harness.commands.kernels import build, cache, fetch, list, show
-from harness.commands.parsers import add_command
-
 VERBOSE = "say more; see each"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The subcommands of ``kernels``."""
-    subparsers = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    for module in (list, show, fetch, build, cache):
-        add_command(subparsers, module, nested=True)
+METAVAR = "WHAT"
+SUBCOMMANDS = ("list", "show", "fetch", "build", "cache")

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.errors import HostError, InfrastructureError
-from harness.kernels.spec import SUITES
+from harness.kernels.archive.suites import SUITES
 from harness.mirror import Mirror
 from harness.processes import find_program, finish, helper
 

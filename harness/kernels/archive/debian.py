@@ -24,7 +24,7 @@ from harness.kernels.archive.apt import (
     last_line,
     require_space,
 )
-from harness.kernels.spec import SUITES
+from harness.kernels.archive.suites import SUITES
 from harness.mirror import Mirror
 
 #: Seconds after which an index is fetched again.

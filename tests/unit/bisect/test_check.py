@@ -19,7 +19,7 @@ from harness.bisect.check import (
     refuse_what_is_not_there,
     write_command_suite,
 )
-from harness.commands import bisect, bisect_step
+from harness.commands.actions import bisect, bisect_step
 from harness.errors import InputError
 from harness.locations import suite_dir
 from harness.model import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.commands.shell import attach_command
+from harness.commands.actions.shell import attach_command
 from harness.model import BootableKernel
 
 _KERNEL = BootableKernel("debian:x", "0.0-none", Path("/k/vmlinuz"), None, None, None)

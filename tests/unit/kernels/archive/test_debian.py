@@ -23,7 +23,7 @@ from harness.kernels.archive.debian import (
     newest,
     parse_madison,
 )
-from harness.kernels.spec import SUITES
+from harness.kernels.archive.suites import SUITES
 from harness.mirror import Mirror
 
 STANZAS = (Path(__file__).parent / "stanzas.txt").read_text()

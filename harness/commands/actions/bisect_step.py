@@ -1,0 +1,65 @@
+"""Tests one kernel, and says what it is in git's language."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+
+from harness.bisect.check import expected_value, refuse_what_is_not_there
+from harness.bisect.state import Asked, BisectState
+from harness.commands.actions.bisect import make_tester, parse_checks
+from harness.commands.display import progress_display
+from harness.commands.signals import stopping
+from harness.errors import InputError
+from harness.model import State
+from harness.run import new_run_directory
+
+GOOD, BAD, CANNOT_TEST, USAGE, INFRASTRUCTURE = 0, 1, 125, 128, 129
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Test one kernel; returns an exit code in git's language, to which errors are put as well."""
+    text, _, wanted = (
+        (arguments.check or "").partition("=")
+        if _is_fact(arguments.check)
+        else (arguments.check, "", "")
+    )
+    check = parse_checks(text, arguments.guest_command)
+    wanted = wanted or expected_value(check)
+    if not wanted:
+        raise InputError(f"--check {text}: say which state is good: {text}=STATE")
+    check.refuse_value(wanted)
+    refuse_what_is_not_there(check)
+    out = arguments.out or new_run_directory()
+    asked = Asked(str(arguments.check or arguments.guest_command), wanted, ("", ""), ())
+    state = BisectState(out, asked, fresh=True)
+    try:
+        with progress_display(Console(stderr=True), arguments.quiet) as progress:
+            tester = make_tester(arguments, check, out, progress)
+            with stopping(tester.stop, progress):
+                step = tester.test(arguments.spec, state)
+        state.record(step)
+    finally:
+        state.close()
+    code = _code(step.value, wanted)
+    told = {
+        GOOD: f"{text or 'command'} is {step.value}: good",
+        BAD: f"{text or 'command'} is {step.value}: bad, expected {wanted}",
+        CANNOT_TEST: ": ".join(filter(None, ("cannot be tested", step.value, step.reason))),
+    }
+    print(f"{arguments.spec}: {told[code]}")
+    return code
+
+
+def _code(value: str, wanted: str) -> int:
+    """What a kernel is that answered with ``value``, "" for none, where ``wanted`` is good."""
+    # What cannot be reached in this kernel was neither seen nor excluded.
+    open_question = value == State.UNREACHABLE and wanted in (State.PRESENT, State.ABSENT)
+    if not value or open_question:
+        return CANNOT_TEST
+    return GOOD if value == wanted else BAD
+
+
+def _is_fact(check: str | None) -> bool:
+    return bool(check) and "::" not in str(check)

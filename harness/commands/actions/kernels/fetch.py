@@ -1,0 +1,44 @@
+"""Fetches and prepares kernels."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from harness.commands.display import progress_display
+from harness.commands.options import kernel_sources
+from harness.errors import ExitCode, HarnessError
+from harness.kernels.resolve import resolve
+from harness.kernels.sources import KernelSources
+from harness.model import BootableKernel
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Fetch; the rest is fetched even if one cannot be."""
+    return obtain(
+        arguments.specs, kernel_sources(arguments), arguments.quiet, verbose=arguments.verbose
+    )
+
+
+def obtain(specs: Sequence[str], sources: KernelSources, quiet: bool, *, verbose: bool) -> int:
+    """Resolve each spec and print a line for it; returns the exit code of the worst failure."""
+    code = ExitCode.OK
+    ready: list[BootableKernel] = []
+    with progress_display(Console(stderr=True), quiet) as progress:
+        for spec in dict.fromkeys(specs):
+            try:
+                ready.append(resolve(spec, sources, progress))
+            except HarnessError as error:
+                progress.finish(spec, "failed")
+                print(f"afalg-harness: {error}", file=sys.stderr)
+                code = max(code, error.exit_code)
+            else:
+                progress.finish(spec, "ready")
+    for kernel in ready:
+        print(f"{kernel.spec}  {kernel.release}  {kernel.image}")
+        for package in kernel.packages if verbose else ():
+            print(f"  {package.name} {package.version} ({package.trust}) {package.sha256}")
+    return code

@@ -26,8 +26,11 @@ class Unavailable(Exception):
     witness: Witness = Witness.NONE
 
     def __init__(self, text: str, reason: Reason) -> None:
-        super().__init__(text)
+        super().__init__(text, reason)  # both, so that it can come from another process
         self.reason = reason
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
     def skip(self) -> NoReturn:
         """Skip the running test for it."""

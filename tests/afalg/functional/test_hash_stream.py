@@ -33,20 +33,42 @@ if TYPE_CHECKING:
 
     from conftest import Bind, RecordFact
 
-NAMES = ("sha256", "hmac(sha512)")
+_LATE = " keyed after accept"
+NAMES = ("sha256", "hmac(sha512)", f"hmac(sha512){_LATE}")
 KEY = bytes(range(40))
 LONGEST = 64
 PAGE = pages.PAGE
 TEXT = samples.pattern(200_000)
 
 
-def keyed(bind: Bind, name: str) -> tuple[af_alg.Transform, Callable[[bytes], bytes]]:
-    """A transform, keyed if need be, and what hashlib says to it."""
-    transform = bind("hash", name)
-    if name.startswith("hmac"):
+class LateKey:
+    """Gives requests that were accepted before there was a key: their calls are other functions.
+
+    (``algif_hash_ops_nokey`` in crypto/algif_hash.c.) Each is of a transform of its own.
+    """
+
+    def __init__(self, bind: Bind, name: str) -> None:
+        self._bind = bind
+        self._name = name
+
+    def request(self) -> af_alg.Request:
+        """A new one."""
+        transform = self._bind("hash", self._name)
+        request = transform.request()
         transform.set_key(KEY)
-        return transform, lambda text: hmac.digest(KEY, text, name[5:-1])
-    return transform, lambda text: hashlib.new(name, text).digest()
+        return request
+
+
+def keyed(bind: Bind, name: str) -> tuple[af_alg.Transform | LateKey, Callable[[bytes], bytes]]:
+    """What gives requests, keyed if need be, and what hashlib says to it."""
+    plain = name.removesuffix(_LATE)
+    if plain == name:
+        transform = bind("hash", name)
+        if not name.startswith("hmac"):
+            return transform, lambda text: hashlib.new(name, text).digest()
+        transform.set_key(KEY)
+    source = transform if plain == name else LateKey(bind, plain)
+    return source, lambda text: hmac.digest(KEY, text, plain[5:-1])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -153,3 +153,16 @@ def test_pages_that_were_not_shared(shape_tests: ModuleType, copies: bool, expec
     told = shape_tests.Told("unshared", "control did not fire", Reason(Cause.OTHER))
     assert prober._settled(plain(), told).state == expected
     assert prober._settled(plain(), shape_tests.Told("absent")).state == "absent"
+
+
+def test_what_is_unavailable_to_a_child_is_said(shape_probe: ModuleType) -> None:
+    """With all that it says: a kernel that lacks something fails no test."""
+    unavailable = shape_probe.Unavailable("no io_uring", Reason(Cause.OTHER, name="io_uring"))
+    unavailable.control = "fired"
+
+    def probe() -> None:
+        raise unavailable
+
+    with pytest.raises(shape_probe.Unavailable, match="^no io_uring$") as raised:
+        shape_probe.in_child(probe)
+    assert (raised.value.reason, raised.value.control) == (unavailable.reason, "fired")

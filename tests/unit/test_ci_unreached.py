@@ -124,6 +124,14 @@ def test_what_is_not_listed_is_said(source: Path) -> None:
     ]
 
 
+def test_what_runs_by_luck_may_run(source: Path) -> None:
+    ran = counted(source, line11=(1, ()))
+    assert any("return -EINVAL; [2]" in told for told in held(TABLE, ran))
+    table = TABLE.replace("[[unreached]]", "[[unreached]]\nsometimes = true")
+    assert not any("return -EINVAL; [2]" in told for told in held(table, ran))
+    assert not any("return -EINVAL; [2]" in told for told in held(table, counted(source)))
+
+
 def test_what_is_listed_but_ran_is_said(source: Path) -> None:
     ran = counted(source, line10=(7, (7, 1, 3, 4)), line11=(1, ()), line20=(1, ()))
     assert held(TABLE, ran) == [

@@ -137,6 +137,17 @@ def test_refused(control: bytes, bind: Bind) -> None:
     expect.same(encrypt(transform, TEXT), request.recv(64), "the message that was under way")
 
 
+@pytest.mark.parametrize("length", [1, 15])
+def test_less_than_a_header(length: int, bind: Bind) -> None:
+    """So few control bytes hold no message, and leave out all: decryption, an IV of zeroes."""
+    transform = cbc(bind)
+    with transform.request() as request, transform.request() as other:
+        request.send(TEXT, op=ENCRYPT, iv=bytes(16))
+        sealed = request.recv(64)
+        assert send_raw(other, bytes(length), sealed) == len(TEXT)
+        expect.same(TEXT, other.recv(64), f"decryption after {length} control bytes")
+
+
 def test_assoclen(bind: Bind) -> None:
     """An assoclen above what is sent is EINVAL on reading, of 2^31 and more at once."""
     transform = gcm(bind)

@@ -7,6 +7,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from harness.judge.conclude import judged_anew
 from harness.model import RunResult
 from harness.report import results_file
 
@@ -29,9 +30,9 @@ def stored_text(name: str) -> str:
 
 @cache
 def stored_run(name: str = MATRIX) -> RunResult:
-    """A stored run, read once: nobody can alter it."""
+    """A stored run, judged by this version; read once, for nobody can alter it."""
     with tempfile.TemporaryDirectory() as directory:
-        return results_file.load(stored_directory(name, Path(directory)))
+        return judged_anew(results_file.load(stored_directory(name, Path(directory))), None)
 
 
 def stored_directory(name: str, directory: Path) -> Path:

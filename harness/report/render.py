@@ -11,7 +11,7 @@ from rich.console import Console
 from harness.errors import InfrastructureError, InputError
 from harness.files import write_whole
 from harness.model import RunResult
-from harness.report import junit, results_file, summary
+from harness.report import csv_table, github, junit, kcidb, ktap, nipa, results_file, summary
 from harness.report.options import ReportOptions
 from harness.report.terminal import print_verdict
 
@@ -32,6 +32,11 @@ FORMATS: Mapping[str, Format] = {
     "json": Format(results_file.FILE_NAME, results_file.pieces, "everything, for programs"),
     "junit": Format("junit.xml", junit.pieces, "JUnit XML, for CI servers"),
     "summary": Format("summary.md", summary.pieces, "Markdown, for people"),
+    "ktap": Format("report.ktap", ktap.pieces, "KTAP, for kunit.py, LAVA and openQA"),
+    "kcidb": Format("kcidb.json", kcidb.pieces, "a KCIDB report (v5.3)"),
+    "github": Format("annotations.txt", github.pieces, "annotations of a GitHub job"),
+    "nipa": Format("checks.json", nipa.pieces, "checks for patchwork, as NIPA makes them"),
+    "csv": Format("results.csv", csv_table.pieces, "a table, for spreadsheets"),
 }
 #: Other words for a format.
 SYNONYMS: Mapping[str, str] = {"md": "summary"}

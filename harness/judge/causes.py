@@ -74,6 +74,7 @@ class RootCause:
     origin: Origin
     #: One line, complete in itself: "zero-copy present on 33 of 33 paths".
     sentence: str
+    why: str  # the same without the number of tests, where the number is told beside it
     #: Test ids, full names of facts, or ids of changes or checks, in their order, none twice.
     ids: tuple[str, ...]
     #: What was seen of each, a line for each id, in the same order.
@@ -128,10 +129,12 @@ class _VerdictCauses:
                 groups.setdefault(self._group(part), []).append(part)
         for group, parts in self._with_taint(groups).items():
             ids = _unique(name for part in parts for name in part.ids)
+            sentence = self._sentence(group, parts, ids)
             yield RootCause(
                 topic=Topic.VERDICT,
                 origin=group.origin,
-                sentence=self._sentence(group, parts, ids),
+                sentence=sentence,
+                why=sentence,
                 ids=ids,
                 lines=tuple(map(self._line, ids)),
                 gates=self._kernel.role is Role.CANDIDATE
@@ -218,11 +221,11 @@ class _VerdictCauses:
     def _of_defect(self, key: str, ids: Sequence[str]) -> str:
         test = self._tests[ids[0]]
         fix = test.defect.fix if test.defect is not None else ""
-        name = f"{key} (fixed by {fix})" if fix and fix != key else key
-        if len(ids) == 1:
-            said = first_line(test.message).partition(f"{key}: ")
-            return f"{name}: {test.id} {test.outcome}: {said[2] or said[0]}".removesuffix(": ")
-        return f"{name}: {len(ids)} tests failed"
+        by = f" (fixed by {fix})" if fix and fix != key else ""
+        if len(ids) > 1:
+            return f"{key}: {len(ids)} tests failed{by}"
+        before, _, said = first_line(test.message).partition(f"{key}: ")
+        return f"{key}: {said or before or test.id}{by}"
 
     def _line(self, name: str) -> str:
         """What was seen of an id."""
@@ -256,6 +259,7 @@ def skip_causes(kernel: KernelResult) -> tuple[RootCause, ...]:
             topic=Topic.SKIPS,
             origin=origin,
             sentence=f"{_tests(tests)} skipped: {_named(why, tests)}",
+            why=_named(why, tests),
             ids=tuple(test.id for test in tests),
             lines=tuple(f"{test.id}: {first_line(test.message)}" for test in tests),
         )
@@ -287,8 +291,10 @@ def _why(reason: Reason | None) -> tuple[Origin, str] | None:
             return Origin.CONFIG, "the kernel has no such module"
         case Cause.NOT_BOUND if reason.restrict:
             return Origin.POLICY, f"refused at af_alg_restrict={reason.restrict}"
+        case Cause.NOT_BOUND if reason.errno == "ENOENT":
+            return Origin.ALGORITHM, "no such algorithm"
         case Cause.NOT_BOUND:
-            return Origin.ALGORITHM, f"algorithms that cannot be bound ({reason.errno})"
+            return Origin.ALGORITHM, f"algorithms refused ({reason.errno})"
         case Cause.PROGRAM_RESTRICTED:
             return Origin.POLICY, f"fails at af_alg_restrict={reason.restrict}, works at 0"
         case Cause.UNPRIVILEGED_RESTRICTED:
@@ -325,6 +331,7 @@ def change_causes(comparison: Comparison, kernels: Sequence[KernelResult]) -> tu
             topic=Topic.CHANGES,
             origin=origin,
             sentence=_told(origin, why, changes),
+            why=_told(origin, why, changes),
             ids=_unique(change.id for change in changes),
             lines=tuple(_change_line(change) for change in _first_of_each(changes)),
             gates=gates,
@@ -378,7 +385,7 @@ def _why_changed(
         origin, why = _why_skipped(skipped)
         if skipped is after:
             return origin, f"{step}: {why}"
-        return origin, f"{step}; before: {why}"
+        return origin, f"{step} (before: {why})"
     if change.explanation:
         return _behaviour(change), change.explanation
     return _behaviour(change), f"{change.id}: {step}"

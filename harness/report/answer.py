@@ -141,6 +141,7 @@ class Programs:
 
     work: int = 0
     fail: int = 0  # for another reason than the policy
+    failing: tuple[str, ...] = ()  # which of them: "kcapi_rng.stdrng"
     restricted: int = 0  # fail under the policy as booted, and work at 0
     level: int | None = None  # of the policy as booted
     unknown: int = 0
@@ -312,6 +313,7 @@ def _is_report(check: str) -> bool:
 def programs(kernel: KernelResult) -> Programs:
     """What became of the programs that use AF_ALG."""
     found: Counter[str] = Counter()
+    failing: dict[str, None] = {}
     for name, fact in kernel.facts.named().items():
         if kind_of(name).section is not Section.PROGRAMS:
             continue
@@ -321,11 +323,14 @@ def programs(kernel: KernelResult) -> Programs:
             found["work"] += 1
         elif state is State.FAILS:
             found["restricted" if restricted else "fail"] += 1
+            if not restricted:
+                failing[short_name(name).rpartition(".")[0]] = None
         else:
             found["unknown"] += 1
     return Programs(
         work=found["work"],
         fail=found["fail"],
+        failing=tuple(failing),
         restricted=found["restricted"],
         level=kernel.facts.af_alg_restrict,
         unknown=found["unknown"],

@@ -6,14 +6,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from harness.errors import InfrastructureError, InputError
 from harness.files import write_whole
 from harness.model import RunResult
-from harness.report import csv_table, github, junit, kcidb, ktap, nipa, results_file, summary
+from harness.report import (
+    csv_table,
+    github,
+    junit,
+    kcidb,
+    ktap,
+    nipa,
+    results_file,
+    screen,
+    summary,
+)
 from harness.report.options import ReportOptions
-from harness.report.terminal import print_verdict
 
 #: A run, and what the report is told beside it -> its text in pieces, line ends included.
 Pieces = Callable[[RunResult, ReportOptions], Iterable[str]]
@@ -37,6 +44,7 @@ FORMATS: Mapping[str, Format] = {
     "github": Format("annotations.txt", github.pieces, "annotations of a GitHub job"),
     "nipa": Format("checks.json", nipa.pieces, "checks for patchwork, as NIPA makes them"),
     "csv": Format("results.csv", csv_table.pieces, "a table, for spreadsheets"),
+    "text": Format("report.txt", screen.pieces, "the answer, as it is printed by default"),
 }
 #: Other words for a format.
 SYNONYMS: Mapping[str, str] = {"md": "summary"}
@@ -46,7 +54,7 @@ def format_named(name: str) -> Format:
     """The format called ``name``. Raises InputError if there is none."""
     found = FORMATS.get(SYNONYMS.get(name, name))
     if found is None:
-        known = ", ".join(sorted({*FORMATS, *SYNONYMS, "text"}))
+        known = ", ".join(sorted({*FORMATS, *SYNONYMS}))
         raise InputError(f"{name}: no such report format; there are {known}")
     return found
 
@@ -81,14 +89,11 @@ def render(
 ) -> tuple[Path, ...]:
     """Make each report named in ``formats``; returns the files written, in that order.
 
-    ``text`` prints the verdict to standard output and writes no file. Raises InputError
-    for a format that does not exist, InfrastructureError if a file cannot be written.
+    Raises InputError for a format that does not exist, InfrastructureError if a file cannot
+    be written.
     """
     written: list[Path] = []
     for name in formats:
-        if name == "text":
-            print_verdict(result, Console(), run_dir)
-            continue
         path = run_dir / format_named(name).file_name
         write(result, name, path, options)
         written.append(path)

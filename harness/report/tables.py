@@ -25,8 +25,13 @@ class Column:
     dropped_below: int = 0  # left out on terminals of fewer columns
 
 
-def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], console: Console) -> None:
-    """Print ``rows`` below the columns' names.
+def print_table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    console: Console,
+    styles: Sequence[str] = (),
+) -> None:
+    """Print ``rows`` below the columns' names; ``styles`` are of the first cell of each row.
 
     On a terminal cells wrap to its width; elsewhere, and on one that is too narrow for
     columns, each row is one line, whatever its length, its cells two spaces or more apart.
@@ -50,8 +55,11 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], consol
             no_wrap=not column.wrap,
             overflow="fold",
         )
-    for row in cells:
-        table.add_row(*map(Text, row))
+    for number, row in enumerate(cells):
+        told = [Text(cell) for cell in row]
+        if styles:
+            told[0].stylize(styles[number])
+        table.add_row(*told)
     console.print(table)
 
 

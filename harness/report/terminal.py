@@ -1,10 +1,13 @@
-"""The verdict on the terminal: a column per kernel, then what changed, then why not ok."""
+"""Everything that a run says, for a terminal or a pipe: a column per kernel, what changed, why.
+
+What a person asks first is on the screen that stands before it (harness/report/screen.py).
+"""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Console
@@ -14,7 +17,9 @@ from rich.text import Text
 from harness.judge.exit_code import NOTHING_KNOWN, ran_in_part
 from harness.model import Comparison, KernelResult, Reproducer, Role, RunResult, Status
 from harness.report.overview import (
+    Cell,
     Mood,
+    Row,
     brief,
     change_groups,
     distinct_name,
@@ -39,31 +44,27 @@ from harness.text import clean
 _STYLES = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.BAD: "bold red", Mood.DOUBTFUL: "yellow"}
 #: What a baseline is, in the words of its verdict.
 _FINDINGS = {"not ok": "not as expected", "unknown": "unknown"}
-_IDS_SHOWN = 5  # of a group of changes that is no loss
-_REASONS_SHOWN = 12
 _TRACES_SHOWN = 3
-_BASELINE_REASONS = 1
-_ELSEWHERE = "(summary.md has all)"
-_COLUMN = 12  # characters of a kernel's column if there are four
+_COLUMN = 12  # characters of a kernel's column at least: four of them fit into 80
 
 
-def print_verdict(result: RunResult, console: Console, run_dir: Path | None) -> None:
-    """Print the verdict of a run; ``run_dir`` is where its files are, None if nowhere.
+def print_details(result: RunResult, console: Console) -> None:
+    """Print all that a run says: tests, states, changes, reasons and notes.
 
     Colour and wrapping are for terminals only; elsewhere every item is one plain line.
     """
+    _print_tests(result, console)
+    console.print()
     _line(console, _host(result), style="dim")
-    console.print(_table(result))
+    _print_table(result, console)
     _print_explanations(result, console)
     for comparison in result.comparisons:
-        _print_changes(comparison, result, console, cut=run_dir is not None)
+        _print_changes(comparison, result, console)
     for kernel in result.kernels:
-        _print_reasons(kernel, result, console, cut=run_dir is not None)
+        _print_reasons(kernel, result, console)
     for kernel in result.kernels:
         _print_notes(kernel, result, console)
     console.print()
-    if run_dir is not None:
-        _line(console, f"run directory: {run_dir}")
     style = "bold green" if result.exit_code == 0 else "bold red"
     _line(console, exit_sentence(result), style=style)
 
@@ -89,31 +90,69 @@ def _line(console: Console, text: str, indent: int = 0, style: str = "") -> None
         console.print(Text(line, style=style), highlight=False, soft_wrap=True)
 
 
-def _heading(kernel: KernelResult) -> Text:
-    """The kernel's name, broken where people read it apart: four kernels fit in 80 columns."""
+def _print_table(result: RunResult, console: Console) -> None:
+    """A row for each property; on a terminal as many kernels at a time as it has columns for."""
+    found = rows(result)
+    names = [clean(name_of(kernel)) for kernel in result.kernels]
+    if not console.is_terminal:
+        for line in _aligned(found, names):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        return
+    labels = max(len(row.label) + 2 for row in found)
+    at_once = max(1, (console.width - labels) // (_COLUMN + 1))
+    for first in range(0, len(names), at_once):
+        console.print(_table(found, names, slice(first, first + at_once)))
+
+
+def _aligned(found: Sequence[Row], names: Sequence[str]) -> Iterator[str]:
+    """The table in lines of any length, for programs and pagers."""
+    lines = [("kernel", *names)]
+    for row, section in zip(found, _sections(found), strict=True):
+        lines += [(section,)] if section else []
+        indent = "  " if row.section else ""
+        lines.append((indent + clean(row.label), *(clean(cell.marked) for cell in row.cells)))
+    widths = [
+        max(len(line[place]) for line in lines if len(line) > place)
+        for place in range(len(names) + 1)
+    ]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=False))
+        yield "  ".join(cells).rstrip()
+
+
+def _sections(found: Sequence[Row]) -> Iterator[str]:
+    """For each row the heading that stands above it, "" for none."""
+    section = ""
+    for row in found:
+        yield row.section if row.section != section else ""
+        section = row.section
+
+
+def _heading(name: str) -> Text:
+    """A kernel's name, broken where people read it apart: four kernels fit in 80 columns."""
     lines = [""]
-    for part in re.split(r"(?=[+/-])|(?<=:)|(?<= )", clean(name_of(kernel))):
+    for part in re.split(r"(?=[+/-])|(?<=:)|(?<= )", name):
         if lines[-1] and (part[:1] == "+" or len(lines[-1] + part) > _COLUMN):
             lines.append("")
         lines[-1] += part
     return Text("\n".join(map(str.strip, lines)), style="bold")
 
 
-def _table(result: RunResult) -> Table:
+def _table(found: Sequence[Row], names: Sequence[str], shown: slice) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), show_edge=False)
     table.add_column("kernel", no_wrap=True)
-    for kernel in result.kernels:
-        table.add_column(_heading(kernel), overflow="fold")
-    section = ""
-    for row in rows(result):
-        if row.section != section:
-            section = row.section
-            if section:
-                table.add_row(Text(section, style="dim"))
+    for name in names[shown]:
+        table.add_column(_heading(name), overflow="fold")
+    for row, section in zip(found, _sections(found), strict=True):
+        if section:
+            table.add_row(Text(section, style="dim"))
         indent = "  " if row.section else ""
-        cells = [Text(clean(cell.marked), style=_STYLES[cell.mood]) for cell in row.cells]
-        table.add_row(Text(indent + clean(row.label)), *cells)
+        table.add_row(Text(indent + clean(row.label)), *map(_styled, row.cells[shown]))
     return table
+
+
+def _styled(cell: Cell) -> Text:
+    return Text(clean(cell.marked), style=_STYLES[cell.mood])
 
 
 def _print_explanations(result: RunResult, console: Console) -> None:
@@ -129,8 +168,7 @@ def _print_explanations(result: RunResult, console: Console) -> None:
         _line(console, letters)
 
 
-def _print_changes(comparison: Comparison, result: RunResult, console: Console, cut: bool) -> None:
-    """What changed; ``cut`` long lists if a report on file has them whole."""
+def _print_changes(comparison: Comparison, result: RunResult, console: Console) -> None:
     names = " to ".join(side_names(comparison, result.kernels))
     groups = change_groups(comparison, result.kernels)
     console.print()
@@ -146,14 +184,11 @@ def _print_changes(comparison: Comparison, result: RunResult, console: Console, 
     reproducers = {change.id: change.reproducer for change in comparison.changes}
     for group in groups:
         _line(console, group.headline, indent=2, style="bold red" if group.loss else "")
-        shown = group.ids[:_IDS_SHOWN] if cut and not group.loss else group.ids
-        for name in shown:
+        for name in group.ids:
             _line(console, name, indent=4)
             _print_reproducer(
                 reproducers.get(name), side_names(comparison, result.kernels), console
             )
-        if len(shown) < len(group.ids):
-            _line(console, f"and {len(group.ids) - len(shown)} more {_ELSEWHERE}", indent=4)
     _print_sequences(comparison, result, console)
 
 
@@ -186,27 +221,21 @@ def _caveat(comparison: Comparison, result: RunResult) -> str:
     return f"(only what both observed: {', '.join(partial)})" if partial else ""
 
 
-def _print_reasons(kernel: KernelResult, result: RunResult, console: Console, cut: bool) -> None:
-    """Why a kernel is not ok, or unknown; of a baseline in short, since it does not count."""
+def _print_reasons(kernel: KernelResult, result: RunResult, console: Console) -> None:
+    """Why a kernel is not ok, or unknown; of a baseline it is said that it does not count."""
     if kernel.verdict.ok:
         return
     counts = kernel.status in NOTHING_KNOWN or ran_in_part(kernel)
     baseline = kernel.role is Role.BASELINE and not counts
-    reasons = kernel.verdict.reasons
     name = distinct_name(kernel, result.kernels)
     console.print()
     if baseline:
         title = f"{name}, the baseline, is {_FINDINGS[verdict_word(kernel)]} (does not count):"
-        reasons = reasons[:_BASELINE_REASONS] if cut else reasons
     else:
-        reasons = reasons[:_REASONS_SHOWN] if cut else reasons
         title = f"{name} is {verdict_word(kernel)}:"
     _line(console, title, style="" if baseline else _verdict_style(kernel))
-    for reason in reasons:
+    for reason in kernel.verdict.reasons:
         _line(console, f"- {reason}", indent=2)
-    hidden = len(kernel.verdict.reasons) - len(reasons)
-    if hidden:
-        _line(console, f"- and {hidden} more {_ELSEWHERE}", indent=2)
     if not baseline:
         _print_frames(kernel, console)
     if not baseline and kernel.reproduce:
@@ -234,12 +263,12 @@ def _print_notes(kernel: KernelResult, result: RunResult, console: Console) -> N
             _line(console, f"- {note}", indent=2)
 
 
-def print_tests(result: RunResult, console: Console) -> None:
-    """Print every test's outcome, a line each, with its message's first line (``-v``)."""
+def _print_tests(result: RunResult, console: Console) -> None:
+    """Every test's outcome, a line each, with its message's first line."""
     for kernel in result.kernels:
-        name = clean(distinct_name(kernel, result.kernels))
-        console.print(Text(f"\ntests on {name}", style="bold"), highlight=False)
+        console.print()
+        _line(console, f"tests on {distinct_name(kernel, result.kernels)}", style="bold")
         for test in kernel.tests:
             message = test.message.partition("\n")[0]
-            line = f"  {test.outcome:8} {test.seconds:7.3f} s  {test.id}  {message}".rstrip()
-            console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
+            line = f"{test.outcome:8} {test.seconds:7.3f} s  {test.id}  {message}".rstrip()
+            _line(console, line, indent=2)

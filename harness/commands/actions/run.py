@@ -24,7 +24,7 @@ from harness.output import reader_may_leave
 from harness.progress import Progress
 from harness.replayed import replay_run
 from harness.report.results_file import FILE_NAME
-from harness.report.terminal import print_tests, print_verdict
+from harness.report.screen import print_result
 from harness.run import Run, new_run_directory, refuse_finished
 from harness.run_options import RunOptions
 
@@ -74,9 +74,7 @@ def _run(
         result = _run_interruptibly(options, progress, earlier)
     console = Console()
     with reader_may_leave():
-        if arguments.verbose:
-            print_tests(result, console)
-        print_verdict(result, console, out)
+        print_result(result, console, out, verbose=arguments.verbose)
     return result.exit_code
 
 

@@ -25,7 +25,7 @@ from harness.model import (
 from harness.report.overview import distinct_name, name_of, notes, side_names
 from harness.report.render import write
 from harness.report.summary import summary_lines
-from harness.report.terminal import print_tests, print_verdict
+from harness.report.terminal import print_details
 from tests.unit import samples
 
 DEBUG = ("slub_debug=FZPU",)
@@ -34,8 +34,7 @@ DEBUG = ("slub_debug=FZPU",)
 def _printed(result: RunResult) -> str:
     file = io.StringIO()
     console = Console(file=file, width=200)
-    print_tests(result, console)
-    print_verdict(result, console, None)
+    print_details(result, console)
     return file.getvalue()
 
 

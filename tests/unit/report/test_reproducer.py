@@ -13,7 +13,7 @@ from harness.model import Reproducer, RunResult
 from harness.report import results_file
 from harness.report.reproducer import program, told_steps
 from harness.report.summary import summary_lines
-from harness.report.terminal import print_verdict
+from harness.report.terminal import print_details
 from tests.unit import samples
 
 SEQUENCE = "skcipher cbc(aes) key16: send 24 enc iv16 more; splice 16; wait 56 fed 24"
@@ -34,7 +34,7 @@ def reproducer(sequence: str, before: str, after: str) -> Reproducer:
 
 def test_terminal_prints_the_calls_and_both_answers() -> None:
     file = io.StringIO()
-    print_verdict(run(), Console(file=file, width=80), None)
+    print_details(run(), Console(file=file, width=80))
     text = file.getvalue()
     assert "    differential/skcipher.wait.gap-no_gap\n      skcipher cbc(aes) key16:\n" in text
     assert "        send 24 enc iv16 more -> 24\n" in text
@@ -57,10 +57,9 @@ def test_other_seed_is_said() -> None:
     old, new = run().kernels
     other = {SEQUENCE.replace("24", str(size)): AFTER for size in (1, 2, 3)}
     file = io.StringIO()
-    print_verdict(
+    print_details(
         samples.run(old, replace(new, transcripts={**new.transcripts, **other})),
         Console(file=file),
-        None,
     )
     assert "1 sequences of calls compared of 4" in file.getvalue()
     assert "another --seed?" in file.getvalue()

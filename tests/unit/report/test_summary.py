@@ -97,14 +97,8 @@ def test_render_writes_what_was_asked_for(tmp_path: Path) -> None:
         assert (again / path.name).read_bytes() == path.read_bytes()
 
 
-def test_text_goes_to_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert render(samples.main_job(), tmp_path, ("text",)) == ()
-    assert "exit code 0" in capsys.readouterr().out
-    assert not list(tmp_path.iterdir())
-
-
 def test_no_such_format(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"pdf: no such report format; there are json, junit"):
+    with pytest.raises(InputError, match=r"pdf: no such report format; there are .*junit"):
         render(samples.main_job(), tmp_path, ("pdf",))
 
 

@@ -1,11 +1,10 @@
-"""The terminal's table: what a person must be able to read off it."""
+"""All that a run says (``-v``): what a person must be able to read off it."""
 
 from __future__ import annotations
 
 import io
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -21,7 +20,7 @@ from harness.model import (
     Status,
     Witness,
 )
-from harness.report.terminal import print_verdict
+from harness.report.terminal import print_details
 from tests.unit import samples
 
 FOUR = samples.run(samples.old(), samples.new(), samples.crashed(), samples.unavailable())
@@ -31,7 +30,7 @@ def printed(result: RunResult, width: int = 80, terminal: bool = False) -> str:
     file = io.StringIO()
     colours: Literal["standard"] | None = "standard" if terminal else None
     console = Console(file=file, width=width, force_terminal=terminal, color_system=colours)
-    print_verdict(result, console, Path("runs/x"))
+    print_details(result, console)
     return file.getvalue()
 
 
@@ -51,7 +50,6 @@ def test_main_job() -> None:
     assert row(text, "status") == ["completed", "completed"]
     assert "accelerator: tcg (KVM stops" in text
     assert "fixed: present -> absent: input is copied" in text
-    assert "run directory: runs/x" in text
     assert "exit code 0: every candidate is as expected" in text
     assert "linux-modules-7.3.4+deb13-amd64 7.3.4-1: outside the signed index" in text
 
@@ -119,17 +117,37 @@ def test_loss_shows_in_the_verdict() -> None:
     assert "newly unavailable, unexplained: passed -> skipped" in text
 
 
-def test_table_of_four_fits_80_columns() -> None:
-    amd64 = [replace(samples.new(), release=f"6.12.{n}+deb13-cloud-amd64") for n in (85, 94, 96)]
-    for terminal in (False, True):
-        text = printed(samples.run(samples.old(), *amd64), terminal=terminal)
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-        table = plain.splitlines()[: plain.splitlines().index("")]
-        assert max(map(len, table)) <= 80
-        assert row(plain, "skcipher.splice_file") == ["present", *["absent"] * 3]
-        # The names are not broken amid a word.
-        words = plain.split()
-        assert {"6.12.85", "+deb13-cloud", "-amd64"} <= set(words)
+def table(text: str) -> list[str]:
+    """The lines of the table of states."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    begin = next(n for n, line in enumerate(lines) if line.startswith("accelerator: "))
+    return lines[begin : lines.index("what the states of the zero-copy paths mean:")]
+
+
+@pytest.mark.parametrize("number", [3, 7, 79])
+def test_table_fits_80_columns(number: int) -> None:
+    """On a terminal as many kernels at a time as have room, with names that can be read."""
+    kernels = [
+        replace(samples.new(), release=f"6.12.{n}+deb13-cloud-amd64", spec=f"debian:6.12.{n}")
+        for n in range(10, 10 + number)
+    ]
+    lines = table(printed(samples.run(samples.old(), *kernels), terminal=True))
+    assert max(map(len, lines)) <= 80
+    states = [line for line in lines if line.strip().startswith("skcipher.splice_file ")]
+    told = " ".join(states).replace("skcipher.splice_file", "").split()
+    assert told == ["present", *["absent"] * number]
+    # The names are not broken amid a word.
+    assert {"6.12.10", "+deb13-cloud", "-amd64"} <= set(" ".join(lines).split())
+
+
+def test_table_off_a_terminal_has_every_kernel_in_one_line() -> None:
+    kernels = [replace(samples.new(), release=f"6.12.{n}") for n in range(79)]
+    lines = table(printed(samples.run(samples.old(), *kernels)))
+    (states,) = [line for line in lines if line.strip().startswith("skcipher.splice_file ")]
+    assert states.split()[1:] == ["present", *["absent"] * 79]
+    (names,) = [line for line in lines if line.startswith("kernel ")]
+    assert names.split()[1:] == [samples.OLD, *(kernel.release for kernel in kernels)]
+    assert names.index("6.12.7 ") == states.index("absent", names.index("6.12.7 "))
 
 
 def test_no_control_characters_off_a_terminal() -> None:
@@ -159,24 +177,13 @@ def test_colour_on_a_terminal() -> None:
     assert re.search(r"\x1b\[32mabsent *\x1b\[0m", text)  # page_cache_write
 
 
-def test_long_lists_are_cut_but_losses_are_not() -> None:
-    plan = tuple(f"functional/test_many.py::test_{number:02}" for number in range(40))
-    baseline = replace(samples.old(), plan=plan, tests=samples.results(plan))
-    lost = tuple(samples.skipped(test, "no reason known") for test in plan[:30])
-    candidate = replace(samples.new(), plan=plan, tests=(*lost, *samples.results(plan[30:])))
-    text = printed(samples.run(baseline, candidate))
-    assert all(test in text for test in plan[:30])
-    many_new = replace(samples.new(), plan=plan, tests=samples.results(plan))
-    text = printed(samples.run(replace(baseline, plan=(), tests=()), many_new))
-    assert "and 35 more (summary.md has all)" in text
-
-
-def test_nothing_is_cut_without_a_file_that_has_it_whole() -> None:
-    file = io.StringIO()
-    print_verdict(samples.main_job(), Console(file=file, width=80), None)
-    assert "summary.md" not in file.getvalue()
-    for path in samples.PATHS:
-        assert f"    zero_copy.{path}\n" in file.getvalue()
+def test_nothing_is_cut() -> None:
+    for terminal in (False, True):
+        text = printed(samples.main_job(), terminal=terminal)
+        for path in samples.PATHS:
+            assert f"    zero_copy.{path}" in text
+        for test in samples.PLAN:
+            assert test in text
 
 
 def test_kernels_of_one_release_are_told_apart() -> None:
@@ -188,7 +195,7 @@ def test_kernels_of_one_release_are_told_apart() -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_any_encoding(encoding: str) -> None:
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    print_verdict(samples.main_job(), Console(file=file, width=80), None)
+    print_details(samples.main_job(), Console(file=file, width=80))
 
 
 def test_wrapped_lines_stand_below_their_beginning() -> None:

@@ -43,6 +43,7 @@ _COMMANDS = (
     "run",
     "compare",
     "report",
+    "gate",
     "bisect",
     "bisect_step",
     "kernels",

@@ -477,8 +477,9 @@ class Revisions:
     """What the kernels were put to, so that unlike runs are told apart. "" where not known."""
 
     harness: str = ""  # its version
-    suite: str = ""  # SHA-256 over what the guests were given to run
+    suite: str = ""  # SHA-256 over the built-in suite and what runs it, whatever was selected
     image: str = ""  # key of the guest image
+    own_suites: tuple[str, ...] = ()  # NAME=SHA-256 of each suite of the user's
 
 
 @dataclass(frozen=True)

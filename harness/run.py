@@ -26,7 +26,7 @@ from harness.faults import tell
 from harness.files import full_disk_named
 from harness.guest.accel import Accel, choose_accel, control_boot, likely_accel, qemu_version
 from harness.guest.bytecode import add_bytecode
-from harness.guest.payload import revision, write_payload
+from harness.guest.payload import own_revisions, revision, write_payload
 from harness.guest.root import choose_root
 from harness.guest.schedule import Limits, next_order
 from harness.guest.vng import Root
@@ -148,9 +148,13 @@ class Run:
             root = self._root()
             with full_disk_named(self._options.out, "name another place with --out"):
                 write_payload(self._options.selection, payload)
-                suite = revision(payload)  # of what is run, not of how it was compiled
+                self._revisions = replace(
+                    self._revisions,
+                    suite=revision(payload),  # of what is run, not of how it was compiled
+                    own_suites=own_revisions(payload),
+                    image=_image_key(root),
+                )
                 add_bytecode(payload, root, self._progress)
-        self._revisions = replace(self._revisions, suite=suite, image=_image_key(root))
         with _alone_in(self._options.out):
             self._store()
             self._run_kernels(root, payload)

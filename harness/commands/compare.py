@@ -1,50 +1,35 @@
-"""compare the kernels of two stored runs, without booting anything
+"""compare kernels of stored runs with the first one, without booting anything
 
-example:
+examples:
   afalg-harness compare runs/before runs/after
+  afalg-harness compare runs/matrix:7.2.12 :7.3.4
+  afalg-harness compare runs/a runs/b runs/c --format summary --output -
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
-from pathlib import Path
 
-from rich.console import Console
+from harness.commands.reporting import add_judging_options, add_report_options
 
-from harness.errors import InputError
-from harness.judge.compare import something_in_common
-from harness.judge.conclude import conclude
-from harness.judge.expectations import run_expectations
-from harness.model import Role
-from harness.output import reader_may_leave
-from harness.report.results_file import load
-from harness.report.terminal import print_verdict
+VERBOSE = "print everything: each test, path, reason and change"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``compare``."""
-    parser.add_argument("baseline", type=Path, metavar="RUN_A", help="run directory (baseline)")
-    parser.add_argument("candidate", type=Path, metavar="RUN_B", help="run directory (candidate)")
-
-
-def execute(arguments: argparse.Namespace) -> int:
-    """Compare RUN_A's baseline (its first kernel) with every candidate of RUN_B."""
-    baseline = load(arguments.baseline).kernels
-    later = load(arguments.candidate)
-    candidates = [kernel for kernel in later.kernels if kernel.role is Role.CANDIDATE]
-    for run, kernels in ((arguments.baseline, baseline), (arguments.candidate, candidates)):
-        if not kernels:
-            raise InputError(f"{run}: the run holds no kernel to compare")
-    for kernel in candidates:
-        if not something_in_common(baseline[0], kernel):
-            raise InputError(
-                f"{arguments.candidate}: {kernel.release} was put to no test that "
-                f"{baseline[0].release} of {arguments.baseline} was: there is nothing to compare"
-            )
-    kernels = (replace(baseline[0], role=Role.BASELINE), *candidates)
-    observed = replace(later, kernels=kernels)
-    result = conclude(observed, run_expectations(later), None, same_run=False)
-    with reader_may_leave():
-        print_verdict(result, Console(), None)
-    return result.exit_code
+    parser.add_argument(
+        "kernels",
+        nargs="+",
+        metavar="RUN[:KERNEL]",
+        help="run directory or results.json, and the release or spec of a kernel in it, or how "
+        "its release begins; :KERNEL is one of the run before. The first is the baseline: of a "
+        "run alone its first kernel, and of each later one all its candidates",
+    )
+    parser.add_argument(
+        "--unlike",
+        action="store_true",
+        help="compare even what was observed with other accelerators, CPU models, guest images "
+        "or suites",
+    )
+    add_report_options(parser, "standard output")
+    add_judging_options(parser)

@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 import tarfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,8 +121,38 @@ def write_part(payload: Path, tests: Sequence[str], target: Path) -> None:
 
 
 def revision(payload: Path) -> str:
-    """SHA-256 of what guests are given to run: two runs with the same one ran the same."""
-    return hashlib.sha256(payload.read_bytes()).hexdigest()
+    """SHA-256 over the built-in suite and what runs it: two runs with the same one, of other
+    selections and seeds perhaps, put kernels to the same tests.
+    """
+    ours = {f"suite/{name}" for name, _ in _suite_files(())}
+    return _digest(payload, lambda name: name in ours or name.startswith("harness/"))
+
+
+def own_revisions(payload: Path) -> tuple[str, ...]:
+    """``NAME=SHA-256`` of each suite of the user's, by its name in the guest."""
+    ours = {name.partition("/")[0] for name, _ in _suite_files(())}
+    with tarfile.open(payload) as archive:
+        paths = [name.split("/") for name in archive.getnames() if name.startswith("suite/")]
+    own = sorted({path[1] for path in paths} - ours)
+
+    def digest(name: str) -> str:
+        top = f"suite/{name}"
+        return _digest(payload, lambda path: path == top or path.startswith(f"{top}/"))
+
+    return tuple(f"{name}={digest(name)}" for name in own)
+
+
+def _digest(payload: Path, wanted: Callable[[str], bool]) -> str:
+    """SHA-256 over names and content of those files."""
+    digest = hashlib.sha256()
+    with tarfile.open(payload) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if wanted(member.name) else None
+            if content is not None:
+                data = content.read()
+                digest.update(f"{member.name}\0{len(data)}\0".encode())
+                digest.update(data)
+    return digest.hexdigest()
 
 
 def module_aliases(answers: dict[str, object]) -> list[str]:

@@ -37,10 +37,13 @@ def judged_anew(run: RunResult, log: Path | None) -> RunResult:
 
     Runs of earlier versions did not keep all that a verdict rests on: theirs stand.
     """
+    return conclude(run, run_expectations(run), log) if can_be_judged_anew(run) else run
+
+
+def can_be_judged_anew(run: RunResult) -> bool:
+    """Whether a stored run holds all that its verdict rests on."""
     observed = (kernel for kernel in run.kernels if kernel.identity is not None)
-    if not all(kernel.boots for kernel in observed):
-        return run
-    return conclude(run, run_expectations(run), log)
+    return all(kernel.boots for kernel in observed)
 
 
 class _Conclusion:

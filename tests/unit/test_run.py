@@ -124,6 +124,7 @@ def _play(monkeypatch: pytest.MonkeyPatch, lab: _Lab) -> None:
     monkeypatch.setattr(module, "choose_root", lambda *_: Root("disk", Path("/image")))
     monkeypatch.setattr(module, "write_payload", lambda *_: None)
     monkeypatch.setattr(module, "revision", lambda *_: "s")
+    monkeypatch.setattr(module, "own_revisions", lambda *_: ())
     monkeypatch.setattr(module, "choose_accel", lambda *_: Accel(lab.accel, "played"))
     monkeypatch.setattr(module, "control_boot", lambda *_: lab.control)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +40,7 @@ def test_an_edited_verdict_counts_for_nothing(
     )
     assert _report(edited, tmp_path) == 1
     out, err = capsys.readouterr()
-    assert "exit code 1: " in out
+    assert "(exit 1)" in out
     assert err == f"afalg-harness: {tmp_path}: judged anew the exit code is 1; 0 was stored\n"
 
 
@@ -78,3 +80,88 @@ def test_a_report_that_was_judged_anew_is_written(tmp_path: Path) -> None:
     results_file.save(result, tmp_path / "results.json")
     assert main(["report", str(tmp_path), "--format", "summary"]) == 1
     assert (tmp_path / "summary.md").read_text().startswith("# AF_ALG: exit code 1")
+
+
+@pytest.fixture
+def regressed(tmp_path: Path) -> Path:
+    """A stored run whose exit code is 1."""
+    run = tmp_path / "run"
+    run.mkdir()
+    results_file.save(samples.run(_recorded(samples.regressed())), run / "results.json")
+    return run
+
+
+def test_written_anywhere(
+    regressed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("json", "junit", "summary", "text"):
+        assert main(["report", str(regressed), "--format", name, "--output", "-"]) == 1
+        told = capsys.readouterr().out
+        file = tmp_path / name
+        assert main(["report", str(regressed), "--format", name, "--output", str(file)]) == 1
+        assert file.read_text() == told
+        assert capsys.readouterr().out == f"{file}\n"
+    assert [path.name for path in regressed.iterdir()] == ["results.json"]
+
+
+def test_a_run_that_may_only_be_read(
+    regressed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, _pieces: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr("harness.report.render.write_whole", refuse)
+    assert main(["report", str(regressed)]) == 1
+    assert main(["report", str(regressed), "--format", "junit", "--output", "-"]) == 1
+    capsys.readouterr()
+    assert main(["report", str(regressed), "--format", "junit"]) == 3
+    told = "Read-only file system; name another place with --output\n"
+    assert capsys.readouterr().err.endswith(told)
+
+
+def test_several_formats(
+    regressed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = ["report", str(regressed), "--format", "junit", "--format", "md"]
+    assert main([*both, "--output", "-"]) == 2
+    assert "standard output takes one format, not junit, summary" in capsys.readouterr().err
+    assert main([*both, "--output", str(regressed / "results.json")]) == 2
+    assert "2 formats need a directory" in capsys.readouterr().err
+    assert main([*both, "--output", str(tmp_path / "new" / "place")]) == 1
+    assert {path.name for path in (tmp_path / "new" / "place").iterdir()} == {
+        "junit.xml",
+        "summary.md",
+    }
+    assert main(both) == 1
+    assert (regressed / "junit.xml").exists()
+    assert (regressed / "summary.md").exists()
+
+
+def test_other_expectations(regressed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = [f"{samples.SHA256_TEST}=any", "zero_copy.*=any", "console.*=any", "taint.*=any"]
+    expect = [word for name in told for word in ("--expect", name)]
+    for command in ("report", "gate"):
+        assert main([command, str(regressed)]) == 1
+        assert main([command, str(regressed), *expect]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["report", str(regressed), *expect, "--format", "json"]) == 2
+    assert "name another file with --output" in capsys.readouterr().err
+
+
+def test_an_earlier_version_s_run_is_not_judged_by_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _report(samples.run(samples.new()), tmp_path) == 0
+    assert main(["report", str(tmp_path), "--expect", "page_cache_write=any"]) == 2
+    assert "stored by an earlier version" in capsys.readouterr().err
+
+
+def test_gate_says_little(regressed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gate", str(regressed)]) == 1
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith("exit 1: 7.4.0-rc1-amd64 is NOT OK: zero-copy present on 12 of 12 paths")
+    assert len(out.splitlines()) == 1
+    assert main(["gate", str(regressed), "-v"]) == 1
+    assert len(capsys.readouterr().out.splitlines()) > 2
+    assert main(["gate", str(regressed / "nosuch")]) == 2

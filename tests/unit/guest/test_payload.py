@@ -252,3 +252,29 @@ def test_what_may_kill_a_kernel_by_want_of_memory_runs_last(
     names = payload.suite_names()
     assert names[-1] == "faults"
     assert names[0] == "zero_copy"
+
+
+def test_the_revision_is_of_the_suite_and_not_of_what_was_selected(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    own = tmp_path / "mine" / "test_mine.py"
+    own.write_text("def test_x(): pass\n")
+    target = tmp_path / "payload.tar"
+    selections = (
+        Selection(),
+        Selection(suites=("functional",), arguments=("-k", "sha1"), test_seconds=5),
+        Selection(suites=("policy", str(own.parent)), seed=7),
+    )
+    revisions, own_ones = set(), []
+    for selection in selections:
+        write_payload(selection, target)
+        revisions.add(payload.revision(target))
+        own_ones.append(payload.own_revisions(target))
+    assert len(revisions) == 1
+    assert own_ones[:2] == [(), ()]
+    (before,) = own_ones[2]
+    assert before.startswith("mine=")
+    own.write_text("def test_y(): pass\n")
+    write_payload(selections[2], target)
+    (after,) = payload.own_revisions(target)
+    assert after != before
+    assert {payload.revision(target)} == revisions

@@ -1,0 +1,56 @@
+"""Options that commands share which judge stored runs and pass reports on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_judging_options(parser: argparse.ArgumentParser) -> None:
+    """``--expect`` and ``--expectations``, to judge a stored run by other expectations."""
+    group = parser.add_argument_group("what is expected")
+    group.add_argument(
+        "--expect",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="judge anew with this expectation, beside those of the run (repeatable)",
+    )
+    group.add_argument(
+        "--expectations",
+        type=Path,
+        metavar="FILE",
+        help="judge anew by this expectations file (TOML) instead of what the run expected",
+    )
+
+
+def add_report_options(parser: argparse.ArgumentParser, where: str) -> None:
+    """``--format`` and ``--output``; ``where`` says where reports go without it."""
+    from harness.report.render import FORMATS, SYNONYMS  # noqa: PLC0415  (gate needs none)
+
+    group = parser.add_argument_group("the report")
+    told = "; ".join(f"{name}: {one.told}" for name, one in FORMATS.items())
+    synonyms = ", ".join(f"{word} is {name}" for word, name in SYNONYMS.items())
+    group.add_argument(
+        "--format",
+        action="append",
+        choices=sorted({*FORMATS, *SYNONYMS}),
+        metavar="F",
+        default=[],
+        help=f"{told} ({synonyms}; repeatable; default: print the answer)",
+    )
+    group.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE|DIR|-",
+        help=f"where to write it, - for standard output (default: {where}); of several formats"
+        " a directory",
+    )
+    group.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="[KERNEL=]LABEL",
+        help="call KERNEL (its spec or release; else the only candidate) LABEL in reports for"
+        " CI servers, which know a test by its name (repeatable)",
+    )

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up a Debian machine: system packages, then a virtual environment in .venv.
 # Safe to repeat (does only what is missing) and to interrupt (does it again).
-# With --builds, also what it takes to build kernels (git:TREE@REV).
+# With --builds, also what it takes to build kernels (git:TREE@REV) and to run all tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -69,4 +69,9 @@ if [ "$(cat .venv/.afalg-harness 2>/dev/null)" != "$wanted" ]; then
     python3 -m venv .venv
     .venv/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
     echo "$wanted" >.venv/.afalg-harness
+fi
+
+# The tests read report.ktap with the kernel's own tool.
+if [ "${1-}" = --builds ]; then
+    .venv/bin/python ci/kunit_tool.py >/dev/null
 fi

@@ -46,7 +46,7 @@ def test_terminal_prints_the_calls_and_both_answers() -> None:
 def test_summary_holds_the_program() -> None:
     text = "\n".join(summary_lines(run()))
     assert "| `send 24 enc iv16 more` | 24 | 24 |" in text
-    code = text.partition("```python\n")[2].partition("```")[0]
+    code = text.partition("~~~~python\n")[2].partition("~~~~")[0]
     ast.parse(code)
     assert "request.sendmsg([data[0:24]]" in code
     assert "\nimport os, signal, socket, struct, threading\n" in code

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from harness.commands.parsers import add_commands
+from harness.commands.parsers import Parser, add_commands
 from harness.commands.signals import ending_signals
 from harness.errors import ExitCode
 from harness.faults import tell
@@ -66,7 +67,7 @@ class _Version(argparse.Action):
 
 def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """The parser of the command line ``words``; None: of any, with all that is in it."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="afalg-harness",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -77,11 +78,22 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+def _complete() -> NoReturn:
+    """Answer a shell that asks how the line on its terminal may go on."""
+    from argcomplete import autocomplete  # noqa: PLC0415  (a shell asks seldom, and waits)
+
+    line = os.environ.get("COMP_LINE", "")[: int(os.environ.get("COMP_POINT", "0"))]
+    autocomplete(build_parser(line.split()[1:]))
+    sys.exit(ExitCode.INFRASTRUCTURE)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code documented in ``--help``.
 
     Whatever goes wrong is one line on stderr, and never an exit with 1: that says regression.
     """
+    if "_ARGCOMPLETE" in os.environ:
+        _complete()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = _run(words)

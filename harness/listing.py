@@ -25,6 +25,10 @@ from harness.scratch import scratch_directory
 _UNTOLD = frozenset({"parametrize", "usefixtures", "skip", "skipif", "filterwarnings"})
 
 
+class NothingSelected(InputError):
+    """The selection is right as such, and holds no test."""
+
+
 @dataclass(frozen=True)
 class ListedTest:
     """A test of a suite."""
@@ -37,8 +41,8 @@ class ListedTest:
 def list_tests(selection: Selection) -> tuple[ListedTest, ...]:
     """The tests of ``selection`` in the order in which they run.
 
-    Raises InputError for a suite or test that does not exist, for a module that cannot be
-    imported, or if the selection selects nothing.
+    Raises InputError for a suite or test that does not exist and for a module that cannot be
+    imported, NothingSelected if the selection selects nothing.
     """
     with scratch_directory() as scratch:
         arguments = lay_out_suites(selection, scratch)
@@ -55,7 +59,7 @@ def list_tests(selection: Selection) -> tuple[ListedTest, ...]:
         raise InputError(f"the tests cannot be listed ({asked}): {said_shortly}")
     tests = [json.loads(line) for line in finished.stdout.splitlines()]
     if not tests:
-        raise InputError("the selection holds no test")
+        raise NothingSelected("the selection holds no test")
     return tuple(ListedTest(test["id"], test["purpose"], tuple(test["tags"])) for test in tests)
 
 

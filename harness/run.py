@@ -79,6 +79,8 @@ def planned_roles(options: RunOptions) -> list[tuple[str, Role]]:
 def refuse_finished(out: Path) -> None:
     """Raise InputError if ``out`` holds a run, finished or not: none is ever written over."""
     try:
+        if out.exists() and not out.is_dir():
+            raise InputError(f"--out {out}: not a directory")
         used = [name for name in (results_file.FILE_NAME, _KERNELS) if (out / name).exists()]
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror or error}") from error

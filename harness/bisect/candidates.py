@@ -82,7 +82,7 @@ def from_archive(
 
     ``among`` holds globs (debian:6.12.*), ranges (debian:6.12.43..6.12.117) and suites
     (debian:trixie); empty stands for all. Raises InputError for ends that are not releases
-    of the archive, or of two flavours.
+    of the archive, or of two flavours, and for a pattern that no kernel matches.
     """
     newest: dict[str, ArchiveKernel] = {}
     for kernel in kernels:  # newest first: a release may come in several package versions
@@ -95,14 +95,17 @@ def from_archive(
     if ends[0].release == ends[1].release:
         raise InputError(f"{first}: both ends are the same kernel")
     older, newer = sorted(ends, key=lambda kernel: Version(kernel.version))
-    chosen = {
-        kernel.release: kernel
+    between = [
+        kernel
         for kernel in newest.values()
         if kernel.flavour == older.flavour
         and Version(older.version) < Version(kernel.version) < Version(newer.version)
-        and _wanted(kernel, among)
-    }
-    order = sorted(chosen.values(), key=lambda kernel: Version(kernel.version))
+    ]
+    for item in among:
+        if not any(_wanted(kernel, [item]) for kernel in (*between, *ends)):
+            raise InputError(f"--among {item}: no kernel from {first} to {second} matches")
+    chosen = [kernel for kernel in between if _wanted(kernel, among)]
+    order = sorted(chosen, key=lambda kernel: Version(kernel.version))
     return Candidates(
         tuple(
             Candidate(f"debian:{kernel.release}", kernel.version)

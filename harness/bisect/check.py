@@ -220,14 +220,23 @@ def refuse_what_is_not_there(check: BisectCheck) -> None:
         ) from error
 
 
+def command_words(command: str) -> list[str]:
+    """The words of ``--command``. Raises InputError if a shell could not tell them apart."""
+    try:
+        argv = shlex.split(command)
+    except ValueError as error:
+        raise InputError(f"--command {command}: {error}") from error
+    if not argv:
+        raise InputError("--command: no program named")
+    return argv
+
+
 def write_command_suite(command: str, directory: Path) -> Path:
     """A suite of one test that runs ``command`` in the guest; returns its path.
 
     Exit status as for ``git bisect run``: 0 passes, 125 skips, any other fails.
     """
-    argv = shlex.split(command)
-    if not argv:
-        raise InputError("--command: no program named")
+    argv = command_words(command)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "test_bisect_command.py"
     path.write_text(

@@ -19,7 +19,7 @@ from harness.bisect.strategy import Answer
 from harness.bisect.tester import Tester
 from harness.errors import InfrastructureError, InputError
 from harness.kernels.source.git import Commit, GitTree, git_environment
-from harness.processes import finish, run
+from harness.processes import run
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,6 @@ class _Repository:
             directory=self._place,
         )
 
-    def is_ancestor(self, older: Commit, newer: Commit) -> bool:
-        """Whether the history of ``newer`` holds ``older``. Raises InfrastructureError."""
-        argv = ["git", "merge-base", "--is-ancestor", older.id, newer.id]
-        done = finish(argv, environment=git_environment(), directory=self._place)
-        if done.returncode not in (0, 1):
-            raise InfrastructureError(f"git merge-base: {done.stderr.strip() or done.returncode}")
-        return done.returncode == 0
-
     def head(self) -> str:
         """The commit to test next."""
         return self.git("rev-parse", "BISECT_HEAD").strip()
@@ -83,10 +75,9 @@ def search_git(
     Question.ends and Tester.test do.
     """
     tree = GitTree(path)
-    commits = tree.commit(revisions[0]), tree.commit(revisions[1])
+    old_commit, new_commit = older_first(tree, revisions)
     repository = _Repository(tree, state.directory / "git")
-    old_commit, new_commit = _older_first(repository, commits, f"git:{path}", revisions)
-    if old_commit is not commits[0]:
+    if old_commit.id != tree.commit(revisions[0]).id:
         question = question.reversed()
 
     def step(commit: Commit) -> Step:
@@ -120,23 +111,21 @@ def search_git(
     )
 
 
-def _older_first(
-    repository: _Repository,
-    commits: tuple[Commit, Commit],
-    tree: str,
-    revisions: tuple[str, str],
-) -> tuple[Commit, Commit]:
-    """The two ``commits`` in the order of history. Raises InputError if it gives them none."""
-    first, second = commits
+def older_first(tree: GitTree, revisions: tuple[str, str]) -> tuple[Commit, Commit]:
+    """The commits that two ``revisions`` name, in the order of history.
+
+    Raises InputError if they are none, or history gives them no order.
+    """
+    first, second = tree.commit(revisions[0]), tree.commit(revisions[1])
     if first.id == second.id:
-        raise InputError(f"{tree}: {revisions[0]} and {revisions[1]} are the same commit")
-    if repository.is_ancestor(first, second):
+        raise InputError(f"git:{tree.path}: {revisions[0]} and {revisions[1]} are the same commit")
+    if tree.is_ancestor(first, second):
         return first, second
-    if repository.is_ancestor(second, first):
+    if tree.is_ancestor(second, first):
         return second, first
     raise InputError(
-        f"{tree}: neither of {revisions[0]} and {revisions[1]} is an ancestor of the other;"
-        " name ends of one line of history"
+        f"git:{tree.path}: neither of {revisions[0]} and {revisions[1]} is an ancestor of the"
+        " other; name ends of one line of history"
     )
 
 

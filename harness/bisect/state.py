@@ -52,9 +52,10 @@ class BisectState:
     """The directory of one bisect."""
 
     def __init__(self, directory: Path, asked: Asked, *, fresh: bool) -> None:
-        """Opens ``directory``, made if need be; ``fresh`` drops what is in it.
+        """Opens ``directory``, made if need be; ``fresh`` drops what a bisect left in it.
 
-        Raises InputError (it belongs to another bisect, is in use, cannot be written).
+        Raises InputError (it belongs to another bisect, or to none, is in use, cannot be
+        written).
         """
         self.directory = directory
         self._asked = asked
@@ -68,15 +69,26 @@ class BisectState:
         except OSError as error:
             raise InputError(f"{directory}: {error.strerror or error}") from error
         try:
+            self._refuse_what_is_not_ours()
             if fresh:
                 self._clear()
             self._load()
+            self._save()
         except OSError as error:
             self.close()
             raise InputError(f"{directory}: {error.strerror or error}") from error
         except BaseException:
             self.close()
             raise
+
+    def _refuse_what_is_not_ours(self) -> None:
+        """Whatever else is in there is not ours to delete or to write over."""
+        names = {path.name for path in self.directory.iterdir()} - {".lock"}
+        if names and _FILE not in names:
+            raise InputError(
+                f"{self.directory}: holds no bisect but {min(names)}; name another directory"
+                " with --out"
+            )
 
     def _clear(self) -> None:
         for name in ("runs", "git", "command"):
@@ -103,6 +115,9 @@ class BisectState:
     def record(self, step: Step) -> None:
         """Store a step. Raises InfrastructureError if that cannot be done (disk full)."""
         self.steps[step.spec] = step
+        self._save()
+
+    def _save(self) -> None:
         content = {
             "asked": asdict(self._asked),
             "steps": [asdict(step) for step in self.steps.values()],

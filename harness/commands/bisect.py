@@ -35,11 +35,13 @@ examples:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from harness.commands import completion
+from harness.commands.completion import completed
 from harness.commands.options import (
     add_guest_options,
     add_source_options,
+    path,
     positive_integer,
     positive_seconds,
 )
@@ -48,11 +50,15 @@ from harness.commands.options import (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bisect``."""
     ends = parser.add_argument_group("the two ends")
-    ends.add_argument("--good", metavar="SPEC", help="a kernel that is as it should be")
-    ends.add_argument("--bad", metavar="SPEC", help="a kernel that is not")
-    ends.add_argument("--old", metavar="SPEC", help="in place of --good: the kernel before")
-    ends.add_argument("--new", metavar="SPEC", help="in place of --bad: the kernel after")
-    parser.add_argument(
+    good = ends.add_argument("--good", metavar="SPEC", help="a kernel that is as it should be")
+    completed(good, completion.specs)
+    bad = ends.add_argument("--bad", metavar="SPEC", help="a kernel that is not")
+    completed(bad, completion.specs)
+    old = ends.add_argument("--old", metavar="SPEC", help="in place of --good: the kernel before")
+    completed(old, completion.specs)
+    new = ends.add_argument("--new", metavar="SPEC", help="in place of --bad: the kernel after")
+    completed(new, completion.specs)
+    among = parser.add_argument(
         "--among",
         action="append",
         default=[],
@@ -60,12 +66,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="'debian:GLOB', debian:VERSION..VERSION or debian:SUITE (the archive's kernels "
         "between the ends; default: all of them), SPEC,SPEC,... in order, or git:TREE",
     )
+    completed(among, completion.specs)
     add_check_arguments(parser)
-    parser.add_argument(
+    find = parser.add_argument(
         "--find",
         metavar="CHECK=VALUE",
         help="look for the kernel where CHECK became VALUE, whatever it was before",
     )
+    completed(find, completion.expected)
     parser.add_argument(
         "--repeat",
         type=positive_integer,
@@ -74,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="boot each kernel N times, and vote",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="its directory (default: runs/bisect-<id>)"
+        "--out", type=path, metavar="DIR", help="its directory (default: runs/bisect-<id>)"
     )
     parser.add_argument("--fresh", action="store_true", help="forget earlier steps")
     add_guest_options(parser)
@@ -83,7 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     """``--check``, ``--command`` and the time limits, which bisect-step has, too."""
-    parser.add_argument("--check", metavar="CHECK", help="what to look at (see above)")
+    check = parser.add_argument("--check", metavar="CHECK", help="what to look at (see above)")
+    completed(check, completion.checks)
     parser.add_argument(
         "--command",
         dest="guest_command",

@@ -26,25 +26,28 @@ examples:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from harness.commands import completion
 from harness.commands.bisect import add_check_arguments
+from harness.commands.completion import completed
 from harness.commands.options import (
     add_guest_options,
     add_source_options,
+    path,
     positive_integer,
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bisect-step``."""
-    parser.add_argument(
+    spec = parser.add_argument(
         "spec",
         nargs="?",
         default="git:.@HEAD",
         metavar="SPEC",
         help="a kernel (default: the commit that is checked out in the current directory, built)",
     )
+    completed(spec, completion.specs)
     add_check_arguments(parser)
     parser.add_argument(
         "--repeat",
@@ -53,6 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="boot it N times, and vote",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="its directory (default: runs/...)")
+    parser.add_argument("--out", type=path, metavar="DIR", help="its directory (default: runs/...)")
     add_guest_options(parser)
     add_source_options(parser)

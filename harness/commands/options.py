@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from pathlib import Path
 
+from harness.commands import completion
+from harness.commands.completion import completed
 from harness.errors import InputError
 from harness.kernels.sources import KernelSources
-from harness.locations import default_cache_dir
 from harness.mirror import given_mirror
 
+_DIGITS = 6  # of a count
 _LONGEST = 10.0**6  # seconds, eleven days: no poll() or timer takes much more
 
 
@@ -30,17 +31,53 @@ def positive_seconds(text: str) -> float:
 
 def positive_integer(text: str) -> int:
     """Argparse type: a count of 1 or more."""
-    number = int(text) if text.strip().isdecimal() else 0
-    if number < 1:
+    number = _whole_number(text)
+    if not number:
         raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, 1 or more")
     return number
 
 
 def count(text: str) -> int:
     """Argparse type: a count of 0 or more."""
-    if not text.strip().isdecimal():
+    number = _whole_number(text)
+    if number is None:
         raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, 0 or more")
-    return int(text)
+    return number
+
+
+def whole_number(text: str) -> int:
+    """Argparse type: any whole number."""
+    try:
+        return int(text)
+    except ValueError as error:  # also of more digits than Python takes
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}: must be a whole number") from error
+
+
+def _whole_number(text: str) -> int | None:
+    """The count that ``text`` is, None if it is none that could be meant."""
+    digits = text.strip()
+    return int(digits) if digits.isdecimal() and len(digits) <= _DIGITS else None
+
+
+def path(text: str) -> Path:
+    """Argparse type: a path. An empty word would be the working directory."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r}: names no path")
+    return Path(text)
+
+
+def not_empty(text: str) -> str:
+    """Argparse type: anything but an empty word."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty")
+    return text
+
+
+def _kernel_argument(text: str) -> str:
+    """Argparse type: what can be added to a kernel's command line."""
+    if not text or any(ord(char) < ord(" ") for char in text):
+        raise argparse.ArgumentTypeError(f"{text!r}: cannot be on a kernel's command line")
+    return text
 
 
 def _mirror(text: str) -> str:
@@ -69,46 +106,26 @@ def add_source_options(parser: argparse.ArgumentParser, *, builds: bool = True) 
     if not builds:
         return
     default = ", ".join(KernelSources.kconfigs)
-    group.add_argument(
+    kconfig = group.add_argument(
         "--kconfig",
         action="append",
+        type=not_empty,
         default=[],
         metavar="NAME|FILE",
         help="configure git:TREE@REV with this fragment of kconfigs/, or with FILE, instead of"
         f" {default} (repeatable, stacked in order)",
     )
+    completed(kconfig, completion.fragments)
 
 
 def add_cache_option(container: argparse._ActionsContainer) -> None:
     """``--cache``, for what needs no other source alone."""
     container.add_argument(
         "--cache",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="cache directory (default: $AFALG_CACHE, else the XDG cache directory)",
     )
-
-
-def cache_directory(arguments: argparse.Namespace) -> Path:
-    """The cache that ``--cache`` or the environment names, absolute (not created)."""
-    named = arguments.cache or os.environ.get("AFALG_CACHE")
-    return (Path(named) if named else default_cache_dir()).resolve()
-
-
-def kernel_sources(arguments: argparse.Namespace) -> KernelSources:
-    """The sources that the arguments and the environment name."""
-    cache = cache_directory(arguments)
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cache directory {cache}: {error.strerror}; name another with --cache"
-        ) from error
-    mirror = arguments.mirror or os.environ.get("AFALG_MIRROR") or None
-    if mirror is not None:
-        given_mirror(mirror)
-    kconfigs = tuple(arguments.kconfig) or KernelSources.kconfigs
-    return KernelSources(cache, mirror, arguments.refresh, kconfigs)
 
 
 def add_guest_options(parser: argparse.ArgumentParser) -> None:
@@ -120,16 +137,19 @@ def add_guest_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="KVM, QEMU's TCG emulation, or KVM if a trial boot works (default: auto)",
     )
-    group.add_argument(
+    root = group.add_argument(
         "--root",
+        type=not_empty,
         default="image",
         metavar="image|host|DIR|IMAGE",
         help="guest's root: the harness's own image (default), the live host, a directory "
         "with python3 and pytest, or an ext4 image with those and kmod",
     )
+    completed(root, completion.roots)
     group.add_argument(
         "--append",
         action="append",
+        type=_kernel_argument,
         default=[],
         metavar="ARG",
         help="add ARG to the kernel command line (repeatable)",

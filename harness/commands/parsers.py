@@ -16,12 +16,20 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 _WIDTH = 78  # columns; what argparse itself takes of a terminal of 80
 #: What ``-v`` does where a module has no ``VERBOSE`` of its own.
 _VERBOSE = "list every test, too"
 _ACTIONS = "actions"
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, where argparse prints the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def add_commands(
@@ -54,7 +62,7 @@ def add_commands(
 
 def command_parser(module: str, prog: str) -> argparse.ArgumentParser:
     """The parser of one command by itself, whose arguments ``module`` says."""
-    parser = argparse.ArgumentParser(prog=prog)
+    parser = Parser(prog=prog)
     _fill(parser, importlib.import_module(module), None, nested=False)
     return parser
 

@@ -13,21 +13,24 @@ examples:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from harness.commands import completion
+from harness.commands.completion import completed
 from harness.commands.options import (
     add_guest_options,
     add_source_options,
     count,
+    path,
     positive_integer,
     positive_seconds,
+    whole_number,
 )
 from harness.defaults import CONFIRM, MOST_BOOTS, SEED, TEST_SECONDS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``run``."""
-    parser.add_argument(
+    spec = parser.add_argument(
         "specs",
         nargs="*",
         metavar="SPEC",
@@ -35,13 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "A.rpm[,B.rpm...], A.pkg.tar.zst, debian:RELEASE, debian:SUITE[/FLAVOUR]; "
         "of several the first is the baseline unless --baseline names one",
     )
-    parser.add_argument("--baseline", metavar="SPEC", help="the kernel to compare with")
+    completed(spec, completion.specs)
+    baseline = parser.add_argument("--baseline", metavar="SPEC", help="the kernel to compare with")
+    completed(baseline, completion.specs)
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="run directory (default: runs/<UTC time>-<id>)"
+        "--out", type=path, metavar="DIR", help="run directory (default: runs/<UTC time>-<id>)"
     )
     parser.add_argument(
         "--resume",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="go on with the interrupted run in DIR, as it was started (takes no other argument)",
     )
@@ -55,15 +60,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_what_runs(parser)
     _add_how_often(parser)
     judging = parser.add_argument_group("what is expected")
-    judging.add_argument(
+    expect = judging.add_argument(
         "--expect",
         action="append",
         default=[],
         metavar="NAME=VALUE",
         help="expect another state of a fact or outcome of a test (repeatable)",
     )
+    completed(expect, completion.expected)
     judging.add_argument(
-        "--expectations", type=Path, metavar="FILE", help="expectations file (TOML)"
+        "--expectations", type=path, metavar="FILE", help="expectations file (TOML)"
     )
     add_guest_options(parser)
     add_source_options(parser)
@@ -71,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_what_runs(parser: argparse.ArgumentParser) -> None:
     tests = parser.add_argument_group("what runs")
-    tests.add_argument(
+    suite = tests.add_argument(
         "--suite",
         action="append",
         default=[],
@@ -79,6 +85,7 @@ def _add_what_runs(parser: argparse.ArgumentParser) -> None:
         help="a suite, a test id, or a folder or file of pytest tests of your own, which ids then "
         "begin with (repeatable; default: all built-in suites)",
     )
+    completed(suite, completion.suites)
     tests.add_argument(
         "-k", dest="keyword", metavar="EXPR", help="only tests that match (pytest -k)"
     )
@@ -102,12 +109,18 @@ def _add_what_runs(parser: argparse.ArgumentParser) -> None:
     )
     tests.add_argument(
         "--dump-guest-memory",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="where a guest stands still, write its memory to DIR/RELEASE-BOOT.kdump "
         "(kdump-compressed, for crash or drgn) before it is ended",
     )
-    tests.add_argument("--seed", type=int, default=SEED, metavar="N", help="seed of the test data")
+    tests.add_argument(
+        "--seed",
+        type=whole_number,
+        default=SEED,
+        metavar="N",
+        help="seed of the test data (default: %(default)s)",
+    )
 
 
 def _add_how_often(parser: argparse.ArgumentParser) -> None:

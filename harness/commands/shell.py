@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 
+from harness.commands import completion
+from harness.commands.completion import completed
 from harness.commands.options import (
     add_guest_options,
     add_source_options,
@@ -25,7 +27,8 @@ VERBOSE = "print the guest's console on stderr from the beginning"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``shell``."""
-    parser.add_argument("spec", metavar="SPEC", help="a kernel, as run takes it")
+    spec = parser.add_argument("spec", metavar="SPEC", help="a kernel, as run takes it")
+    completed(spec, completion.specs)
     parser.add_argument(
         "--exec",
         dest="command",

@@ -82,12 +82,29 @@ def _this_host() -> str:
     return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {qemu_version()}"
 
 
-def _kvm_problem(image: Path, cache: Path, progress: Progress) -> str | None:
-    """Why KVM cannot be used, or None."""
+def refuse_missing_kvm(wanted: str, cache: Path) -> None:
+    """Raise HostError if KVM was asked for by name and is known not to work; none is tried."""
+    if wanted != "kvm":
+        return
+    known = _load(cache / "accel.json")
+    problem = _device_problem() or (known.problem if known.host == _this_host() else None)
+    if problem:
+        raise HostError(f"--accel kvm: {problem}; use --accel tcg, or auto")
+
+
+def _device_problem() -> str | None:
+    """Why the device of KVM cannot be opened, or None."""
     if not _KVM.exists():
         return "this host has no /dev/kvm"
     if not os.access(_KVM, os.R_OK | os.W_OK):
         return "no permission to open /dev/kvm (add the user to its group)"
+    return None
+
+
+def _kvm_problem(image: Path, cache: Path, progress: Progress) -> str | None:
+    """Why KVM cannot be used, or None."""
+    if problem := _device_problem():
+        return problem
     store = cache / "accel.json"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / "accel.lock"):

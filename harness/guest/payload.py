@@ -297,7 +297,7 @@ def _check_test_id(test: str) -> None:
     """
     name, _, function = test.partition("::")
     path = suite_dir() / name
-    if not path.is_file():
+    if Path(name).is_absolute() or ".." in Path(name).parts or not path.is_file():
         raise InputError(f"--suite {test}: the suite has no file {name}")
     wanted = function.partition("[")[0].rpartition("::")[2]
     nodes = ast.walk(ast.parse(path.read_text()))

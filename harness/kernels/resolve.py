@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness.errors import FetchError, HostError, InputError
+from harness.errors import FetchError, HostError, InfrastructureError, InputError
 from harness.files import cache_errors_named
 from harness.kernels.archive.debian import Archive, ArchiveKernel, ArchivePackage, newest
 from harness.kernels.bootable.prepare import prepare
@@ -23,7 +23,7 @@ from harness.kernels.packages.package import Package, package_file
 from harness.kernels.parts.build_tree import staleness
 from harness.kernels.parts.host_kernel import from_host
 from harness.kernels.parts.kernel_parts import KernelParts, from_directory, from_image
-from harness.kernels.source.revision import build_revision
+from harness.kernels.source.revision import build_revision, find_revision
 from harness.kernels.sources import KernelSources
 from harness.kernels.spec import (
     DirectorySpec,
@@ -71,6 +71,43 @@ def _resolve(job: Job, sources: KernelSources) -> BootableKernel:
             return build_revision(job, parsed, sources)
         case HostSpec():
             return _from_parts(job, from_host())
+
+
+def refuse_impossible(specs: Iterable[str], sources: KernelSources, progress: Progress) -> None:
+    """Raise InputError if it is plain that one of ``specs`` names no kernel that can be had.
+
+    Nothing is fetched for it but the archive's index. What only a download, a build or the
+    content of a package would show is found by ``resolve``, and so is what fails on this host.
+    """
+    sources = replace(sources, cache=sources.cache.absolute())
+    for spec in dict.fromkeys(specs):
+        try:
+            _refuse_impossible(Job(spec, KernelStore(sources.cache), progress), sources)
+        except InfrastructureError:
+            continue
+        except OSError as error:
+            if not isinstance(error, PermissionError) or error.filename is None:
+                continue
+            raise InputError(f"{spec}: {error.filename}: {error.strerror}") from error
+
+
+def _refuse_impossible(job: Job, sources: KernelSources) -> None:
+    match parsed := parse_spec(job.spec):
+        case ImageSpec(path):
+            from_image(path)
+        case DirectorySpec(path):
+            from_directory(path)
+        case PackagesSpec(paths):
+            check_complete([read_package(path) for path in paths])
+        case ReleaseSpec(release):
+            if sources.refresh or job.store.recall(release, job.spec) is None:
+                _find(job.spec, parsed, _archive(job, sources))
+        case SuiteSpec():
+            _find(job.spec, parsed, _archive(job, sources))
+        case GitSpec():
+            find_revision(job.spec, parsed)
+        case HostSpec():
+            from_host()
 
 
 def available(sources: KernelSources, progress: Progress) -> tuple[ArchiveKernel, ...]:

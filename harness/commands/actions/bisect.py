@@ -13,6 +13,7 @@ from rich.console import Console
 
 from harness.bisect.candidates import (
     Candidate,
+    Candidates,
     check_patterns,
     from_archive,
     is_listed,
@@ -22,26 +23,28 @@ from harness.bisect.candidates import (
 from harness.bisect.changelog import Entry, entries_between
 from harness.bisect.check import (
     BisectCheck,
+    command_words,
     parse_check,
     refuse_what_is_not_there,
     write_command_suite,
 )
 from harness.bisect.code_words import CodeWords
 from harness.bisect.ends import Question
-from harness.bisect.git_search import GitSearchResult, search_git
+from harness.bisect.git_search import GitSearchResult, older_first, search_git
 from harness.bisect.report import Conclusion, markdown, terminal_lines
 from harness.bisect.search import SearchResult, search
-from harness.bisect.state import Asked, BisectState
+from harness.bisect.state import Asked, BisectState, Step
 from harness.bisect.tester import Tester
+from harness.commands.actions.refusals import refuse_bad_guest, refuse_bad_kernels
 from harness.commands.display import progress_display
-from harness.commands.options import (
-    kernel_sources,
-)
 from harness.commands.signals import stopping
+from harness.commands.sources import kernel_sources
 from harness.errors import ExitCode, InputError
 from harness.guest.payload import Selection
 from harness.judge.expectations import Expectations
 from harness.kernels.resolve import available
+from harness.kernels.source.git import GitTree
+from harness.kernels.sources import KernelSources
 from harness.kernels.spec import GitSpec, parse_spec
 from harness.progress import Progress
 from harness.run_options import RunOptions
@@ -50,9 +53,36 @@ from harness.run_options import RunOptions
 def execute(arguments: argparse.Namespace) -> int:
     """Bisect; returns the exit code."""
     question = _question(arguments)
-    refuse_what_is_not_there(question.check)
+    refuse_bad_guest(arguments)
     among = split_among(arguments.among)
+    if arguments.among and not among:
+        raise InputError("--among: names no kernel")
     tree = _git_tree(among, question.specs[0])
+    refuse_what_is_not_there(question.check)
+    with progress_display(Console(stderr=True), arguments.quiet) as progress:
+        sources = kernel_sources(arguments)
+        candidates = None
+        if tree is None:
+            candidates = _candidates(question, among, sources, progress)
+        else:
+            _refuse_bad_ends(tree, question, sources, progress)
+        conclusion, steps, out = _bisect(arguments, question, among, candidates, tree, progress)
+    print(terminal_lines(conclusion, steps))
+    print(f"\nbisect directory: {out}")
+    if not (conclusion.old.value and conclusion.new.value):
+        return ExitCode.INFRASTRUCTURE
+    return ExitCode.OK if conclusion.is_found else ExitCode.REGRESSION
+
+
+def _bisect(
+    arguments: argparse.Namespace,
+    question: Question,
+    among: tuple[str, ...],
+    candidates: Candidates | None,
+    tree: Path | None,
+    progress: Progress,
+) -> tuple[Conclusion, list[Step], Path]:
+    """What was found, the steps that led there, and their directory."""
     asked = Asked(
         arguments.check or arguments.guest_command or "",
         arguments.find or "",
@@ -62,23 +92,43 @@ def execute(arguments: argparse.Namespace) -> int:
     )
     out = arguments.out or Path("runs") / f"bisect-{asked.identity()}"
     state = BisectState(out, asked, fresh=arguments.fresh)
-    console = Console(stderr=True)
     try:
-        with progress_display(console, arguments.quiet) as progress:
-            tester = make_tester(arguments, question.check, out, progress, question.find)
-            with stopping(tester.stop, progress):
-                announce = functools.partial(progress.finish, "bisect")
-                work = _Work(question, among, tester, state, announce, _again(arguments))
-                conclusion = _search_list(work) if tree is None else _search_git(work, tree)
+        tester = make_tester(arguments, question.check, out, progress, question.find)
+        with stopping(tester.stop, progress):
+            announce = functools.partial(progress.finish, "bisect")
+            work = _Work(question, tester, state, announce, _again(arguments))
+            if candidates is not None:
+                conclusion = _search_list(work, candidates)
+            else:
+                assert tree is not None
+                conclusion = _search_git(work, tree)
         steps = list(state.steps.values())
         (out / "bisect.md").write_text(markdown(conclusion, steps))
     finally:
         state.close()
-    print(terminal_lines(conclusion, steps))
-    print(f"\nbisect directory: {out}")
-    if not (conclusion.old.value and conclusion.new.value):
-        return ExitCode.INFRASTRUCTURE
-    return ExitCode.OK if conclusion.is_found else ExitCode.REGRESSION
+    return conclusion, steps, out
+
+
+def _candidates(
+    question: Question, among: tuple[str, ...], sources: KernelSources, progress: Progress
+) -> Candidates:
+    """The kernels to choose from. Raises InputError if one that is named cannot be had."""
+    if is_listed(among):
+        candidates = listed(among, *question.specs)
+        refuse_bad_kernels([kernel.spec for kernel in candidates.kernels], sources, progress)
+        return candidates
+    check_patterns(among)
+    return from_archive(available(sources, progress), among, *question.specs)
+
+
+def _refuse_bad_ends(
+    tree: Path, question: Question, sources: KernelSources, progress: Progress
+) -> None:
+    """Raise InputError for ends of a git tree that are none."""
+    first, second = (_revision(spec, tree) for spec in question.specs)
+    older_first(GitTree(tree), (first, second))
+    specs = [f"git:{tree}@{revision}" for revision in (first, second)]
+    refuse_bad_kernels(specs, sources, progress)
 
 
 def make_tester(
@@ -147,6 +197,7 @@ def parse_checks(check: str | None, command: str | None, found: str = "") -> Bis
     if command and named:
         raise InputError("--command is a check by itself; leave out --check and --find")
     if command:
+        command_words(command)
         return BisectCheck("command", command)
     if len(named) != 1:
         raise InputError(
@@ -207,7 +258,6 @@ class _Work:
     """All that the search of either kind needs."""
 
     question: Question
-    among: tuple[str, ...]
     tester: Tester
     state: BisectState
     announce: Callable[[str], None]
@@ -242,14 +292,8 @@ def _search_git(work: _Work, tree: Path) -> Conclusion:
     )
 
 
-def _search_list(work: _Work) -> Conclusion:
+def _search_list(work: _Work, candidates: Candidates) -> Conclusion:
     question = work.question
-    if is_listed(work.among):
-        candidates = listed(work.among, *question.specs)
-    else:
-        check_patterns(work.among)
-        kernels = available(work.tester.options.sources, work.tester.progress)
-        candidates = from_archive(kernels, work.among, *question.specs)
     if not candidates.forward:
         question = question.reversed()
     order = candidates.kernels

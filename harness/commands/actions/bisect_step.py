@@ -9,10 +9,15 @@ from rich.console import Console
 from harness.bisect.check import expected_value, refuse_what_is_not_there
 from harness.bisect.state import Asked, BisectState
 from harness.commands.actions.bisect import make_tester, parse_checks
+from harness.commands.actions.refusals import refuse_bad_guest, refuse_bad_kernels
 from harness.commands.display import progress_display
 from harness.commands.signals import stopping
+from harness.commands.sources import kernel_sources
 from harness.errors import InputError
+from harness.kernels.source.git import GitTree
+from harness.kernels.spec import GitSpec, parse_spec
 from harness.model import State
+from harness.progress import SilentProgress
 from harness.run import new_run_directory
 
 GOOD, BAD, CANNOT_TEST, USAGE, INFRASTRUCTURE = 0, 1, 125, 128, 129
@@ -30,7 +35,15 @@ def execute(arguments: argparse.Namespace) -> int:
     if not wanted:
         raise InputError(f"--check {text}: say which state is good: {text}=STATE")
     check.refuse_value(wanted)
+    refuse_bad_guest(arguments)
     refuse_what_is_not_there(check)
+    named = [arguments.spec]
+    if arguments.spec.startswith("git:"):
+        spec = parse_spec(arguments.spec)
+        assert isinstance(spec, GitSpec)
+        GitTree(spec.tree).commit(spec.revision)
+        named = []  # a commit that holds no kernel cannot be tested, which is no bad input
+    refuse_bad_kernels(named, kernel_sources(arguments), SilentProgress())
     out = arguments.out or new_run_directory()
     asked = Asked(str(arguments.check or arguments.guest_command), wanted, ("", ""), ())
     state = BisectState(out, asked, fresh=True)

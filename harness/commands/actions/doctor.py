@@ -7,7 +7,7 @@ import argparse
 from rich.console import Console
 from rich.markup import escape
 
-from harness.commands.options import cache_directory
+from harness.commands.sources import cache_directory
 from harness.errors import ExitCode
 from harness.host import check_host
 

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness.commands.actions.refusals import refuse_bad_guest, refuse_bad_run
 from harness.commands.display import ProgressConsole, progress_display
-from harness.commands.options import (
-    kernel_sources,
-)
 from harness.commands.parsers import command_parser
 from harness.commands.signals import stopping
+from harness.commands.sources import kernel_sources
 from harness.errors import ExitCode, InputError
 from harness.guest.payload import Selection
 from harness.judge.expectations import load_expectations
@@ -25,16 +24,16 @@ from harness.progress import Progress
 from harness.replayed import replay_run
 from harness.report.results_file import FILE_NAME
 from harness.report.screen import print_result
-from harness.run import Run, new_run_directory, refuse_finished
+from harness.run import Run, new_run_directory, planned_roles, refuse_finished
 from harness.run_options import RunOptions
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run; returns the exit code of the result."""
-    if arguments.list:
-        return _list(_selection(arguments))
     if arguments.resume is not None:
         return _resume(arguments)
+    if arguments.list:
+        return _list(_selection(arguments))
     if not arguments.specs:
         raise InputError("run: name a kernel, for instance debian:trixie-backports")
     out = arguments.out or new_run_directory()
@@ -46,11 +45,7 @@ def execute(arguments: argparse.Namespace) -> int:
 def _resume(arguments: argparse.Namespace) -> int:
     """Go on with an interrupted run, by the command that its results hold."""
     out = arguments.resume
-    if arguments.specs or arguments.baseline or arguments.out:
-        raise InputError(
-            f"--resume {out}: goes on by the command that began it; leave out SPEC,"
-            " --baseline and --out"
-        )
+    _refuse_more_than_resume(arguments)
     earlier = replay_run(out)
     if earlier.ended:
         raise InputError(f"--resume {out}: that run has come to its end ({earlier.ended})")
@@ -65,12 +60,32 @@ def _resume(arguments: argparse.Namespace) -> int:
     return _run(started_by, run_options(started_by, out, earlier.command), earlier)
 
 
+def _refuse_more_than_resume(arguments: argparse.Namespace) -> None:
+    """Raise InputError for arguments that a run which is gone on with would ignore."""
+    words = ["--resume", str(arguments.resume)]
+    alone = vars(command_parser("harness.commands.run", "afalg-harness run").parse_args(words))
+    differ = [
+        name
+        for name, value in alone.items()
+        if name not in ("quiet", "verbose", "execute") and getattr(arguments, name) != value
+    ]
+    if differ:
+        raise InputError(
+            f"--resume {arguments.resume}: goes on by the command that began it, and takes no"
+            f" other argument ({', '.join(differ)})"
+        )
+
+
 def _run(
     arguments: argparse.Namespace, options: RunOptions, earlier: RunResult | None = None
 ) -> int:
     """Run, or go on with what ``earlier`` says; print the verdict, return the exit code."""
     out = options.out
     with progress_display(ProgressConsole(), arguments.quiet) as progress:
+        if earlier is None:
+            refuse_bad_guest(arguments)
+            specs = [spec for spec, _ in planned_roles(options)]
+            refuse_bad_run(options, specs, progress)
         result = _run_interruptibly(options, progress, earlier)
     console = Console()
     with reader_may_leave():

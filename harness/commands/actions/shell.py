@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.commands.actions.refusals import refuse_bad_guest, refuse_bad_kernels
 from harness.commands.display import ProgressConsole, progress_display
-from harness.commands.options import (
-    kernel_sources,
-)
+from harness.commands.sources import kernel_sources
 from harness.errors import InputError
 from harness.guest.accel import choose_accel, qemu_version
 from harness.guest.bytecode import add_bytecode
@@ -44,6 +43,9 @@ def execute(arguments: argparse.Namespace) -> int:
     """Boot and give the shell; returns its exit status."""
     if arguments.command is None and not is_terminal():
         raise InputError("shell: needs a terminal; without one, name a command with --exec")
+    if arguments.command is not None and not arguments.command.strip():
+        raise InputError("shell: --exec names no command")
+    refuse_bad_guest(arguments)
     qemu_version()  # before anything is downloaded
     sweep()
     with contextlib.ExitStack() as stack:
@@ -76,6 +78,7 @@ def _start(
 ) -> _Guest:
     """Start the guest; it ends with ``stack``."""
     spec, sources = arguments.spec, kernel_sources(arguments)
+    refuse_bad_kernels([spec], sources, progress)
     kernel = resolve(spec, sources, progress)
     root = choose_root(arguments.root, sources.cache, sources.mirror, progress)
     accel = choose_accel(arguments.accel, kernel.image, sources.cache, progress)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 
+from harness.commands import completion
+from harness.commands.completion import completed
 from harness.commands.options import add_source_options
 
 VERBOSE = "say more of what was built"
@@ -16,5 +18,8 @@ VERBOSE = "say more of what was built"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``kernels build``."""
-    parser.add_argument("specs", nargs="+", metavar="git:TREE@REV", help="a revision to build")
+    spec = parser.add_argument(
+        "specs", nargs="+", metavar="git:TREE@REV", help="a revision to build"
+    )
+    completed(spec, completion.specs)
     add_source_options(parser)

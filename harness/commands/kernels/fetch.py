@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 
+from harness.commands import completion
+from harness.commands.completion import completed
 from harness.commands.options import add_source_options
 
 VERBOSE = "name the packages, too"
@@ -19,5 +21,6 @@ VERBOSE = "name the packages, too"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``kernels fetch``."""
-    parser.add_argument("specs", nargs="+", metavar="SPEC", help="a kernel, as run takes it")
+    spec = parser.add_argument("specs", nargs="+", metavar="SPEC", help="a kernel, as run takes it")
+    completed(spec, completion.specs)
     add_source_options(parser)

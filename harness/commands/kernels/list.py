@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import re
 
+from harness.commands import completion
+from harness.commands.completion import completed
 from harness.commands.options import add_source_options
 from harness.kernels.archive.suites import FLAVOURS, SUITES
 
@@ -21,9 +23,10 @@ VERBOSE = "a column for the flavour, too"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``kernels list``."""
-    parser.add_argument(
+    glob = parser.add_argument(
         "glob", nargs="?", default="*", metavar="GLOB", help="only releases that match, as '6.12*'"
     )
+    completed(glob, completion.cached)
     parser.add_argument(
         "--suite",
         choices=SUITES,

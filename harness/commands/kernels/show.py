@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 
+from harness.commands import completion
+from harness.commands.completion import completed
 from harness.commands.options import add_source_options
 
 VERBOSE = "every crypto option of the config, not only those about AF_ALG"
@@ -21,6 +23,7 @@ VERBOSE = "every crypto option of the config, not only those about AF_ALG"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``kernels show``."""
-    parser.add_argument("spec", metavar="SPEC", help="a kernel, as run takes it")
+    spec = parser.add_argument("spec", metavar="SPEC", help="a kernel, as run takes it")
+    completed(spec, completion.specs)
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
     add_source_options(parser)

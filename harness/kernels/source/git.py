@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InfrastructureError, InputError
-from harness.processes import run
+from harness.processes import finish, run
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,14 @@ class GitTree:
             "log", "-1", "--no-show-signature", "--format=%T %s", found
         ).partition(" ")
         return Commit(found, tree, subject)
+
+    def is_ancestor(self, older: Commit, newer: Commit) -> bool:
+        """Whether the history of ``newer`` holds ``older``. Raises InfrastructureError."""
+        argv = ["git", "-C", str(self.path), "merge-base", "--is-ancestor", older.id, newer.id]
+        done = finish(argv, environment=git_environment())
+        if done.returncode not in (0, 1):
+            raise InfrastructureError(f"git merge-base: {done.stderr.strip() or done.returncode}")
+        return done.returncode == 0
 
     def is_kernel(self, commit: Commit) -> bool:
         """Whether the commit holds the source of a kernel for x86."""

@@ -31,10 +31,7 @@ def build_revision(job: Job, spec: GitSpec, sources: KernelSources) -> BootableK
     (cannot be configured, does not compile), InfrastructureError.
     """
     fragments = [load_fragment(name) for name in sources.kconfigs]
-    tree = GitTree(spec.tree)
-    commit = tree.commit(spec.revision)
-    if not tree.is_kernel(commit):
-        raise InputError(f"{job.spec}: {commit.id[:12]} holds no kernel source for x86")
+    tree, commit = find_revision(job.spec, spec)
     compiler = find_compiler()
     identity = key(["git", commit.tree, digest(fragments), compiler.version])
 
@@ -50,6 +47,18 @@ def build_revision(job: Job, spec: GitSpec, sources: KernelSources) -> BootableK
         notes.append(f"{spec.tree} has uncommitted changes, which are not in this kernel")
     exact = f"git:{spec.tree}@{commit.id}"
     return replace(kernel, notes=tuple(notes), exact=exact, commit=commit.id)
+
+
+def find_revision(named: str, spec: GitSpec) -> tuple[GitTree, Commit]:
+    """The tree and the commit that ``spec`` is, ``named`` so by a person.
+
+    Raises InputError if there is none, or it holds no kernel.
+    """
+    tree = GitTree(spec.tree)
+    commit = tree.commit(spec.revision)
+    if not tree.is_kernel(commit):
+        raise InputError(f"{named}: {commit.id[:12]} holds no kernel source for x86")
+    return tree, commit
 
 
 class _Build:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.bisect import search, tester
+from harness.commands.actions import refusals
 from harness.model import (
     ConsoleEvent,
     Control,
@@ -75,5 +76,6 @@ def simulate(
 
     monkeypatch.setattr(tester, "Run", SimulatedRun)
     monkeypatch.setattr(tester, "resolve", lambda *_: None)
+    monkeypatch.setattr(refusals, "refuse_impossible", lambda *_: None)
     monkeypatch.setattr(search, "fetch_ahead", lambda *_: None)
     return booted

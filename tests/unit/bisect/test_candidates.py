@@ -59,11 +59,19 @@ def test_everything_of_the_flavour_by_version() -> None:
             ["6.12.96+deb13-amd64", "6.12.117+deb13-amd64"],
         ),
         ("debian:bookworm-backports", ["6.12.95+deb12-amd64"]),
-        ("debian:5.*", []),
     ],
 )
 def test_patterns(pattern: str, inner: list[str]) -> None:
     assert among(pattern)[1:-1] == inner
+
+
+def test_a_pattern_that_no_kernel_matches() -> None:
+    with pytest.raises(InputError, match=r"--among debian:5\.\*: no kernel from .* matches"):
+        among("debian:5.*")
+
+
+def test_a_pattern_that_only_an_end_matches() -> None:
+    assert len(among("debian:6.12.9+deb13")) == 2
 
 
 def test_the_other_flavour() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import suites
 from harness.errors import InputError
 from harness.guest import payload
 from harness.guest.inside.recording import PYTEST_ARGUMENTS
@@ -78,7 +79,8 @@ def built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small built-in suite, and a working directory to lay the user's in."""
     folder = _write(tmp_path / "built-in", _BUILT_IN)
     (folder / "pytest.ini").write_text((suite_dir() / "pytest.ini").read_text())
-    monkeypatch.setattr(payload, "suite_dir", lambda: folder)
+    for module in (payload, suites):
+        monkeypatch.setattr(module, "suite_dir", lambda: folder)
     monkeypatch.chdir(tmp_path)
 
 
@@ -248,8 +250,8 @@ def test_the_archive_holds_each_file_once(tmp_path: Path) -> None:
 def test_what_may_kill_a_kernel_by_want_of_memory_runs_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(payload, "suite_dir", suite_dir)
-    names = payload.suite_names()
+    monkeypatch.setattr(suites, "suite_dir", suite_dir)
+    names = suites.suite_names()
     assert names[-1] == "faults"
     assert names[0] == "zero_copy"
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.guest.schedule import MOST_BOOTS, WHOLE, Limits, Order, next_order
+from harness.defaults import MOST_BOOTS
+from harness.guest.schedule import WHOLE, Limits, Order, next_order
 from harness.model import Boot, ConsoleEvent, GuestIdentity, Outcome, Purpose, Status
 
 _GUEST = GuestIdentity("6.12", "#1", "x86_64", "", "n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.commands.actions.kernels.fetch import obtain
-from harness.commands.options import kernel_sources
+from harness.commands.sources import kernel_sources
 from harness.errors import InputError
 from harness.kernels.spec import GitSpec, parse_spec
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from harness.commands.actions.refusals import refuse_bad_kernels
 from harness.commands.display import progress_display
-from harness.commands.options import kernel_sources
+from harness.commands.sources import kernel_sources
 from harness.errors import ExitCode, HarnessError
 from harness.kernels.resolve import resolve
 from harness.kernels.sources import KernelSources
@@ -17,17 +18,21 @@ from harness.model import BootableKernel
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Fetch; the rest is fetched even if one cannot be."""
+    """Fetch; if one of them fails the others are fetched all the same."""
     return obtain(
         arguments.specs, kernel_sources(arguments), arguments.quiet, verbose=arguments.verbose
     )
 
 
 def obtain(specs: Sequence[str], sources: KernelSources, quiet: bool, *, verbose: bool) -> int:
-    """Resolve each spec and print a line for it; returns the exit code of the worst failure."""
+    """Resolve each spec and print a line for it; returns the exit code of the worst failure.
+
+    Raises InputError, before any is resolved, for one that cannot be.
+    """
     code = ExitCode.OK
     ready: list[BootableKernel] = []
     with progress_display(Console(stderr=True), quiet) as progress:
+        refuse_bad_kernels(specs, sources, progress)
         for spec in dict.fromkeys(specs):
             try:
                 ready.append(resolve(spec, sources, progress))

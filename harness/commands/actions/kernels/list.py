@@ -13,7 +13,7 @@ from debian.debian_support import Version
 from rich.console import Console
 
 from harness.commands.display import progress_display
-from harness.commands.options import kernel_sources
+from harness.commands.sources import kernel_sources
 from harness.errors import ExitCode, InputError
 from harness.kernels.archive.debian import ArchiveKernel, flavour_of
 from harness.kernels.archive.suites import FLAVOURS
@@ -42,6 +42,9 @@ _FINDINGS = (
 
 def execute(arguments: argparse.Namespace) -> int:
     """List; raises InputError if nothing matches."""
+    first, last = arguments.first, arguments.last
+    if first is not None and last is not None and first[: len(last)] > last:
+        raise InputError(f"kernels list: --from {_in_words(first)} is after --to {_in_words(last)}")
     sources = kernel_sources(arguments)
     arguments.cached |= arguments.static
     cached = kernels_by_release(sources.cache)
@@ -77,6 +80,10 @@ def execute(arguments: argparse.Namespace) -> int:
         _print(kernels, cached, arguments.verbose)
     sys.stdout.flush()
     return ExitCode.OK
+
+
+def _in_words(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 def _with_unlisted(

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.commands.display import progress_display
-from harness.commands.options import kernel_sources
+from harness.commands.sources import kernel_sources
 from harness.errors import ExitCode
 from harness.kernels.bootable.inspect import KernelInfo, inspect
 from harness.kernels.cache.contents import origin_of

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 
+from harness.commands import completion
+from harness.commands.completion import completed
 from harness.commands.options import add_cache_option
 
 VERBOSE = "where each thing lay, too"
@@ -22,12 +24,13 @@ VERBOSE = "where each thing lay, too"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``kernels cache prune``."""
-    parser.add_argument(
+    names = parser.add_argument(
         "names",
         nargs="*",
         metavar="RELEASE|KEY",
         help="kernels of this release, or what has this key (or a key that begins so)",
     )
+    completed(names, completion.cached)
     parser.add_argument(
         "--older-than", type=_days, metavar="DAYS", help="what was not used for so many days"
     )
@@ -37,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _days(text: str) -> float:
-    days = float(text)
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1
     if not 0 <= days < 1e6:
-        raise argparse.ArgumentTypeError("must be 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number of days, 0 or more")
     return days

@@ -9,7 +9,7 @@ import time
 
 from rich.console import Console
 
-from harness.commands.options import cache_directory
+from harness.commands.sources import cache_directory
 from harness.errors import ExitCode
 from harness.guest.image import image_key
 from harness.kernels.cache.contents import Entry, Kind, entries

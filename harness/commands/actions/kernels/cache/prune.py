@@ -7,7 +7,7 @@ import time
 
 from rich.console import Console
 
-from harness.commands.options import cache_directory
+from harness.commands.sources import cache_directory
 from harness.errors import ExitCode, InfrastructureError, InputError
 from harness.kernels.cache.contents import Entry, entries, prune
 from harness.report.tables import bytes_in_words

@@ -1,0 +1,43 @@
+"""Refuses what cannot work, before anything is booted or written for it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+
+from harness.commands.sources import cache_directory
+from harness.errors import InputError
+from harness.guest.accel import refuse_missing_kvm
+from harness.guest.payload import parts_of
+from harness.guest.root import refuse_bad_root
+from harness.kernels.resolve import refuse_impossible
+from harness.kernels.source.fragments import load_fragment
+from harness.kernels.sources import KernelSources
+from harness.progress import Progress
+from harness.run_options import RunOptions
+from harness.selectable import refuse_what_selects_nothing
+
+
+def refuse_bad_guest(arguments: argparse.Namespace) -> None:
+    """Raise HarnessError for options of the guest that cannot be had on this host."""
+    refuse_bad_root(arguments.root)
+    refuse_missing_kvm(arguments.accel, cache_directory(arguments))
+
+
+def refuse_bad_kernels(specs: Iterable[str], sources: KernelSources, progress: Progress) -> None:
+    """Raise InputError if one of ``specs``, or a fragment to build with, is not there."""
+    for name in sources.kconfigs:
+        load_fragment(name)
+    refuse_impossible(specs, sources, progress)
+
+
+def refuse_bad_run(options: RunOptions, specs: Iterable[str], progress: Progress) -> None:
+    """Raise InputError if the run of ``options`` cannot come to anything."""
+    parts_of(options.selection)
+    dump = options.dump_memory
+    if dump is not None and dump.exists() and not dump.is_dir():
+        raise InputError(f"--dump-guest-memory {dump}: not a directory")
+    refuse_bad_kernels(specs, options.sources, progress)
+    if options.selection.arguments:
+        progress.report("suite", "looking for the tests that -k selects")
+    refuse_what_selects_nothing(options.selection)

@@ -10,3 +10,5 @@ CONFIRM = 2
 SEED = 20260422
 #: Seconds that one test may take.
 TEST_SECONDS = 30.0
+#: Seconds that all tests of one boot may take together, by accelerator.
+SUITE_SECONDS = {"kvm": 600.0, "tcg": 1800.0}

@@ -76,10 +76,12 @@ def reproduce(conclusion: Conclusion) -> list[str]:
     ]
 
 
-def terminal_lines(conclusion: Conclusion, steps: Sequence[Step]) -> str:
-    """The summary for the terminal."""
+def terminal_lines(conclusion: Conclusion, steps: Sequence[Step], *, whole: bool = False) -> str:
+    """The summary for the terminal; ``whole`` has all that is known to be between the two."""
     lines = [*answer(conclusion), ""]
-    if conclusion.short_details:
+    if whole and conclusion.details:
+        lines += [*conclusion.details, ""]
+    elif conclusion.short_details:
         lines += [*conclusion.short_details[:_ENTRIES_SHOWN]]
         left = len(conclusion.short_details) - _ENTRIES_SHOWN
         lines += [f"  and {left} more lines (bisect.md has all)"] if left > 0 else []

@@ -45,12 +45,19 @@ from harness.commands.options import (
     positive_integer,
     positive_seconds,
 )
+from harness.defaults import SUITE_SECONDS
+
+VERBOSE = "the whole changelog or commit between the two, not its part on crypto"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bisect``."""
     ends = parser.add_argument_group("the two ends")
-    good = ends.add_argument("--good", metavar="SPEC", help="a kernel that is as it should be")
+    good = ends.add_argument(
+        "--good",
+        metavar="SPEC",
+        help="a kernel that is as it should be (of a git tree, a revision will do)",
+    )
     completed(good, completion.specs)
     bad = ends.add_argument("--bad", metavar="SPEC", help="a kernel that is not")
     completed(bad, completion.specs)
@@ -84,14 +91,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=path, metavar="DIR", help="its directory (default: runs/bisect-<id>)"
     )
-    parser.add_argument("--fresh", action="store_true", help="forget earlier steps")
+    parser.add_argument(
+        "--fresh", action="store_true", help="forget the steps that are stored in its directory"
+    )
     add_guest_options(parser)
     add_source_options(parser)
 
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     """``--check``, ``--command`` and the time limits, which bisect-step has, too."""
-    check = parser.add_argument("--check", metavar="CHECK", help="what to look at (see above)")
+    check = parser.add_argument("--check", metavar="CHECK", help="what to look at (see below)")
     completed(check, completion.checks)
     parser.add_argument(
         "--command",
@@ -103,5 +112,6 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=positive_seconds,
         metavar="S",
-        help="seconds that one kernel's check may take",
+        help="seconds that the check may take in one boot "
+        f"(default: {SUITE_SECONDS['tcg']:g} under emulation, {SUITE_SECONDS['kvm']:g} under KVM)",
     )

@@ -37,6 +37,8 @@ from harness.commands.options import (
     positive_integer,
 )
 
+VERBOSE = "what the check saw, too"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bisect-step``."""
@@ -56,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="boot it N times, and vote",
     )
-    parser.add_argument("--out", type=path, metavar="DIR", help="its directory (default: runs/...)")
+    parser.add_argument(
+        "--out", type=path, metavar="DIR", help="its directory (default: runs/<UTC time>-<id>)"
+    )
     add_guest_options(parser)
     add_source_options(parser)

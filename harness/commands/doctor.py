@@ -10,6 +10,9 @@ import argparse
 
 from harness.commands.options import add_cache_option
 
+QUIET = "only what is missing"
+VERBOSE = "the versions of the Python packages that are used, too"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``doctor``."""

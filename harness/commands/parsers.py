@@ -19,8 +19,9 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 _WIDTH = 78  # columns; what argparse itself takes of a terminal of 80
-#: What ``-v`` does where a module has no ``VERBOSE`` of its own.
-_VERBOSE = "list every test, too"
+#: What ``-q`` and ``-v`` do where a module has no ``QUIET`` or ``VERBOSE`` of its own.
+_QUIET = "no progress, results only"
+_VERBOSE = "makes no difference here"
 _ACTIONS = "actions"
 
 
@@ -94,7 +95,8 @@ def _fill(
     *,
     nested: bool,
 ) -> None:
-    add_amount(parser, getattr(module, "VERBOSE", _VERBOSE), nested=nested)
+    quiet, verbose = getattr(module, "QUIET", _QUIET), getattr(module, "VERBOSE", _VERBOSE)
+    _add_amount(parser, quiet, verbose, nested=nested)
     subcommands: Sequence[str] = getattr(module, "SUBCOMMANDS", ())
     if subcommands:
         metavar = module.METAVAR
@@ -123,11 +125,11 @@ def _summary_of(module: str) -> str:
     return docstring.partition("\n\n")[0]
 
 
-def add_amount(parser: argparse.ArgumentParser, verbose: str, *, nested: bool = False) -> None:
+def _add_amount(
+    parser: argparse.ArgumentParser, quiet: str, verbose: str, *, nested: bool = False
+) -> None:
     """``-q`` and ``-v``."""
     default = argparse.SUPPRESS if nested else False
     amount = parser.add_mutually_exclusive_group()
-    amount.add_argument(
-        "-q", "--quiet", action="store_true", default=default, help="no progress, results only"
-    )
-    amount.add_argument("-v", "--verbose", action="store_true", default=default, help=verbose)
+    for short, long, text in (("-q", "--quiet", quiet), ("-v", "--verbose", verbose)):
+        amount.add_argument(short, long, action="store_true", default=default, help=text)

@@ -25,7 +25,9 @@ from harness.commands.options import (
     positive_seconds,
     whole_number,
 )
-from harness.defaults import CONFIRM, MOST_BOOTS, SEED, TEST_SECONDS
+from harness.defaults import CONFIRM, MOST_BOOTS, SEED, SUITE_SECONDS, TEST_SECONDS
+
+VERBOSE = "list every test, too"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,12 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "specs",
         nargs="*",
         metavar="SPEC",
-        help="a kernel: PATH to an image or package tree, A.deb[,B.deb...], "
-        "A.rpm[,B.rpm...], A.pkg.tar.zst, debian:RELEASE, debian:SUITE[/FLAVOUR]; "
-        "of several the first is the baseline unless --baseline names one",
+        help="a kernel: PATH to an image, a package tree or a kernel tree, A.deb[,B.deb...], "
+        "A.rpm[,B.rpm...], A.pkg.tar.zst, debian:RELEASE, debian:SUITE[/FLAVOUR], "
+        "git:TREE[@REV] or host",
     )
     completed(spec, completion.specs)
-    baseline = parser.add_argument("--baseline", metavar="SPEC", help="the kernel to compare with")
+    baseline = parser.add_argument(
+        "--baseline",
+        metavar="SPEC",
+        help="the kernel to compare with (default: the first of several SPECs)",
+    )
     completed(baseline, completion.specs)
     parser.add_argument(
         "--out", type=path, metavar="DIR", help="run directory (default: runs/<UTC time>-<id>)"
@@ -48,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         type=path,
         metavar="DIR",
-        help="go on with the interrupted run in DIR, as it was started (takes no other argument)",
+        help="go on with the interrupted run in DIR, as it was started (takes no other argument "
+        "but -q and -v)",
     )
     parser.add_argument(
         "--jobs",
@@ -92,13 +99,15 @@ def _add_what_runs(parser: argparse.ArgumentParser) -> None:
     tests.add_argument(
         "--list",
         action="store_true",
-        help="print each test with its purpose and tags, and boot nothing (needs no SPEC)",
+        help="print each test with its purpose and tags, and boot nothing (needs no SPEC); "
+        "suites of your own are imported for that, here",
     )
     tests.add_argument(
         "--timeout",
         type=positive_seconds,
         metavar="S",
-        help="seconds that one kernel's suite may take",
+        help="seconds that all tests of one boot may take together "
+        f"(default: {SUITE_SECONDS['tcg']:g} under emulation, {SUITE_SECONDS['kvm']:g} under KVM)",
     )
     tests.add_argument(
         "--test-timeout",
@@ -130,8 +139,8 @@ def _add_how_often(parser: argparse.ArgumentParser) -> None:
         type=positive_integer,
         default=MOST_BOOTS,
         metavar="N",
-        help="boots of one kernel at most: after a crash the rest goes on in a new one, and its "
-        "test runs alone (default: %(default)s)",
+        help="boots of one kernel at most, for each repetition: after a crash the rest goes on "
+        "in a new one, and its test runs alone (default: %(default)s)",
     )
     boots.add_argument(
         "--repeat",

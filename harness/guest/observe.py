@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.defaults import SUITE_SECONDS
 from harness.files import full_disk_named
 from harness.guest.diagnosis import Diagnosis, Examination
 from harness.guest.heard import Heard
@@ -81,8 +82,8 @@ class Deadlines:
 
         Under emulation everything takes some ten times longer, and hosts are busy.
         """
+        whole = SUITE_SECONDS[accel] if suite is None else suite
         if accel == "kvm":
-            whole = 600 if suite is None else suite
             return cls(
                 boot=60,
                 plan=30,
@@ -92,7 +93,6 @@ class Deadlines:
                 blocked=test + 5,
                 alive=30,
             )
-        whole = 1800 if suite is None else suite
         return cls(
             boot=180,
             plan=240,

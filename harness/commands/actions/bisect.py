@@ -67,7 +67,7 @@ def execute(arguments: argparse.Namespace) -> int:
         else:
             _refuse_bad_ends(tree, question, sources, progress)
         conclusion, steps, out = _bisect(arguments, question, among, candidates, tree, progress)
-    print(terminal_lines(conclusion, steps))
+    print(terminal_lines(conclusion, steps, whole=arguments.verbose))
     print(f"\nbisect directory: {out}")
     if not (conclusion.old.value and conclusion.new.value):
         return ExitCode.INFRASTRUCTURE

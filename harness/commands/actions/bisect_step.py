@@ -62,6 +62,8 @@ def execute(arguments: argparse.Namespace) -> int:
         CANNOT_TEST: ": ".join(filter(None, ("cannot be tested", step.value, step.reason))),
     }
     print(f"{arguments.spec}: {told[code]}")
+    if arguments.verbose and step.value and step.reason:
+        print(f"  {step.reason}")
     return code
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from importlib.metadata import requires, version
 
 from rich.console import Console
 from rich.markup import escape
@@ -29,6 +31,10 @@ def execute(arguments: argparse.Namespace) -> int:
         console.print(f"{word}  {check.name}: {escape(check.found)}")
         if not check.ok and check.remedy:
             console.print(f"         mend with: {escape(check.remedy)}")
+    for requirement in requires("afalg-harness") or () if arguments.verbose else ():
+        if "extra ==" not in requirement:
+            name = re.split(r"[^\w.-]", requirement)[0]
+            console.print(f"     {name} {version(name)}")
     fit = all(check.ok for check in checks if check.required)
     console.print("this host is fit" if fit else "this host is not fit: see above")
     return ExitCode.OK if fit else ExitCode.INFRASTRUCTURE

@@ -8,6 +8,7 @@ examples:
 
 from __future__ import annotations
 
+QUIET = "say less; see each"
 VERBOSE = "say more; see each"
 METAVAR = "WHAT"
 SUBCOMMANDS = ("list", "show", "fetch", "build", "cache")

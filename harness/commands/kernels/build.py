@@ -13,7 +13,7 @@ from harness.commands import completion
 from harness.commands.completion import completed
 from harness.commands.options import add_source_options
 
-VERBOSE = "say more of what was built"
+VERBOSE = "how each was built, too"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from harness.commands import completion
 from harness.commands.completion import completed
 from harness.commands.options import add_source_options
 
-VERBOSE = "name the packages, too"
+VERBOSE = "the packages, and what is worth knowing of each kernel, too"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -44,6 +44,10 @@ def obtain(specs: Sequence[str], sources: KernelSources, quiet: bool, *, verbose
                 progress.finish(spec, "ready")
     for kernel in ready:
         print(f"{kernel.spec}  {kernel.release}  {kernel.image}")
-        for package in kernel.packages if verbose else ():
+        if not verbose:
+            continue
+        for package in kernel.packages:
             print(f"  {package.name} {package.version} ({package.trust}) {package.sha256}")
+        for note in kernel.notes:
+            print(f"  {note}")
     return code

@@ -7,6 +7,7 @@ examples:
 
 from __future__ import annotations
 
+QUIET = "say less; see each"
 VERBOSE = "say more; see each"
 METAVAR = "ACTION"
 SUBCOMMANDS = ("list", "prune")

@@ -13,6 +13,7 @@ import argparse
 
 from harness.commands.options import add_cache_option
 
+QUIET = "makes no difference here"
 VERBOSE = "whole keys, and where each thing lies"
 
 

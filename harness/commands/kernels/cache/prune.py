@@ -19,6 +19,7 @@ from harness.commands import completion
 from harness.commands.completion import completed
 from harness.commands.options import add_cache_option
 
+QUIET = "only how much was freed"
 VERBOSE = "where each thing lay, too"
 
 
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="RELEASE|KEY",
-        help="kernels of this release, or what has this key (or a key that begins so)",
+        help="kernels of this release, or what has this key (of which 6 characters are enough)",
     )
     completed(names, completion.cached)
     parser.add_argument(

@@ -539,8 +539,8 @@ def test_no_space_for_a_run_directory(monkeypatch: pytest.MonkeyPatch, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["debian:x"], "leave out SPEC"),
-        (["--out", "elsewhere"], "leave out SPEC"),
+        (["debian:x"], "takes no other argument (SPEC)"),
+        (["--out", "elsewhere"], "takes no other argument (--out)"),
         ([], "has come to its end"),
     ],
 )

@@ -64,8 +64,9 @@ def _refuse_more_than_resume(arguments: argparse.Namespace) -> None:
     """Raise InputError for arguments that a run which is gone on with would ignore."""
     words = ["--resume", str(arguments.resume)]
     alone = vars(command_parser("harness.commands.run", "afalg-harness run").parse_args(words))
+    spelt = {"specs": "SPEC", "keyword": "-k"}
     differ = [
-        name
+        spelt.get(name, f"--{name.replace('_', '-')}")
         for name, value in alone.items()
         if name not in ("quiet", "verbose", "execute") and getattr(arguments, name) != value
     ]

@@ -132,13 +132,13 @@ def test_a_fault_of_ours_ends_no_bisect_with_1(
     table: dict[str, KernelResult | Exception] = {"a": writes("absent"), "c": writes("present")}
     words = ["bisect", "--good", "a", "--bad", "c", *CHECK, "--among", "a,b,c", "-q"]
     simulate(monkeypatch, {**table, "b": fault})
-    assert main([*words, "--out", str(tmp_path)]) == 3
+    assert main([*words, "--out", str(tmp_path / "o")]) == 3
     told = capsys.readouterr()
     assert str(fault) in told.err and told.err.count("\n") == 1
     (log,) = details.iterdir()
     assert f"the details are in {log}" in told.err
     booted = simulate(monkeypatch, {**table, "b": writes("present")})
-    assert main([*words, "--out", str(tmp_path)]) == 0
+    assert main([*words, "--out", str(tmp_path / "o")]) == 0
     assert booted == ["b"]
     assert "first bad kernel: b" in capsys.readouterr().out
 

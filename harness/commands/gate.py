@@ -8,8 +8,8 @@ examples:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from harness.commands.options import path
 from harness.commands.reporting import add_judging_options
 
 VERBOSE = "print a line for each reason, too"
@@ -18,7 +18,7 @@ VERBOSE = "print a line for each reason, too"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``gate``."""
     parser.add_argument(
-        "run", type=Path, metavar="RUN", help="run directory, or a results.json; only read"
+        "run", type=path, metavar="RUN", help="run directory, or a results.json; only read"
     )
     parser.add_argument(
         "--replay",

@@ -9,8 +9,8 @@ examples:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from harness.commands.options import path
 from harness.commands.reporting import add_judging_options, add_report_options
 
 VERBOSE = "print everything: each test, path, reason and change"
@@ -19,7 +19,7 @@ VERBOSE = "print everything: each test, path, reason and change"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``report``."""
     parser.add_argument(
-        "run", type=Path, metavar="RUN", help="run directory, or a results.json; only read"
+        "run", type=path, metavar="RUN", help="run directory, or a results.json; only read"
     )
     parser.add_argument(
         "--replay",

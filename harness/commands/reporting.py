@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from harness.commands import completion
+from harness.commands.completion import completed
+from harness.commands.options import path
 
 
 def add_judging_options(parser: argparse.ArgumentParser) -> None:
     """``--expect`` and ``--expectations``, to judge a stored run by other expectations."""
     group = parser.add_argument_group("what is expected")
-    group.add_argument(
+    expect = group.add_argument(
         "--expect",
         action="append",
         default=[],
         metavar="NAME=VALUE",
         help="judge anew with this expectation, beside those of the run (repeatable)",
     )
+    completed(expect, completion.expected)
     group.add_argument(
         "--expectations",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="judge anew by this expectations file (TOML) instead of what the run expected",
     )
@@ -41,7 +45,7 @@ def add_report_options(parser: argparse.ArgumentParser, where: str) -> None:
     )
     group.add_argument(
         "--output",
-        type=Path,
+        type=path,
         metavar="FILE|DIR|-",
         help=f"where to write it, - for standard output (default: {where}); of several formats"
         " a directory",

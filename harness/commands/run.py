@@ -27,7 +27,7 @@ from harness.commands.options import (
 )
 from harness.defaults import CONFIRM, MOST_BOOTS, SEED, SUITE_SECONDS, TEST_SECONDS
 
-VERBOSE = "list every test, too"
+VERBOSE = "print everything: each test, path, reason and change"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ def _parsers(
 
 _COMMANDS = dict(_parsers(build_parser()))
 #: Those that import all that they need by themselves.
-_SLOW = {("compare",), ("report",)}
+_SLOW = {("compare",), ("report",)}  # each format says what it is for
 _LEAVES = [words for words, parser in _COMMANDS.items() if parser._defaults.get("execute")]
 
 

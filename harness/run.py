@@ -21,6 +21,7 @@ from pathlib import Path
 from harness import inuse
 from harness.again import again, exact_spec
 from harness.capacity import default_jobs, free_memory, guests_in_memory
+from harness.durations import expected_seconds, remember, selection_key
 from harness.errors import ExitCode, InputError, Interrupted
 from harness.faults import tell
 from harness.files import full_disk_named
@@ -160,6 +161,7 @@ class Run:
         with _alone_in(self._options.out):
             self._store()
             self._run_kernels(root, payload)
+            self._remember_durations()
             self._try_another_kernel()
             if self._options.confirm:
                 self._confirm(root, payload)
@@ -221,6 +223,7 @@ class Run:
     def _run_kernels(self, root: Root, payload: Path) -> None:
         unfinished = [(spec, role) for spec, role in self._roles if not self._is_finished(spec)]
         self._guests = self._jobs()
+        self._announce([spec for spec, _ in unfinished])
         with (
             ThreadPoolExecutor(1, thread_name_prefix="resolve") as resolver,
             ThreadPoolExecutor(self._guests, thread_name_prefix="guest") as guests,
@@ -235,6 +238,28 @@ class Run:
             except BaseException:
                 self.stop.set()
                 raise
+
+    def _announce(self, specs: Sequence[str]) -> None:
+        """Say what is to be run, and how long a kernel took when the same was run before."""
+        cache = self._options.sources.cache
+        self._progress.begin(specs, self._guests, expected_seconds(cache, self._duration_key()))
+
+    def _duration_key(self) -> str:
+        options = self._options
+        accel = self._accel.name if self._accel else ""
+        accel = accel or likely_accel(options.accel, options.sources.cache)
+        return selection_key(accel, options.selection.suites, options.selection.arguments)
+
+    def _remember_durations(self) -> None:
+        """For the next run: how long a kernel took here, with all its boots."""
+        took = [
+            kernel.wall_seconds
+            for kernel in self._results.values()
+            if kernel.status is Status.COMPLETED and kernel.wall_seconds
+        ]
+        if took and not self.stop.is_set():
+            cache = self._options.sources.cache
+            remember(cache, self._duration_key(), sum(took) / len(took))
 
     def _resolve(self, spec: str) -> BootableKernel:
         if self.stop.is_set():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import re
 import secrets
 import signal
@@ -30,7 +31,7 @@ from harness.guest.payload import write_part
 from harness.guest.replay import replay
 from harness.guest.schedule import WHOLE, Order
 from harness.guest.session import GuestSettings, Session
-from harness.model import BootableKernel, Hang, KernelResult, Purpose, Role
+from harness.model import FAILURES, BootableKernel, Hang, KernelResult, Purpose, Role
 from harness.progress import Progress
 
 #: Kernel arguments of every guest: an oops ends it at once instead of leaving it half
@@ -48,6 +49,7 @@ KERNEL_ARGUMENTS = (
 #: Seconds of uninterruptible sleep without a switch, as the agent counts them, after which a
 #: test is not merely waiting for a disk.
 _SURELY_BLOCKED = 5.0
+_SAID = 200  # characters of a failed test's message that progress is told
 #: Seconds without a sign of life in which three were due.
 _MISSED = 3 * records.ALIVE_SECONDS
 #: What QEMU prints when it heeds a signal (os-posix.c).
@@ -248,6 +250,7 @@ def _listen(
     """Take messages until the guest is gone or has to go; returns why, and what expired."""
     heard = ear.heard
     deadline = _current_deadline(session, heard, deadlines)
+    told = 0  # tests whose outcome progress has been told
     while not stop.is_set():
         # Woken at least every half second, to notice an interruption.
         message = session.next(min(deadline.seconds, session.elapsed() + 0.5))
@@ -257,7 +260,7 @@ def _listen(
             return _End(Ending.KILLED, message.reason, Hang.PAUSED)
         ear.take(message)
         if isinstance(message, RecordLine):
-            _report_progress(heard, kernel, progress)
+            told = _report_progress(heard, told, kernel, progress)
         if heard.disowned:
             return _End(Ending.DISOWNED, heard.disowned)
         if not isinstance(message, ConsoleLine):  # which puts nothing off, and may be many
@@ -357,9 +360,15 @@ def _closed(end: _End, ear: _Ear, session: Session) -> ClosedRecord:
     )
 
 
-def _report_progress(heard: Heard, kernel: BootableKernel, progress: Progress) -> None:
+def _report_progress(heard: Heard, told: int, kernel: BootableKernel, progress: Progress) -> int:
+    """Tell what runs, and what failed beyond the first ``told`` tests; returns how many ended."""
+    for test in itertools.islice(heard.tests.values(), told, None):
+        if test.outcome in FAILURES:
+            said = f": {test.message[:_SAID]}" if test.message else ""
+            progress.fails(kernel.spec, f"{test.outcome} {test.id}{said}")
     if heard.plan:
         share = len(heard.tests) / len(heard.plan)
-        progress.report(kernel.spec, f"running {len(heard.plan)} tests", share)
+        progress.report(kernel.spec, f"running {len(heard.plan)} tests", share, heard.running)
     elif heard.plan is None:
         progress.report(kernel.spec, f"booted {kernel.release}, collecting tests")
+    return len(heard.tests)

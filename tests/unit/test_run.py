@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -556,3 +557,22 @@ def test_what_cannot_be_gone_on_with(
     (run / "kernels").rmdir()
     assert main(["run", "--resume", str(run), *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_how_long_a_kernel_took_is_told_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[tuple[str, ...], int, float | None]] = []
+
+    class Told(SilentProgress):
+        def begin(
+            self, subjects: Sequence[str], at_once: int, seconds: float | None = None
+        ) -> None:
+            begun.append((tuple(subjects), at_once, seconds))
+
+    for name in ("first", "second"):
+        lab = _Lab({"a": [Status.COMPLETED], "b": [Status.COMPLETED]})
+        _play(monkeypatch, lab)
+        options = replace(_options(tmp_path, "a", "b", jobs=2), out=tmp_path / name)
+        Run(options, Told()).execute()
+    assert begun == [(("a", "b"), 2, None), (("a", "b"), 2, 1.0)]

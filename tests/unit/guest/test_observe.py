@@ -23,7 +23,7 @@ from harness.guest.observe import Deadlines, observe
 from harness.guest.session import Exit, GuestSettings
 from harness.guest.vng import Root
 from harness.model import BootableKernel, Hang, KernelResult, Outcome, Role, State, Status
-from harness.progress import SilentProgress
+from harness.progress import Progress, SilentProgress
 from tests.unit.guest.boots import PLAN, RELEASE, alive, end, hello, outcome, plan, record, start
 
 _KERNEL = BootableKernel("debian:x", RELEASE, Path("/k/boot/vmlinuz"), None, None, None)
@@ -117,6 +117,7 @@ def _observe(
     stop: threading.Event | None = None,
     found: Exit = _POWERED_OFF,
     monitor: _Monitor | None = None,
+    progress: Progress | None = None,
 ) -> KernelResult:
     monkeypatch.setattr(module, "Session", _Script(messages, expires, found, monitor))
     return observe(
@@ -127,8 +128,43 @@ def _observe(
         Deadlines.for_accel("tcg", test=30),
         tmp_path,
         stop or threading.Event(),
-        SilentProgress(),
+        progress or SilentProgress(),
     )
+
+
+class _Told(Progress):
+    """Keeps what a display would show while tests run."""
+
+    def __init__(self) -> None:
+        self.running: list[str] = []
+        self.failures: list[str] = []
+
+    def report(
+        self, subject: str, activity: str, fraction: float | None = None, detail: str = ""
+    ) -> None:
+        if detail and detail not in self.running:
+            self.running.append(detail)
+
+    def fails(self, subject: str, what: str) -> None:
+        self.failures.append(f"{subject}: {what}")
+
+
+def test_progress_hears_what_runs_and_what_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = _Told()
+    messages = [
+        hello(),
+        plan(),
+        start(9.1, 2, PLAN[0]),
+        outcome(9.2, 3, PLAN[0], "failed", "expected 1, saw 2"),
+        start(9.3, 4, PLAN[1]),
+        outcome(9.4, 5, PLAN[1], "passed"),
+        end(6),
+    ]
+    _observe(tmp_path, monkeypatch, messages, progress=told)
+    assert told.running == list(PLAN[:2])
+    assert told.failures == [f"{_KERNEL.spec}: failed {PLAN[0]}: expected 1, saw 2"]
 
 
 def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.progress import Progress
+
 RELEASE = "6.12.43+deb12-amd64"
 
 
@@ -103,7 +105,7 @@ class Builder:
         return root
 
 
-class Recorder:
+class Recorder(Progress):
     """A Progress that keeps what it is told."""
 
     def __init__(self) -> None:
@@ -114,9 +116,6 @@ class Recorder:
     ) -> None:
         """Keep it."""
         self.reports.append((subject, activity, fraction))
-
-    def finish(self, subject: str, outcome: str) -> None:
-        """Ignore it."""
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -322,9 +322,10 @@ def change_causes(comparison: Comparison, kernels: Sequence[KernelResult]) -> tu
     baseline = next((kernel for kernel in kernels if kernel.role is Role.BASELINE), None)
     candidate = compared_candidate(comparison, kernels)
     lost = set(losses(comparison, kernels))
+    before, after = _tests_of(baseline), _tests_of(candidate)
     groups: dict[tuple[bool, ChangeClass, Origin, str], list[Change]] = {}
     for change in comparison.changes:
-        origin, why = _why_changed(change, baseline, candidate)
+        origin, why = _why_changed(change, before.get(change.id), after.get(change.id))
         groups.setdefault((change in lost, change.cls, origin, why), []).append(change)
     found = [
         RootCause(
@@ -357,10 +358,17 @@ _CLASSES = (
 )
 
 
+def _tests_of(kernel: KernelResult | None) -> Mapping[str, TestResult]:
+    return {test.id: test for test in kernel.tests} if kernel is not None else {}
+
+
 def _why_changed(
-    change: Change, baseline: KernelResult | None, candidate: KernelResult | None
+    change: Change, before: TestResult | None, after: TestResult | None
 ) -> tuple[Origin, str]:
-    """The sort of what a change comes from, and the words that all of that cause share."""
+    """The sort of what a change comes from, and the words that all of that cause share.
+
+    ``before`` and ``after`` are the test that it is about, on each side.
+    """
     step = f"{change.baseline} -> {change.candidate}"
     known = change_behind(change.explanation)
     if known is not None:
@@ -373,7 +381,6 @@ def _why_changed(
         return Origin.PAGE_CACHE, change.explanation or step
     if change.id.startswith("console."):
         return Origin.REPORT, change.id
-    before, after = _test(change.id, baseline), _test(change.id, candidate)
     defect = next((test.defect for test in (before, after) if test and test.defect), None)
     if defect is not None and (defect.cve or defect.fix) and _failed_on_one(before, after):
         return Origin.DEFECT, f"{defect.cve or defect.fix}: {step}"
@@ -401,11 +408,6 @@ def _failed_on_one(*tests: TestResult | None) -> bool:
 
 def _is_skip(test: TestResult | None) -> bool:
     return test is not None and test.outcome is Outcome.SKIPPED
-
-
-def _test(name: str, kernel: KernelResult | None) -> TestResult | None:
-    tests = kernel.tests if kernel is not None else ()
-    return next((test for test in tests if test.id == name), None)
 
 
 def _told(origin: Origin, why: str, changes: Sequence[Change]) -> str:

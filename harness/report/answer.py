@@ -372,11 +372,16 @@ def _changes(comparison: Comparison, kernels: Sequence[KernelResult]) -> Changes
 
 def sentence(result: RunResult) -> str:
     """What a run says, in one sentence."""
-    told = [answer for answer in answers(result) if answer.role is Role.CANDIDATE]
+    return sentence_of(answers(result))
+
+
+def sentence_of(answered: Sequence[Answer]) -> str:
+    """What the answers of a run's kernels come to, in one sentence."""
+    told = [answer for answer in answered if answer.role is Role.CANDIDATE]
     if not told:
         return "no candidate was judged"
     if len(told) == 1:
-        return f"{told[0].name} {_sentence_of(told[0])}"
+        return f"{told[0].name} {_of_one(told[0])}"
     count = Counter(answer.word for answer in told)
     if count[Word.OK] == len(told):
         return f"all {len(told)} candidates are OK"
@@ -387,7 +392,7 @@ def sentence(result: RunResult) -> str:
     )
 
 
-def _sentence_of(answer: Answer) -> str:
+def _of_one(answer: Answer) -> str:
     gating = answer.gating
     against = f", against {answer.against}" if answer.against else ""
     if answer.word is Word.OK:

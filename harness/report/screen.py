@@ -24,7 +24,7 @@ from harness.report.answer import (
     Word,
     ZeroCopy,
     answers,
-    sentence,
+    sentence_of,
 )
 from harness.report.options import ReportOptions
 from harness.report.overview import selected_apart, side_names
@@ -324,7 +324,7 @@ def _columns(*, wide: bool) -> tuple[Column, ...]:
 def _print_many(told: Sequence[Answer], result: RunResult, console: Console) -> None:
     """A row for each kernel, then why, each cause once for all kernels that have it."""
     code = ExitCode(result.exit_code)
-    _print(console, f"{sentence(result)}   (exit {int(code)})", style="bold")
+    _print(console, f"{sentence_of(told)}   (exit {int(code)})", style="bold")
     styles = [_STYLES[answer.word] for answer in told]
     wide = not console.is_terminal or console.width >= _WIDE
     rows = [_row(answer, wide=wide) for answer in told]

@@ -15,7 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.judge.exit_code import NOTHING_KNOWN, ran_in_part
-from harness.model import Comparison, KernelResult, Reproducer, Role, RunResult, Status
+from harness.model import (
+    Comparison,
+    KernelResult,
+    Reproducer,
+    Role,
+    RunResult,
+    Status,
+    TestResult,
+)
 from harness.report.overview import (
     Cell,
     Mood,
@@ -77,8 +85,13 @@ def _host(result: RunResult) -> str:
 
 def _line(console: Console, text: str, indent: int = 0, style: str = "") -> None:
     """One item; on a terminal it wraps below its own beginning, elsewhere it never wraps."""
+    for line in _lines(console, text, indent):
+        console.print(Text(line, style=style), highlight=False, soft_wrap=True)
+
+
+def _lines(console: Console, text: str, indent: int) -> list[str]:
     lines = [" " * indent + clean(text)]
-    if console.is_terminal:
+    if console.is_terminal and len(lines[0]) > console.width:
         lines = textwrap.wrap(
             lines[0],
             console.width,
@@ -86,8 +99,7 @@ def _line(console: Console, text: str, indent: int = 0, style: str = "") -> None
             break_long_words=False,
             break_on_hyphens=False,
         )
-    for line in lines:
-        console.print(Text(line, style=style), highlight=False, soft_wrap=True)
+    return lines
 
 
 def _print_table(result: RunResult, console: Console) -> None:
@@ -268,7 +280,11 @@ def _print_tests(result: RunResult, console: Console) -> None:
     for kernel in result.kernels:
         console.print()
         _line(console, f"tests on {distinct_name(kernel, result.kernels)}", style="bold")
-        for test in kernel.tests:
-            message = test.message.partition("\n")[0]
-            line = f"{test.outcome:8} {test.seconds:7.3f} s  {test.id}  {message}".rstrip()
-            _line(console, line, indent=2)
+        lines = [line for test in kernel.tests for line in _lines(console, _told(test), indent=2)]
+        # All at once: one by one they take a second for each thousand.
+        console.print(Text("\n".join(lines)), highlight=False, soft_wrap=True)
+
+
+def _told(test: TestResult) -> str:
+    message = test.message.partition("\n")[0]
+    return f"{test.outcome:8} {test.seconds:7.3f} s  {test.id}  {message}".rstrip()

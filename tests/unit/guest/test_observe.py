@@ -153,7 +153,7 @@ def test_progress_hears_what_runs_and_what_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = _Told()
-    messages = [
+    messages: list[Message] = [
         hello(),
         plan(),
         start(9.1, 2, PLAN[0]),

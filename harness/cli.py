@@ -30,6 +30,9 @@ exit codes (bisect, bisect-step and shell have their own: see their --help):
        fault of the harness
   130  interrupted; what had finished is stored
 
+completion in bash and zsh:
+  eval "$(register-python-argcomplete afalg-harness)"
+
 example:
   afalg-harness run debian:6.12.43+deb12-amd64 debian:trixie-backports"""
 

@@ -63,6 +63,11 @@ def test_a_command(place: Path) -> None:
     assert not _left_behind(place)
 
 
+def _heed_hangup() -> None:
+    """The tests themselves may run under nohup, which is inherited."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def _spawn(place: Path, *arguments: str) -> pexpect.spawn:
     return pexpect.spawn(
         str(COMMAND),
@@ -71,6 +76,7 @@ def _spawn(place: Path, *arguments: str) -> pexpect.spawn:
         encoding="utf-8",
         codec_errors="replace",
         dimensions=(33, 99),
+        preexec_fn=_heed_hangup,
         env={**os.environ, "TMPDIR": str(place)},
     )
 

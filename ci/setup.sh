@@ -20,8 +20,10 @@ packages=(
     uidmap                     # mmdebstrap without root
     xz-utils zstd              # packages and modules compressed with them
 )
-# The tests make packages with the tools that distributions make theirs with.
+# The tests make packages with the tools that distributions make theirs with, and look at
+# the HTML report as people do.
 tested_with=(
+    chromium
     libarchive-tools           # bsdtar, which makepkg calls and its package does not bring
     lzop                       # kernels compressed with it, which hardly any is today
     makepkg                    # Arch Linux packages (rpm has rpmbuild, dpkg dpkg-deb)

@@ -54,7 +54,7 @@ from harness.run_options import RunOptions
 from harness.scratch import sweep
 
 #: Files written beside results.json at the end of every run.
-REPORT_FORMATS = ("junit", "summary")
+REPORT_FORMATS = ("junit", "summary", "html")
 _KERNELS = "kernels"  # folder of a run directory
 _PAYLOAD = "payload.tar"  # what every guest was given to run; vng.txt needs it
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from immutabledict import immutabledict
 
@@ -24,6 +25,9 @@ class ReportOptions:
     introduced: str = ""
     #: Where the run directory can be read by others; "" if nowhere.
     url: str = ""
+    #: The run directory, where a report tells of more than results.json (the console); None
+    #: if there is none.
+    directory: Path | None = None
 
 
 def labels_of(words: Sequence[str], kernels: Sequence[KernelResult]) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import InfrastructureError, InputError
@@ -20,6 +20,7 @@ from harness.report import (
     screen,
     summary,
 )
+from harness.report.html import page as html
 from harness.report.options import ReportOptions
 
 #: A run, and what the report is told beside it -> its text in pieces, line ends included.
@@ -45,6 +46,7 @@ FORMATS: Mapping[str, Format] = {
     "nipa": Format("checks.json", nipa.pieces, "checks for patchwork, as NIPA makes them"),
     "csv": Format("results.csv", csv_table.pieces, "a table, for spreadsheets"),
     "text": Format("report.txt", screen.pieces, "the answer, as it is printed by default"),
+    "html": Format(html.FILE_NAME, html.pieces, "one page with everything, for browsers"),
 }
 #: Other words for a format.
 SYNONYMS: Mapping[str, str] = {"md": "summary"}
@@ -92,6 +94,9 @@ def render(
     Raises InputError for a format that does not exist, InfrastructureError if a file cannot
     be written.
     """
+    options = options or ReportOptions()
+    if options.directory is None:
+        options = replace(options, directory=run_dir)
     written: list[Path] = []
     for name in formats:
         path = run_dir / format_named(name).file_name

@@ -55,6 +55,8 @@ def test_the_wheel_works_for_an_ordinary_user(user: str, tmp_path: Path) -> None
     command += ["--cache", elsewhere / "cache", "--suite", "functional/test_hash.py"]
     _run(*as_user, "env", f"HOME={home}", *command, cwd=elsewhere)
 
+    # Its templates lie in the wheel.
+    assert "</html>" in (elsewhere / "run/report.html").read_text(encoding="utf-8")
     result = results_file.load(elsewhere / "run")
     (kernel,) = result.kernels
     assert kernel.status is Status.COMPLETED, kernel.status_reason

@@ -44,7 +44,8 @@ def deliver(result: RunResult, arguments: argparse.Namespace, run_dir: Path | No
     InputError for an ``--output`` that does not fit, InfrastructureError if it takes nothing.
     """
     formats = list(dict.fromkeys(SYNONYMS.get(name, name) for name in arguments.format))
-    options = ReportOptions(labels=labels_of(arguments.label, result.kernels))
+    labels = labels_of(arguments.label, result.kernels)
+    options = ReportOptions(labels=labels, directory=run_dir)
     output: Path | None = arguments.output
     if not formats and output is None:
         with reader_may_leave():

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from harness.judge.exit_code import NOTHING_KNOWN, compared_candidate, losses, ran_in_part
 from harness.judge.facts import Section, Weight, kind_of
-from harness.judge.findings import first_line, listed
+from harness.judge.findings import first_line, listed, said
 from harness.judge.known_changes import change_behind
 from harness.judge.splats import boots_of
 from harness.judge.states import told_state, why_unknown
@@ -179,7 +179,7 @@ class _VerdictCauses:
     def _of_test(self, test: TestResult) -> _Group:
         if test.defect is not None and (test.defect.cve or test.defect.fix):
             return _Group(Origin.DEFECT, test.defect.cve or test.defect.fix)
-        return _Group(Origin.TEST, f"{test.outcome} {first_line(test.message) or test.id}")
+        return _Group(Origin.TEST, f"{test.outcome} {said(test.message) or test.id}")
 
     def _with_taint(self, groups: dict[_Group, list[Ground]]) -> dict[_Group, list[Ground]]:
         """A taint is told with the report that it came with."""
@@ -207,6 +207,11 @@ class _VerdictCauses:
             return f"{len(ids)} tests {_OUTCOMES.get(outcome, outcome)}: {message}"
         if group.origin is Origin.REPORT and len(ids) > 1:
             return f"{parts[0].sentence}, and the kernel is tainted by it"
+        if group.origin is Origin.TEST:
+            message = first_line(self._tests[ids[0]].message)
+            return (
+                parts[0].sentence.replace(message, said(message)) if message else parts[0].sentence
+            )
         return parts[0].sentence
 
     def _of_paths(self, ids: Sequence[str]) -> str:
@@ -224,8 +229,8 @@ class _VerdictCauses:
         by = f" (fixed by {fix})" if fix and fix != key else ""
         if len(ids) > 1:
             return f"{key}: {len(ids)} tests failed{by}"
-        before, _, said = first_line(test.message).partition(f"{key}: ")
-        return f"{key}: {said or before or test.id}{by}"
+        before, _, after = said(test.message).partition(f"{key}: ")
+        return f"{key}: {after or before or test.id}{by}"
 
     def _line(self, name: str) -> str:
         """What was seen of an id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,11 @@ def listed(names: Sequence[str], limit: int = _NAMED) -> str:
 def first_line(text: str) -> str:
     """The first line of a message that says something."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def said(message: str) -> str:
+    """The first line of a test's message, without the name of the exception that brought it."""
+    return re.sub(r"^(AssertionError|Failed|Exception): ", "", first_line(message))
 
 
 def because(rule: Expectation | None) -> str:

@@ -383,8 +383,8 @@ def sentence_of(answered: Sequence[Answer]) -> str:
     if len(told) == 1:
         return f"{told[0].name} {_of_one(told[0])}"
     count = Counter(answer.word for answer in told)
-    if count[Word.OK] == len(told):
-        return f"all {len(told)} candidates are OK"
+    if len(count) == 1:
+        return f"all {len(told)} candidates are {told[0].word}"
     return f"of {len(told)} candidates " + ", ".join(
         f"{count[word]} {'is' if count[word] == 1 else 'are'} {word}"
         for word in Word

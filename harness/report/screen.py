@@ -104,7 +104,7 @@ class _Item:
         found: list[Text] = []
         for number, line in enumerate(lines):
             line_head = head if number == 0 else " " * len(head)
-            told = Text(line_head + line)
+            told = Text((line_head + line).rstrip())
             if self.style and self.word and number == 0:
                 told.stylize(self.style, 2 + _LABEL, 2 + _LABEL + len(self.word))
             elif self.style and not self.word:
@@ -226,7 +226,7 @@ def _zero_copy(now: ZeroCopy, before: ZeroCopy | None) -> _Item:
 def zero_copy_in_words(now: ZeroCopy, before: ZeroCopy | None) -> str:
     """``33 of 33 skcipher and aead inputs copied (baseline: 0)``."""
     if not now.probed:
-        return "no skcipher or aead input was probed"
+        return now.why
     told = f"{now.gone} of {now.probed} skcipher and aead inputs copied"
     others = {
         state: count

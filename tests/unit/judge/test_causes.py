@@ -98,7 +98,7 @@ def test_tests_with_one_message_are_one_cause(number: int) -> None:
     kernel = samples.new()
     tests = samples.PLAN[:number]
     for test in tests:
-        kernel = samples.with_test(kernel, samples.failed(test, "no memory"))
+        kernel = samples.with_test(kernel, samples.failed(test, "AssertionError: no memory"))
     (cause,) = causes_of(kernel)
     assert cause.ids == tests
     expected = (

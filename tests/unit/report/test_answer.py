@@ -156,3 +156,5 @@ def test_sentence_of_several() -> None:
     alike = samples.run(samples.old(), samples.new(), samples.kernel("7.2.12"))
     assert sentence(alike) == "all 2 candidates are OK"
     assert sentence(samples.run(samples.old())) == "no candidate was judged"
+    bad = [replace(samples.regressed(), release=f"7.4.{n}", spec=f"{n}") for n in range(2)]
+    assert sentence(samples.run(samples.old(), *bad)) == "all 2 candidates are NOT OK"

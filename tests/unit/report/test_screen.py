@@ -191,3 +191,9 @@ def test_colour_on_a_terminal() -> None:
 def test_any_encoding(encoding: str) -> None:
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     print_result(samples.main_job(), Console(file=file, width=80), None, verbose=True)
+
+
+def test_what_was_not_probed_is_said_in_a_word() -> None:
+    lines = printed(samples.run(samples.hung())).splitlines()
+    assert "  zero-copy    not probed" in lines
+    assert "  page cache   not probed CVE-2026-31431" in lines

@@ -46,7 +46,7 @@ def test_main_job() -> None:
     assert row(text, "page_cache_write") == ["present", "absent"]
     assert row(text, "af_alg_restrict") == ["none", "1"]
     assert row(text, "functional") == ["6/0/0", "4/0/2"]
-    assert row(text, "verdict") == ["not ok", "ok"]
+    assert row(text, "verdict") == ["baseline", "ok"]
     assert row(text, "status") == ["completed", "completed"]
     assert "accelerator: tcg (KVM stops" in text
     assert "fixed: present -> absent: input is copied" in text
@@ -74,7 +74,7 @@ def test_who_vouches_for_a_state() -> None:
 def test_every_failure_is_its_own_word() -> None:
     text = printed(FOUR)
     assert row(text, "status") == ["completed", "completed", "crashed", "unavailable"]
-    assert row(text, "verdict") == ["not ok", "ok", "NOT OK", "unknown"]
+    assert row(text, "verdict") == ["baseline", "ok", "NOT OK", "unknown"]
     assert row(text, "skcipher.splice_file") == ["present", "absent", "-", "-"]
     assert row(text, "taint") == ["0", "0", "-", "-"]
     assert row(text, "never reported") == ["0", "0", "12", "-"]
@@ -113,7 +113,7 @@ def test_decoded_stack_traces_show_where() -> None:
 def test_loss_shows_in_the_verdict() -> None:
     lost = samples.with_test(samples.new(), samples.skipped(samples.SHA256_TEST, "not today"))
     text = printed(samples.run(samples.old(), lost))
-    assert row(text, "verdict") == ["not ok", "lost 1"]
+    assert row(text, "verdict") == ["baseline", "lost 1"]
     assert "newly unavailable, unexplained: passed -> skipped" in text
 
 
@@ -222,8 +222,8 @@ def test_nothing_is_explained_where_no_path_was_probed() -> None:
 def test_what_could_not_be_observed_is_unknown() -> None:
     """Not ok for want of knowledge is no NOT OK; a kernel that dies in each boot is."""
     silenced = replace(samples.new(), console_watch=ConsoleWatch(20, 0, kernel_log=True))
-    assert row(printed(samples.run(samples.old(), silenced)), "verdict") == ["not ok", "unknown"]
+    assert row(printed(samples.run(samples.old(), silenced)), "verdict") == ["baseline", "unknown"]
     panic = ConsoleEvent("panic", "Kernel panic - not syncing: x", 0.5)
     dead = Boot(Status.BOOT_FAILED, accel="tcg", console_events=(panic,))
     kernel = replace(samples.boot_failed(), boots=(dead, dead))
-    assert row(printed(samples.run(samples.old(), kernel)), "verdict") == ["not ok", "NOT OK"]
+    assert row(printed(samples.run(samples.old(), kernel)), "verdict") == ["baseline", "NOT OK"]

@@ -9,8 +9,8 @@ is unreachable, present and absent cannot be told.
 exit codes, as git bisect run documents them:
   0    good
   1    bad
-  125  cannot be tested: does not build or boot, or the check could not be
-       judged
+  125  cannot be tested: the archive lacks it, it does not build or boot, or
+       the check could not be judged
   128  the command was used wrongly, or an input is bad
   129  infrastructure failed: nothing is known of the kernel
   130  interrupted

@@ -37,13 +37,11 @@ def execute(arguments: argparse.Namespace) -> int:
     check.refuse_value(wanted)
     refuse_bad_guest(arguments)
     refuse_what_is_not_there(check)
-    named = [arguments.spec]
-    if arguments.spec.startswith("git:"):
-        spec = parse_spec(arguments.spec)
-        assert isinstance(spec, GitSpec)
+    spec = parse_spec(arguments.spec)
+    if isinstance(spec, GitSpec):
         GitTree(spec.tree).commit(spec.revision)
-        named = []  # a commit that holds no kernel cannot be tested, which is no bad input
-    refuse_bad_kernels(named, kernel_sources(arguments), SilentProgress())
+    # Of a release that is not there, or a commit without a kernel, git is to try the next one.
+    refuse_bad_kernels((), kernel_sources(arguments), SilentProgress())
     out = arguments.out or new_run_directory()
     asked = Asked(str(arguments.check or arguments.guest_command), wanted, ("", ""), ())
     state = BisectState(out, asked, fresh=True)

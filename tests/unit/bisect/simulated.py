@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.bisect import search, tester
-from harness.commands.actions import refusals
+from harness.commands.actions import bisect_step, refusals
 from harness.model import (
     ConsoleEvent,
     Control,
@@ -77,5 +77,6 @@ def simulate(
     monkeypatch.setattr(tester, "Run", SimulatedRun)
     monkeypatch.setattr(tester, "resolve", lambda *_: None)
     monkeypatch.setattr(refusals, "refuse_impossible", lambda *_: None)
+    monkeypatch.setattr(bisect_step, "parse_spec", lambda _: None)
     monkeypatch.setattr(search, "fetch_ahead", lambda *_: None)
     return booted

@@ -163,6 +163,6 @@ def test_what_is_unavailable_to_a_child_is_said(shape_probe: ModuleType) -> None
     def probe() -> None:
         raise unavailable
 
-    with pytest.raises(shape_probe.Unavailable, match="^no io_uring$") as raised:
+    with pytest.raises(shape_probe.Unavailable, match=r"^no io_uring$") as raised:
         shape_probe.in_child(probe)
     assert (raised.value.reason, raised.value.control) == (unavailable.reason, "fired")

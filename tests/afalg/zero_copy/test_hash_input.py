@@ -27,7 +27,7 @@ import pages
 import pytest
 import userfault
 from pages import PAGE
-from probing import Probe, Void, handing_over, untold
+from probing import Look, Probe, Void, handing_over, until_agreed, untold
 from unavailable import Unavailable
 from userfault import NEW, OLD, with_changed_front
 from witness import Witness
@@ -57,16 +57,22 @@ def test_sendmsg(
 ) -> None:
     """Does a hash read the sender's memory after it took hold of it, or a copy? (sha256)"""
     probe = Probe("zero_copy.hash.sendmsg", record_fact)
-    with probe.searching():
-        request = keyed("hash", ALGORITHM).request()
-        held_input.require()
-        with request, witness.watch() as watched:
-            held = with_changed_front(lambda region: request.sock.send(region.memory))
-            seen = request.recv(32)
     of_old = hashlib.sha256(OLD + OLD).digest()
     of_new = hashlib.sha256(NEW + OLD).digest()
-    testimony = witness.of_pins(watched, held.thread)
-    told = {of_new: "present", of_old: "absent"}.get(seen, "unknown") if held.held else "unknown"
+    states = {of_new: "present", of_old: "absent"}
+
+    def look() -> Look[tuple[userfault.Held[int], bytes]]:
+        with keyed("hash", ALGORITHM).request() as request, witness.watch() as watched:
+            held = with_changed_front(lambda region: request.sock.send(region.memory))
+            seen = request.recv(32)
+        told = states.get(seen, "unknown") if held.held else "unknown"
+        return Look((held, seen), told, witness.of_pins(watched, held.thread))
+
+    with probe.searching():
+        keyed("hash", ALGORITHM)
+        held_input.require()
+        looked = until_agreed(look)
+    (held, seen), told, testimony = looked.found, looked.told, looked.testimony
     state = probe.conclude(
         told,
         testimony,

@@ -165,3 +165,29 @@ def test_what_the_witness_makes_of_it(
     assert (recorded["state"], recorded["witness"]) == (state, witness)
     assert (recorded["reason"] is None) == (state is not State.UNKNOWN)
     assert recorded["evidence"].startswith("seen; ")
+
+
+@pytest.mark.parametrize(
+    ("witnessed", "looks", "at_last"),
+    [
+        (["present"], 1, Witness.AGREED),
+        ([""], 1, Witness.SILENT),
+        (["absent", "present"], 2, Witness.AGREED),
+        (["absent", "absent", "absent", "present"], 3, Witness.DISAGREED),
+    ],
+)
+def test_a_contradiction_is_looked_at_again(
+    probing: ModuleType, witnessed: list[str], looks: int, at_last: Witness
+) -> None:
+    """A call that the witness missed once is no doubt; what it never sees is one."""
+    left = iter(witnessed)
+    seen: list[Any] = []
+
+    def look() -> Any:
+        testimony = suite_module("witness").Testimony(next(left), "as seen")
+        seen.append(probing.Look(len(seen), "present", testimony))
+        return seen[-1]
+
+    looked = probing.until_agreed(look)
+    assert (len(seen), looked) == (looks, seen[-1])
+    assert looked.testimony.on(looked.told) is at_last

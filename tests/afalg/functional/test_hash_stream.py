@@ -17,6 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import af_alg
+import credentials
 import expect
 import libc
 import pages
@@ -369,19 +370,29 @@ def test_short_send(bind: Bind, record_fact: RecordFact) -> None:
         expect.same(whole, digest, "digest of all that was sent")
 
 
-def test_pages_are_released(bind: Bind) -> None:
+@pytest.mark.parametrize("who", ["root", "namespace_root"])
+def test_pages_are_released(who: str, bind: Bind) -> None:
     """Pages pinned to be hashed are unpinned, also where the send fails (nr_foll_pin_*)."""
     request = bind("hash", "sha256").request()
     memory = libc.map_memory(21 * PAGE)
     libc.memory_at(memory, 20 * PAGE)[:] = bytes(20 * PAGE)
     libc.unmap_memory(memory + 20 * PAGE, PAGE)
-    try:
-        before = pins()
+
+    def use() -> None:
         for _ in range(5):
             libc.sendmsg(request.fileno(), [(memory, 20 * PAGE)])
         with suppress(OSError):  # 6.1 takes what is readable
             libc.sendmsg(request.fileno(), [(memory + 10 * PAGE, 11 * PAGE)])
+
+    try:
+        before = pins()
+        if who == "root":
+            use()
+        else:
+            credentials.run_as(credentials.ROOT_IN_NAMESPACE, use)
         after = pins()
+    except credentials.NoCredential as refusal:
+        refusal.skip()
     finally:
         libc.unmap_memory(memory, 20 * PAGE)
     acquired, released = (b - a for a, b in zip(before, after, strict=True))

@@ -22,6 +22,7 @@ import expect
 import libc
 import pages
 import pytest
+import resources
 import samples
 import vectors
 from af_alg import DECRYPT, ENCRYPT, MSG_DONTWAIT, MSG_MORE
@@ -35,7 +36,7 @@ PAGE = pages.PAGE
 BLOCK = 16
 NAMES = ("cbc(aes)", "ctr(aes)")
 #: include/linux/socket.h: SO_SNDBUF above net.core.wmem_max, for root.
-SO_SNDBUFFORCE = 32
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 #: Indexes into LONG_LENGTHS of harness/guest/oracle.py.
 SMALL, PAGES, LARGE, LARGEST = range(4)
 
@@ -262,6 +263,29 @@ def test_above_16_pages(name: str, stream: OpenStream) -> None:
                 expected = min(part, length - at)
                 assert len(seen) == expected, f"recv of {expected} bytes at {at} gave {len(seen)}"
                 one.check(seen, at, f"pieces of {piece}, read by {part}, at {at}")
+
+
+def test_300_pages_in_one_operation(bind: Bind) -> None:
+    """Where the buffers have room one read does it all: its list of pages is as long.
+
+    What goes in and comes out a few pages at a time, as above, is the measure.
+    """
+    transform = bind("skcipher", "ctr(aes)")
+    transform.set_key(samples.KEY)
+    text = samples.pattern(300 * PAGE)
+    with transform.request() as request, transform.request() as other:
+        for option in (SO_SNDBUFFORCE, SO_RCVBUFFORCE):
+            request.sock.setsockopt(socket.SOL_SOCKET, option, len(text))
+        assert request.send(text, op=ENCRYPT, iv=samples.IV) == len(text)
+        with resources.option_memory(1 << 20):  # the list takes some of it
+            seen = request.recv(len(text))
+        other.send(b"", op=ENCRYPT, iv=samples.IV, more=True)
+        for at in range(0, len(text), 15 * PAGE):
+            piece = text[at : at + 15 * PAGE]
+            other.send(piece, more=at + len(piece) < len(text))
+            expected = other.recv(len(piece))
+            expect.same(expected, seen[at : at + len(piece)], f"300 pages at once, at {at}")
+    assert len(seen) == len(text), f"recv of {len(text)} bytes gave {len(seen)}"
 
 
 def test_read_of_more_than_there_is(name: str, stream: OpenStream) -> None:

@@ -161,7 +161,7 @@ def test_many_kernels_keep_a_sign_of_each_state() -> None:
     drawn = picture(order, words)
     assert drawn is not None
     assert [bar.word for bar in drawn.lines[1].bars] == ["N", "O"] * 40
-    assert drawn.width < 1300
+    assert drawn.width < 1400
 
 
 def test_changes_are_told_by_cause() -> None:

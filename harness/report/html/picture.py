@@ -21,7 +21,7 @@ from harness.report.overview import name_of
 FEWEST = 3
 _LABEL = 200  # px: what stands left of the bars
 _ALL = 1000  # px that all columns take, within the two below
-_NARROWEST, _WIDEST = 13, 90
+_NARROWEST, _WIDEST = 12, 90
 _ROW = 22
 _HEADING = 26
 _CHARACTER = 6.6  # px of a letter in a bar
@@ -100,7 +100,7 @@ def picture(order: Sequence[KernelResult], verdicts: Sequence[Shown]) -> Picture
         y += 6
     ticks = tuple(Tick(_LABEL + cell * (place + 0.5), name) for place, name in enumerate(names))
     return Picture(
-        width=_LABEL + cell * len(order) + 40,
+        width=_LABEL + cell * len(order) + 80,
         height=y + 8,
         top=top,
         left=_LABEL,

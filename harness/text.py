@@ -9,7 +9,10 @@ import re
 #: surrogates, which no stream takes.
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 #: All but the characters of XML 1.0; lone surrogates, from undecodable bytes, are among them.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: And those that XML holds, but that drive a terminal or turn the direction of text.
+_NOT_XML = re.compile(
+    "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def clean(text: str) -> str:
@@ -18,7 +21,7 @@ def clean(text: str) -> str:
 
 
 def xml_text(text: str) -> str:
-    """``text`` with every character replaced that XML 1.0 cannot hold."""
+    """``text`` with every character replaced that XML 1.0 cannot hold, and all controls."""
     return _NOT_XML.sub("?", text)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from harness.bisect.found import FILE_NAME as FOUND
 from harness.errors import InfrastructureError, InputError
 from harness.files import write_whole
 
@@ -93,7 +94,7 @@ class BisectState:
     def _clear(self) -> None:
         for name in ("runs", "git", "command"):
             shutil.rmtree(self.directory / name, ignore_errors=True)
-        for name in (_FILE, "bisect.md"):
+        for name in (_FILE, "bisect.md", FOUND):
             (self.directory / name).unlink(missing_ok=True)
 
     def _load(self) -> None:

@@ -58,3 +58,9 @@ def add_report_options(parser: argparse.ArgumentParser, where: str) -> None:
         help="call KERNEL (its spec or release; else the only candidate) LABEL in reports for"
         " CI servers, which know a test by its name (repeatable)",
     )
+    group.add_argument(
+        "--url",
+        default="",
+        metavar="URL",
+        help="where others can read the reports, for checks, mails and KCIDB",
+    )

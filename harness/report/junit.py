@@ -67,7 +67,7 @@ def _suite(kernel: KernelResult, result: RunResult, options: ReportOptions) -> T
         test_cases=[_case(case, kernel, name) for case in cases(kernel, result)],
         timestamp=xml_text(kernel.boots[0].started if kernel.boots else result.started),
         properties={
-            xml_text(name): _line(value) for name, value in _properties(kernel, result).items()
+            _line(name): _line(value) for name, value in _properties(kernel, result).items()
         },
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from harness.text import cut, short, xml_text
 VERSION = (5, 3)
 ORIGIN = "afalg_harness"
 
+_KEY = 200  # characters of a part of an id
 #: Of a log excerpt, in characters; and of a comment.
 _EXCERPT = 16_000
 _COMMENT = 1000
@@ -69,7 +71,7 @@ class _Kernel:
         self, kernel: KernelResult, number: int, result: RunResult, options: ReportOptions
     ) -> None:
         self._kernel = kernel
-        self._prefix = f"{ORIGIN}:{xml_text(result.id or result.started)}-{number}"
+        self._prefix = f"{ORIGIN}:{_key(result.id or result.started)}-{number}"
         self._name = called(kernel, result.kernels, options)
         self._result = result
         self._url = options.url
@@ -81,7 +83,7 @@ class _Kernel:
         known = kernel.kernel
         parts = (known.commit, known.build_id, *known.packages) if known is not None else ()
         told = next((part for part in parts if part), "") or f"{kernel.release}-{kernel.spec}"
-        return f"{ORIGIN}:{xml_text(short(told, 200))}"
+        return f"{ORIGIN}:{_key(told)}"
 
     def checkout(self) -> dict[str, Any]:
         """Where the source came from."""
@@ -137,10 +139,10 @@ class _Kernel:
     def _object(self, path: str, status: str) -> dict[str, Any]:
         parts = (_NOT_PATH.sub("_", part).strip("_") for part in re.split(r"\.py::|[/.]", path))
         made: dict[str, Any] = {
-            "id": f"{self._prefix}-{xml_text(path)}",
+            "id": f"{self._prefix}-{_key(path)}",
             "build_id": self._identity(),
             "origin": ORIGIN,
-            "path": ".".join(["afalg", *(part for part in parts if part)]),
+            "path": ".".join(["afalg", *(part[:_KEY] for part in parts if part)]),
             "status": status,
         }
         if self._url:
@@ -203,6 +205,14 @@ class _Kernel:
         if test.details:
             made["log_excerpt"] = _excerpt(test.details)
         return made
+
+
+def _key(text: str) -> str:
+    """A part of an id: as it is, or cut and still unlike any other."""
+    if len(text) <= _KEY:
+        return xml_text(text)
+    mark = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+    return f"{xml_text(text[:_KEY])}~{mark}"
 
 
 def _line(text: str) -> str:

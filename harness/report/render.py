@@ -15,6 +15,7 @@ from harness.report import (
     junit,
     kcidb,
     ktap,
+    mail,
     nipa,
     results_file,
     screen,
@@ -39,7 +40,8 @@ class Format:
 FORMATS: Mapping[str, Format] = {
     "json": Format(results_file.FILE_NAME, results_file.pieces, "everything, for programs"),
     "junit": Format("junit.xml", junit.pieces, "JUnit XML, for CI servers"),
-    "summary": Format("summary.md", summary.pieces, "Markdown, for people"),
+    "summary": Format("summary.md", summary.pieces, "Markdown, for a pull request"),
+    "mail": Format("report.eml", mail.pieces, "a mail to a kernel mailing list"),
     "ktap": Format("report.ktap", ktap.pieces, "KTAP, for kunit.py, LAVA and openQA"),
     "kcidb": Format("kcidb.json", kcidb.pieces, "a KCIDB report (v5.3)"),
     "github": Format("annotations.txt", github.pieces, "annotations of a GitHub job"),
@@ -49,7 +51,7 @@ FORMATS: Mapping[str, Format] = {
     "html": Format(html.FILE_NAME, html.pieces, "one page with everything, for browsers"),
 }
 #: Other words for a format.
-SYNONYMS: Mapping[str, str] = {"md": "summary"}
+SYNONYMS: Mapping[str, str] = {"md": "summary", "markdown": "summary"}
 
 
 def format_named(name: str) -> Format:

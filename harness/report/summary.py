@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from harness.judge import facts
-from harness.judge.causes import Origin, RootCause
+from harness.judge.causes import RootCause
 from harness.judge.defects import defects
 from harness.judge.findings import listed
 from harness.model import (
@@ -33,7 +32,6 @@ from harness.report.overview import (
     Cell,
     Mood,
     Row,
-    brief,
     exit_sentence,
     explanations,
     legend,
@@ -45,6 +43,7 @@ from harness.report.overview import (
     sides,
 )
 from harness.report.reproducer import LEGEND, program, steps
+from harness.report.shared import SharedCause, gating_once, seen, shared_causes
 from harness.text import short
 
 LIMIT = 60_000  # bytes
@@ -157,8 +156,7 @@ class _Summary:
         told = zero_copy.word
         if zero_copy.word in {"gone", "present", "none seen"} and zero_copy.probed:
             told += f" ({zero_copy.gone} of {zero_copy.probed} copied)"
-        causes = [cause for cause in (*answer.causes, *answer.gating) if cause.gates]
-        causes = list(dict.fromkeys(causes))
+        causes = gating_once(answer)
         why = plain(causes[0].sentence, 160) if causes else ""
         more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
         counts = str(answer.changes.lost) if answer.changes is not None else ""
@@ -174,15 +172,12 @@ class _Summary:
 
     def _why(self) -> Iterator[str]:
         """Each cause once, with the kernels that have it."""
-        alike: dict[tuple[str, bool], list[tuple[str, RootCause]]] = {}
-        for kernel, answer in self._answers:
-            for cause in answer.gating:
-                key = (cause.sentence, cause.unknown)
-                alike.setdefault(key, []).append((self._name(kernel), cause))
-        if not alike:
+        named = ((self._name(kernel), answer) for kernel, answer in self._answers)
+        causes = shared_causes(named)
+        if not causes:
             return
         yield "## Why"
-        shown, more = _within((_why(*cause) for cause in alike.items()), _CAUSES)
+        shown, more = _within(map(_why, causes), _CAUSES)
         for lines in shown:
             yield ""
             yield from lines
@@ -316,25 +311,15 @@ class _Summary:
             yield _Section(title, tuple(folded(title, lines)))
 
 
-def _why(key: tuple[str, bool], found: Sequence[tuple[str, RootCause]]) -> list[str]:
+def _why(shared: SharedCause) -> list[str]:
     """A cause, the kernels that have it, and what was seen on the first of them."""
-    sentence_of, unknown = key
-    word = " (not known)" if unknown else ""
-    where = listed([name for name, _ in found], _NAMES)
-    lines = [f"- **{plain(sentence_of)}**{word}: {plain(where)}"]
-    name, cause = found[0]
-    if len(cause.lines) > 1:
-        seen = list(fenced([short(line, _LINE) for line in _seen(cause)], _LINES))
-        lines += ["", *folded(f"{cause.count} seen on {name}", seen)]
+    cause = shared.cause
+    word = " (not known)" if cause.unknown else ""
+    lines = [f"- **{plain(cause.sentence)}**{word}: {plain(listed(shared.names, _NAMES))}"]
+    told = list(fenced([short(line, _LINE) for line in seen(cause)], _LINES))
+    if told:
+        lines += ["", *folded(f"{cause.count} seen on {shared.names[0]}", told)]
     return lines
-
-
-def _seen(cause: RootCause) -> Sequence[str]:
-    """What was seen of each id; of many paths alike their names, and what one told."""
-    if cause.origin is not Origin.ZERO_COPY:
-        return cause.lines
-    paths = brief(list(map(facts.short_name, cause.ids)))
-    return (*paths.replace("), ", ")\n").splitlines(), "", "the first:", cause.lines[0])
 
 
 def _cell(cell: Cell) -> str:

@@ -30,6 +30,7 @@ from harness.bisect.check import (
 )
 from harness.bisect.code_words import CodeWords
 from harness.bisect.ends import Question
+from harness.bisect.found import store_found
 from harness.bisect.git_search import GitSearchResult, older_first, search_git
 from harness.bisect.report import Conclusion, markdown, terminal_lines
 from harness.bisect.search import SearchResult, search
@@ -104,6 +105,7 @@ def _bisect(
                 conclusion = _search_git(work, tree)
         steps = list(state.steps.values())
         (out / "bisect.md").write_text(markdown(conclusion, steps))
+        store_found(conclusion, out)
     finally:
         state.close()
     return conclusion, steps, out

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness.bisect.found import introduced_by
 from harness.errors import InfrastructureError, InputError
 from harness.judge.expectations import Expectations, load_expectations, run_expectations
 from harness.model import RunResult
@@ -44,8 +45,12 @@ def deliver(result: RunResult, arguments: argparse.Namespace, run_dir: Path | No
     InputError for an ``--output`` that does not fit, InfrastructureError if it takes nothing.
     """
     formats = list(dict.fromkeys(SYNONYMS.get(name, name) for name in arguments.format))
-    labels = labels_of(arguments.label, result.kernels)
-    options = ReportOptions(labels=labels, directory=run_dir)
+    options = ReportOptions(
+        labels=labels_of(arguments.label, result.kernels),
+        introduced=introduced_by(run_dir) if run_dir is not None else "",
+        url=arguments.url,
+        directory=run_dir,
+    )
     output: Path | None = arguments.output
     if not formats and output is None:
         with reader_may_leave():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from harness.commands.options import path
-from harness.commands.reporting import add_judging_options
+from harness.commands.reporting import add_exit_option, add_judging_options
 
 VERBOSE = "print a line for each reason, too"
 
@@ -26,3 +26,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="make the result again from console.log and events.jsonl, and judge it anew",
     )
     add_judging_options(parser)
+    add_exit_option(parser)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 from harness.commands.options import path
-from harness.commands.reporting import add_judging_options, add_report_options
+from harness.commands.reporting import add_exit_option, add_judging_options, add_report_options
 
 VERBOSE = "print everything: each test, path, reason and change"
 
@@ -28,3 +28,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_report_options(parser, "into RUN")
     add_judging_options(parser)
+    add_exit_option(parser)

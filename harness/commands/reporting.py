@@ -28,6 +28,18 @@ def add_judging_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_exit_option(parser: argparse.ArgumentParser) -> None:
+    """``--exit``: in whose words the exit code is."""
+    parser.add_argument(
+        "--exit",
+        choices=("own", "nipa"),
+        default="own",
+        metavar="WHOSE",
+        help="nipa: exit with 0 (pass), 4 (skip: nothing ran), 5 (warn: not known, or other"
+        " outcomes in other boots) or 1, as NIPA's executor reads it (default: own)",
+    )
+
+
 def add_report_options(parser: argparse.ArgumentParser, where: str) -> None:
     """``--format`` and ``--output``; ``where`` says where reports go without it."""
     from harness.report.render import FORMATS, SYNONYMS  # noqa: PLC0415  (gate needs none)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.commands.actions.report import judged_run
+from harness.commands.actions.reporting import exit_in_words_of
 from harness.output import reader_may_leave
 from harness.report.answer import answers, sentence
 from harness.text import clean
@@ -18,4 +19,4 @@ def execute(arguments: argparse.Namespace) -> int:
         for answer in answers(result) if arguments.verbose else ():
             for cause in answer.gating:
                 print(f"{clean(answer.name)}: {clean(cause.sentence)}")
-    return result.exit_code
+    return exit_in_words_of(arguments.exit, result)

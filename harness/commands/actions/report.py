@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.actions.reporting import deliver, given_expectations
+from harness.commands.actions.reporting import deliver, exit_in_words_of, given_expectations
 from harness.errors import InputError
 from harness.judge.conclude import can_be_judged_anew, conclude, judged_anew
 from harness.judge.expectations import run_expectations
@@ -26,7 +26,7 @@ def execute(arguments: argparse.Namespace) -> int:
             " name another file with --output"
         )
     deliver(result, arguments, directory)
-    return result.exit_code
+    return exit_in_words_of(arguments.exit, result)
 
 
 def judged_run(arguments: argparse.Namespace) -> RunResult:

@@ -14,6 +14,7 @@ from harness.errors import InfrastructureError, InputError
 from harness.judge.expectations import Expectations, load_expectations, run_expectations
 from harness.model import RunResult
 from harness.output import reader_may_leave
+from harness.report.nipa import nipa_exit
 from harness.report.options import ReportOptions, labels_of
 from harness.report.render import SYNONYMS, format_named, pieces, write
 from harness.report.screen import print_result
@@ -36,6 +37,11 @@ def given_expectations(
     stored = [rule for run in runs for rule in run_expectations(run).rules if rule.explicit]
     defaults = [rule for rule in given.rules if not rule.explicit]
     return Expectations((*defaults, *stored, *(rule for rule in given.rules if rule.explicit)))
+
+
+def exit_in_words_of(whose: str, result: RunResult) -> int:
+    """The exit code of a run, as ``--exit`` says."""
+    return int(nipa_exit(result)) if whose == "nipa" else result.exit_code
 
 
 def deliver(result: RunResult, arguments: argparse.Namespace, run_dir: Path | None) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from harness import cli
 from harness.model import Attempt, Outcome, RunResult
+from harness.report import results_file
 from harness.report.nipa import NipaExit, nipa_exit
 from harness.report.options import ReportOptions
 from harness.report.render import pieces
@@ -73,3 +76,10 @@ def test_a_check_for_each_candidate() -> None:
 @pytest.mark.parametrize("name", RUNS)
 def test_checks_of_runs_that_went_wrong(name: str) -> None:
     checks(RUNS[name], ReportOptions())
+
+
+@pytest.mark.parametrize("command", ["report", "gate"])
+def test_command_exits_in_nipas_words(command: str, tmp_path: Path) -> None:
+    results_file.save(RUNS["the code still can"], tmp_path / "results.json")
+    assert cli.main([command, str(tmp_path)]) == 3
+    assert cli.main([command, str(tmp_path), "--exit", "nipa"]) == 5

@@ -79,7 +79,7 @@ def test_a_report_that_was_judged_anew_is_written(tmp_path: Path) -> None:
     result = replace(samples.run(_recorded(samples.regressed())), exit_code=0)
     results_file.save(result, tmp_path / "results.json")
     assert main(["report", str(tmp_path), "--format", "summary"]) == 1
-    assert (tmp_path / "summary.md").read_text().startswith("# AF_ALG: exit code 1")
+    assert (tmp_path / "summary.md").read_text().startswith("# AF_ALG: 7.4.0-rc1-amd64 is NOT OK")
 
 
 @pytest.fixture

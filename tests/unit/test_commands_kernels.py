@@ -14,13 +14,16 @@ import pexpect
 import pytest
 
 from harness import cli
+from harness.commands.actions.kernels import fetch as fetch_command
 from harness.commands.actions.kernels import list as list_command
 from harness.commands.actions.kernels import show as show_command
-from harness.errors import ExitCode
+from harness.errors import ExitCode, FetchError
 from harness.kernels.archive.debian import ArchiveKernel
 from harness.kernels.cache.kernel_store import KernelStore
+from harness.kernels.resolve import resolve
 from harness.kernels.sources import KernelSources
-from harness.model import CodeFinding, CodeWord
+from harness.model import BootableKernel, CodeFinding, CodeWord
+from harness.progress import Progress
 
 COMMAND = str(Path(sys.executable).parent / "afalg-harness")
 KERNELS = (
@@ -249,11 +252,12 @@ def test_quiet_is_heard_in_any_place() -> None:
 def test_kconfigs_reach_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[KernelSources] = []
 
-    def resolve(_spec: str, sources: KernelSources, _progress: object) -> None:
+    def interrupted(_spec: str, sources: KernelSources, _progress: object) -> None:
         seen.append(sources)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.commands.actions.kernels.fetch.resolve", resolve)
+    monkeypatch.setattr(fetch_command, "resolve", interrupted)
+    monkeypatch.setattr(fetch_command, "refuse_bad_kernels", lambda *_: None)
     spec, cache = f"git:{tmp_path}@HEAD", ["--cache", str(tmp_path / "cache")]
     assert _run("build", spec, *cache) == ExitCode.INTERRUPTED
     _run("build", spec, "--kconfig", "debug", "--kconfig", "my.config", *cache)
@@ -261,11 +265,25 @@ def test_kconfigs_reach_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_one_that_cannot_be_fetched_stops_no_other(
-    cache: Path, capsys: pytest.CaptureFixture[str]
+    cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert _run("fetch", "/none", "debian:7.3-gone-amd64") == ExitCode.USAGE
+    def fetch(spec: str, sources: KernelSources, progress: Progress) -> BootableKernel:
+        if spec == "debian:sid":
+            raise FetchError(f"{spec}: no answer")
+        return resolve(spec, sources, progress)
+
+    monkeypatch.setattr(fetch_command, "resolve", fetch)
+    monkeypatch.setattr(fetch_command, "refuse_bad_kernels", lambda *_: None)
+    assert _run("fetch", "debian:sid", "debian:7.3-gone-amd64") == ExitCode.INFRASTRUCTURE
     out, err = capsys.readouterr()
     assert out.startswith("debian:7.3-gone-amd64  7.3-gone-amd64  /")
+    assert "afalg-harness: debian:sid: no answer" in err
+
+
+def test_one_that_does_not_exist_stops_all(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("fetch", "debian:7.3-gone-amd64", "/none") == ExitCode.USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
     assert "afalg-harness: /none: no such file" in err
 
 

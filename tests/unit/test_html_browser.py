@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,13 @@ def test_without_script(browser: Browser, report: Path) -> None:
         expect(page.locator("#changes .causes > li").first).to_be_visible()
         expect(page.locator("svg.picture")).to_be_visible()
         expect(page.get_by_text("needs JavaScript")).to_be_visible()
+
+
+def test_where_nothing_differs_all_tests_are_shown(browser: Browser, tmp_path: Path) -> None:
+    """The usual filters (differ, failed) would leave an empty table."""
+    run = stored_run()
+    good = run.kernels[3]
+    twin = replace(good, release=f"{good.release}.1", spec="twin")
+    with opened(browser, _written(replace(run, kernels=(good, twin)), tmp_path)) as found:
+        assert _count(found.page) == "1,209 of 1,209 tests"
+        expect(_chip(found.page, "all")).to_have_attribute("aria-pressed", "true")

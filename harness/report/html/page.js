@@ -82,6 +82,10 @@ class Matrix {
     this.holder = holder;
     this.build();
     this.choose();
+    // What no test is like has no button, and could not be taken back.
+    const offered = new Set([...this.chips.querySelectorAll("button")].map((chip) => chip.dataset.name));
+    this.active = new Set([...this.active].filter((name) => offered.has(name)));
+    this.choose();
   }
 
   build() {

@@ -74,10 +74,10 @@ def test_the_reports_can_be_made_again_offline(finished: Finished) -> None:
 
 
 def test_stored_runs_can_be_compared_offline(finished: Finished) -> None:
-    command: list[str | Path] = [COMMAND, "compare", finished.out, finished.out]
+    command: list[str | Path] = [COMMAND, "compare", "-v", finished.out, finished.out]
     compared = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "zero_copy.skcipher.splice_file" in compared.stdout
-    assert "fixed" in compared.stdout
+    assert "zero-copy present -> absent on" in compared.stdout
 
 
 @pytest.mark.parametrize(

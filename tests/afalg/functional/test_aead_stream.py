@@ -386,7 +386,8 @@ def test_many_small_buffers(bind: Bind) -> None:
         )
 
 
-def test_receive_buffer_limits_a_message(bind: Bind) -> None:
+@pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "nonblocking"])
+def test_receive_buffer_limits_a_message(blocking: bool, bind: Bind) -> None:
     """Output above SO_RCVBUF comes as several messages, each as long as the buffer, in one recv.
 
     Kernels that do not limit the list (CVE-2026-31677) return one message.
@@ -394,6 +395,7 @@ def test_receive_buffer_limits_a_message(bind: Bind) -> None:
     transform = gcm(bind)
     text = pattern(3 * PAGE)
     with transform.request() as request:
+        request.sock.setblocking(blocking)
         request.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         limit = max(request.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF), PAGE)
         limit -= limit % PAGE + TAG

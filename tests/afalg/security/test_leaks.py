@@ -155,6 +155,24 @@ def test_left(kind: str, bind: Bind) -> None:
     LEDGER.given_back(f"{kind} requests closed before their end", once)
 
 
+def test_states(bind: Bind) -> None:
+    """The state of a cipher that has one: taken up again, and left amid its message."""
+    transform = bind("skcipher", "ecb(arc4)")
+    transform.set_key(KEY)
+
+    def once() -> None:
+        for is_ended in (True, False):
+            with transform.request() as request:
+                request.send(LONG, op=ENCRYPT, more=True)
+                request.recv(16)
+                request.recv(16)
+                if is_ended:
+                    request.send(TEXT)
+                    request.recv(len(LONG) + len(TEXT))
+
+    LEDGER.given_back("states of ecb(arc4)", once)
+
+
 @pytest.mark.parametrize("name", ["sha256", "hmac(sha256)"])
 def test_clones(name: str, bind: Bind) -> None:
     """Clones of a half-done hash, made by accept(), used and unused."""
@@ -470,6 +488,22 @@ def test_random_numbers(bind: Bind) -> None:
                 libc.recvmsg(request.fileno(), [(1, 1)], MSG_DONTWAIT)
 
     LEDGER.given_back("random numbers", once, turns=8)
+
+
+def test_generators(bind: Bind) -> None:
+    """Generators that are bound, and closed with and without a request."""
+    try:
+        name = bind("rng", "stdrng").name
+    except pytest.skip.Exception:
+        name = bind("rng", "jitterentropy_rng").name
+
+    def once() -> None:
+        for is_used in (True, False):
+            with af_alg.Transform("rng", name) as transform:
+                if is_used:
+                    transform.request()
+
+    LEDGER.given_back(f"generators {name}", once, turns=8)
 
 
 # Other ways in and out

@@ -56,6 +56,8 @@ def list_tests(selection: Selection) -> tuple[ListedTest, ...]:
         problem = next((line for line in said if line.startswith("ERROR: ")), "".join(said[-1:]))
         said_shortly = problem.removeprefix("ERROR: ").replace(f"{scratch}/", "")
         asked = " ".join((*selection.suites, *selection.arguments)) or "all suites"
+        if said_shortly.startswith("not found: "):  # in pytest's words, without parameters
+            raise InputError(f"{asked}: there is no such test")
         raise InputError(f"the tests cannot be listed ({asked}): {said_shortly}")
     tests = [json.loads(line) for line in finished.stdout.splitlines()]
     if not tests:

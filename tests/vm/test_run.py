@@ -90,7 +90,7 @@ def test_stored_runs_can_be_compared_offline(finished: Finished) -> None:
         (["/etc/passwd"], 2, "/etc/passwd"),
         ([AFTER, "--suite", "nonsuch"], 2, "nonsuch"),
         ([AFTER, "--suite", "functional/test_hash.py::test_nonsuch"], 2, "test_nonsuch"),
-        ([AFTER, "--suite", "functional/test_hash.py::test_known_answer[x]"], 2, "no test"),
+        ([AFTER, "--suite", "functional/test_hash.py::test_known_answer[x]"], 2, "no such test"),
         ([AFTER, "-k", "nonsuch"], 2, "no test"),
         ([AFTER, "--expectations", "/nonexistent.toml"], 2, "/nonexistent.toml"),
         ([AFTER, "--expect", "nonsense"], 2, "nonsense"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -23,11 +24,12 @@ _BUILD = """
 import sys
 from pathlib import Path
 from harness import cli
+from harness.commands.actions import doctor
 from harness.guest.image import guest_image
 from harness.progress import SilentProgress
 def execute(arguments):
     guest_image(Path(sys.argv[1]), "http://127.0.0.1:9/debian", SilentProgress())
-cli.doctor.execute = execute
+doctor.execute = execute
 sys.exit(cli.main(["doctor"]))
 """
 _MOUNTS = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "true"]
@@ -44,10 +46,14 @@ def _running(words: str) -> bool:
 
 
 def _await(path: Path, process: subprocess.Popen[bytes]) -> str:
-    with path.open() as pipe:  # until it is written to
-        text = pipe.read().strip()
-    assert process.poll() is None
-    return text
+    """What is written to a pipe while the process lives."""
+    text = b""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as pipe:
+        while not text.endswith(b"\n"):
+            assert process.poll() is None, "it ended by itself"
+            select.select([pipe], [], [], 0.1)
+            text += pipe.read() or b""
+    return text.decode().strip()
 
 
 @pytest.mark.skipif(

@@ -63,7 +63,7 @@ def _save(run: Path, result: RunResult, *expected: str) -> None:
 
 def _report(run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    code = main(["report", "--replay", str(run)])
+    code = main(["report", "--verbose", "--replay", str(run)])
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before, (
         "nothing is written"
     )
@@ -205,5 +205,5 @@ def test_no_run(tmp_path: Path, made: bool, capsys: pytest.CaptureFixture[str]) 
     run = tmp_path / "none"
     if made:
         run.mkdir()
-    assert main(["report", "--replay", str(run)]) == 2
+    assert main(["report", "--verbose", "--replay", str(run)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

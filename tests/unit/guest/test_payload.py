@@ -256,7 +256,11 @@ def test_what_may_kill_a_kernel_by_want_of_memory_runs_last(
     assert names[0] == "zero_copy"
 
 
-def test_the_revision_is_of_the_suite_and_not_of_what_was_selected(tmp_path: Path) -> None:
+def test_the_revision_is_of_the_suite_and_not_of_what_was_selected(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for module in (payload, suites):
+        monkeypatch.setattr(module, "suite_dir", suite_dir)
     (tmp_path / "mine").mkdir()
     own = tmp_path / "mine" / "test_mine.py"
     own.write_text("def test_x(): pass\n")

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock
@@ -76,11 +77,17 @@ def _bytecode(payload: Path, image: Path) -> Path:
 
 def _key(payload: Path) -> str:
     digest = hashlib.sha256(_SCRIPT.read_bytes())
+    for name, content in _sources(payload):
+        digest.update(f"{name} {len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def _sources(payload: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each Python file in the archive."""
     with tarfile.open(payload) as archive:
         for member in archive:
             if member.name.endswith(".py") and (file := archive.extractfile(member)):
-                digest.update(f"{member.name} {member.size}\0".encode() + file.read())
-    return digest.hexdigest()
+                yield member.name, file.read()
 
 
 def _make(payload: Path, image: Path, work: Path, target: Path) -> None:
@@ -97,8 +104,11 @@ def _make(payload: Path, image: Path, work: Path, target: Path) -> None:
     )
     for name in _PARTS:
         (work / name).symlink_to(f"usr/{name}")
-    with tarfile.open(payload) as archive:
-        archive.extractall(sources, filter="data")
+    for name, content in _sources(payload):
+        source = sources / name
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_bytes(content)
+        os.utime(source, (0, 0))  # as in the archive: bytecode names its source's time
     shutil.copyfile(_SCRIPT, work / _SCRIPT.name)
     # An ordinary user may change the root in a user namespace.
     as_root = [] if os.geteuid() == 0 else ["--map-root-user"]

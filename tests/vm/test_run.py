@@ -77,7 +77,7 @@ def test_stored_runs_can_be_compared_offline(finished: Finished) -> None:
     command: list[str | Path] = [COMMAND, "compare", "-v", finished.out, finished.out]
     compared = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "zero_copy.skcipher.splice_file" in compared.stdout
-    assert "zero-copy present -> absent on" in compared.stdout
+    assert "fixed: present -> absent" in compared.stdout
 
 
 @pytest.mark.parametrize(

@@ -9,21 +9,13 @@ from __future__ import annotations
 
 import argparse
 
-from harness.commands.options import path
-from harness.commands.reporting import add_exit_option, add_judging_options
+from harness.commands.reporting import add_exit_option, add_judging_options, add_stored_run
 
 VERBOSE = "print a line for each reason, too"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``gate``."""
-    parser.add_argument(
-        "run", type=path, metavar="RUN", help="run directory, or a results.json; only read"
-    )
-    parser.add_argument(
-        "--replay",
-        action="store_true",
-        help="make the result again from console.log and events.jsonl, and judge it anew",
-    )
+    add_stored_run(parser)
     add_judging_options(parser)
     add_exit_option(parser)

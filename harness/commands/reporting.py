@@ -9,6 +9,18 @@ from harness.commands.completion import completed
 from harness.commands.options import path
 
 
+def add_stored_run(parser: argparse.ArgumentParser) -> None:
+    """RUN, and ``--replay``, which makes its result again."""
+    parser.add_argument(
+        "run", type=path, metavar="RUN", help="run directory, or a results.json; only read"
+    )
+    parser.add_argument(
+        "--replay",
+        action="store_true",
+        help="make the result again from console.log and events.jsonl, and judge it anew",
+    )
+
+
 def add_judging_options(parser: argparse.ArgumentParser) -> None:
     """``--expect`` and ``--expectations``, to judge a stored run by other expectations."""
     group = parser.add_argument_group("what is expected")

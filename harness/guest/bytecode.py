@@ -7,6 +7,7 @@ Nothing of the suite is executed here: only the image's Python and pytest run, o
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import tarfile
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Interrupted
 from harness.guest.vng import Root
 from harness.locks import wait_for
 from harness.processes import run
@@ -39,17 +40,19 @@ def add_bytecode(payload: Path, root: Root, progress: Progress) -> None:
     if not root.isolated:
         return
     try:
-        made = _bytecode(payload, root.path)
+        made = _bytecode(payload, root.path).read_bytes()
+    except Interrupted:
+        raise
     except (HarnessError, OSError, tarfile.TarError) as error:
         told = str(error).strip().splitlines()
         progress.finish("suite", f"compiled anew in each guest: {told[-1] if told else error!r}")
         return
     with (
-        tarfile.open(made) as source,
-        tarfile.open(payload, "a", format=tarfile.PAX_FORMAT) as all_,
+        tarfile.open(fileobj=io.BytesIO(made)) as source,
+        tarfile.open(payload, "a", format=tarfile.PAX_FORMAT) as archive,
     ):
         for member in source:
-            all_.addfile(member, source.extractfile(member))
+            archive.addfile(member, source.extractfile(member))
 
 
 def _bytecode(payload: Path, image: Path) -> Path:
@@ -115,11 +118,11 @@ def _make(payload: Path, image: Path, work: Path, target: Path) -> None:
     words: list[str | Path] = ["unshare", *as_root, "--root", work, "--wd", "/"]
     words += [_PYTHON, "-I", "-W", "ignore", f"/{_SCRIPT.name}", f"/{_PLACE}"]
     run(words, doing="compiling the suite")
-    part = target.with_suffix(".part")
-    with tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as archive:
+    packed = work / "bytecode.tar"
+    with tarfile.open(packed, "w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(sources.rglob("__pycache__/*.pyc")):
             info = tarfile.TarInfo(str(path.relative_to(sources)))
             info.size, info.mode = path.stat().st_size, 0o644
             with path.open("rb") as file:
                 archive.addfile(info, file)
-    part.replace(target)
+    packed.replace(target)

@@ -345,13 +345,11 @@ def change_causes(comparison: Comparison, kernels: Sequence[KernelResult]) -> tu
         )
         for (gates, cls, origin, why), changes in groups.items()
     ]
-    return tuple(
-        sorted(found, key=lambda one: (not one.gates, _CLASSES.index(one.cls), -one.count))
-    )
+    return tuple(sorted(found, key=lambda one: (not one.gates, CLASSES.index(one.cls), -one.count)))
 
 
 #: What matters most stands first.
-_CLASSES = (
+CLASSES = (
     ChangeClass.REGRESSED,
     ChangeClass.VANISHED,
     ChangeClass.NEWLY_UNAVAILABLE,
@@ -359,7 +357,6 @@ _CLASSES = (
     ChangeClass.FIXED,
     ChangeClass.INTENDED,
     ChangeClass.NEW,
-    None,
 )
 
 

@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 from harness.errors import ExitCode
 from harness.judge import facts
+from harness.judge.causes import CLASSES
 from harness.judge.exit_code import NOTHING_KNOWN, compared_candidate, losses
 from harness.judge.facts import Section
 from harness.judge.findings import listed
@@ -40,17 +41,6 @@ CONSUMERS = Section.PROGRAMS
 TESTS = "tests: pass/fail/skip"
 CONSOLE = "console reports"
 _NEVER_REPORTED = "never reported"
-
-#: What matters most stands first.
-_CLASS_ORDER = (
-    ChangeClass.REGRESSED,
-    ChangeClass.VANISHED,
-    ChangeClass.NEWLY_UNAVAILABLE,
-    ChangeClass.FLAKY,
-    ChangeClass.FIXED,
-    ChangeClass.INTENDED,
-    ChangeClass.NEW,
-)
 
 _EXIT_SENTENCES = {
     ExitCode.OK: "every candidate is as expected, and everything planned ran",
@@ -475,7 +465,7 @@ def change_groups(comparison: Comparison, kernels: Sequence[KernelResult]) -> li
         ChangeGroup(cls, baseline, candidate, explanation, tuple(ids), loss)
         for (cls, baseline, candidate, explanation, loss), ids in alike.items()
     ]
-    return sorted(groups, key=lambda group: (not group.loss, _CLASS_ORDER.index(group.cls)))
+    return sorted(groups, key=lambda group: (not group.loss, CLASSES.index(group.cls)))
 
 
 def _kind(change: Change, loss: bool) -> tuple[ChangeClass, str, str, str, bool]:

@@ -64,15 +64,19 @@ class Look(Generic[_Found]):
 
 
 def until_agreed(look: Callable[[], _Looked]) -> _Looked:
-    """What ``look`` finds; where the witness contradicts it, what it finds once more, and again.
+    """What ``look`` finds; where only the probe sees sharing, whether the witness does at last.
 
-    A kernel that the two see differently is seen so each time.
+    It may have missed the call. The other way round nothing is asked again: what the witness
+    has seen once stays seen. Nor does a later look unsay what the probe saw: then the first
+    counts, contradicted as it is.
     """
-    for _ in range(_LOOKS):
-        looked = look()
-        if looked.testimony.on(looked.told) is not Witness.DISAGREED:
+    first = looked = look()
+    for _ in range(_LOOKS - 1):
+        missed = looked.testimony.on(looked.told) is Witness.DISAGREED
+        if not missed or looked.told != "present":
             break
-    return looked
+        looked = look()
+    return looked if looked.told == first.told else first
 
 
 class Void(Unavailable):

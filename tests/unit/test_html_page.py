@@ -18,13 +18,14 @@ from harness.judge.conclude import judged_anew
 from harness.model import KernelResult, Outcome, Role, RunResult, Status, TestResult
 from harness.report.html.consoles import excerpts
 from harness.report.html.matrix import matrix
-from harness.report.html.order import by_version, short_names
 from harness.report.html.page import page
-from harness.report.html.picture import Shown, picture
+from harness.report.html.picture import picture
 from harness.report.html.purposes import is_ours, purpose
 from harness.report.html.sections import kernel_views, sections
 from harness.report.html.shown import Strings, bounded, shown
+from harness.report.order import by_version, short_names
 from harness.report.render import render
+from harness.report.state_map import Shown
 from tests.stored_runs import stored_run
 from tests.unit.html_runs import EVIL, hostile_run
 from tests.unit.samples import run as run_of
@@ -141,27 +142,28 @@ def test_names_are_told_without_what_all_end_with() -> None:
 
 
 def test_picture_of_states_over_versions() -> None:
-    """Facts that are alike share a row, neighbours with one state a bar."""
+    """Facts that are alike share a column, neighbours with one state a bar."""
     views = kernel_views(judged_anew(stored_run(), None))
     order = [view.kernel for view in views]
     drawn = picture(order, [Shown(view.answer.word, view.looks) for view in views])
     assert drawn is not None
-    rows = {line.label: [bar.word for bar in line.bars] for line in drawn.lines}
-    assert rows["skcipher input, 12 ways"] == ["absent", "present", "absent", "present", "absent"]
-    assert rows["page_cache_write"] == ["absent", "present", "absent", "present", "absent"]
-    assert rows["policy.allowlist"] == ["absent", "present"]
-    assert rows["tests that fail"] == ["1", "6", "0", "4", "3", "0", "2", "0"]
+    lanes = {lane.label: [bar.word for bar in lane.bars] for lane in drawn.lanes}
+    assert lanes["skcipher input, 12 ways"] == ["absent", "present", "absent", "present", "absent"]
+    assert lanes["page_cache_write"] == ["absent", "present", "absent", "present", "absent"]
+    assert lanes["policy.allowlist"] == ["absent", "present"]
+    assert lanes["tests that fail"] == ["1", "6", "0", "4", "3", "0", "2", "0"]
     assert [tick.label for tick in drawn.series][:3] == ["6.1", "6.12", "6.18"]
     assert picture(order[:2], []) is None
 
 
-def test_many_kernels_keep_a_sign_of_each_state() -> None:
+def test_each_of_many_kernels_has_a_row_with_its_word() -> None:
     order = [_kernel(f"6.{number}.0") for number in range(80)]
     words = [Shown("OK", "good") if number % 2 else Shown("NOT OK", "bad") for number in range(80)]
     drawn = picture(order, words)
     assert drawn is not None
-    assert [bar.word for bar in drawn.lines[1].bars] == ["N", "O"] * 40
+    assert [bar.word for bar in drawn.lanes[0].bars] == ["NOT OK", "OK"] * 40
     assert drawn.width < 1400
+    assert len({bar.y for bar in drawn.lanes[0].bars}) == 80
 
 
 def test_changes_are_told_by_cause() -> None:

@@ -20,9 +20,9 @@ from harness.judge.transcripts import SUITE as DIFFERENTIAL
 from harness.judge.witnesses import evidence
 from harness.model import Fact, KernelResult, Outcome, RunResult, TestResult
 from harness.report.html.consoles import excerpts
-from harness.report.html.order import short_names
 from harness.report.html.purposes import is_ours, purpose
 from harness.report.html.shown import Strings, bounded, shown
+from harness.report.order import short_names
 from harness.report.overview import distinct_name, suite_of, verdict_word
 
 _LETTERS = {

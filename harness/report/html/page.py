@@ -15,11 +15,12 @@ from markupsafe import Markup
 from harness.model import RunResult
 from harness.report.answer import Changes, Word, sentence
 from harness.report.html.matrix import NAME, matrix, packed
-from harness.report.html.picture import Shown, picture
+from harness.report.html.picture import picture
 from harness.report.html.sections import PURPOSES, KernelView, sections
 from harness.report.html.shown import bounded, shown
 from harness.report.options import ReportOptions
 from harness.report.overview import exit_sentence, legend
+from harness.report.state_map import Shown
 
 FILE_NAME = "report.html"
 _WORDS = 16  # kernels up to which tables have words; letters, with a legend, beyond

@@ -19,8 +19,8 @@ from harness.model import (
     RunResult,
 )
 from harness.report.answer import Answer, Word, answers
-from harness.report.html.order import by_version, short_names
 from harness.report.html.shown import bounded
+from harness.report.order import by_version, short_names
 from harness.report.overview import (
     NOT_KNOWN,
     Mood,

@@ -1,4 +1,4 @@
-"""In which order the page has kernels: by version, whatever the order of a run."""
+"""In which order reports have kernels: by version, whatever the order of a run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ _PARTS = re.compile(r"(\d+)")
 
 def by_version(kernels: Sequence[KernelResult]) -> list[KernelResult]:
     """Oldest first, 6.2 before 6.12, 7.3-rc1 before 7.3; those without a release come last."""
-    return sorted(kernels, key=lambda kernel: (not kernel.release, _key(kernel, kernels)))
+    return sorted(
+        kernels,
+        key=lambda kernel: (not kernel.release, version_key(distinct_name(kernel, kernels))),
+    )
 
 
-def _key(kernel: KernelResult, kernels: Sequence[KernelResult]) -> tuple[tuple[int, str, int], ...]:
+def version_key(name: str) -> tuple[tuple[int, str, int], ...]:
+    """What sorts names of kernels that begin with their version."""
     # "~" sorts ahead of everything, as in Debian's versions.
-    text = re.sub(r"[-~](?=rc\d)", "~", distinct_name(kernel, kernels))
+    text = re.sub(r"[-~](?=rc\d)", "~", name)
     split = (part for part in _PARTS.split(text) if part)
     parts = [(2, "", int(part)) if part.isdecimal() else _word(part) for part in split]
     return (*parts, (1, "", 0))

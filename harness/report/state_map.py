@@ -30,6 +30,8 @@ class KernelStates:
     states: Mapping[str, State]  # full name of a fact -> what is told of it
     #: Way -> what the code says, of a kernel that nothing else is known of.
     code: Mapping[str, CodeWord] = field(default_factory=immutabledict)
+    run: str = ""  # id of the newest run that told any of them
+    seen: str = ""  # when that was begun; UTC, ISO 8601
 
 
 def states_of(kernel: KernelResult, name: str) -> KernelStates:
@@ -123,7 +125,7 @@ def path_groups(kernels: Sequence[KernelStates]) -> tuple[Group, ...]:
     zero_copy = [name for name in paths_of(kernels) if name != PAGE_CACHE]
     groups = [Group(HEADINGS[Section.ZERO_COPY], tuple(_columns(kernels, zero_copy)))]
     if PAGE_CACHE in paths_of(kernels):
-        groups.append(Group("files", tuple(_columns(kernels, [PAGE_CACHE]))))
+        groups.append(Group("page cache", tuple(_columns(kernels, [PAGE_CACHE]))))
     return tuple(group for group in groups if group.columns)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from harness import cli
+from harness import cli, known_states
 from harness.commands.actions.kernels import fetch as fetch_command
 from harness.commands.actions.kernels import list as list_command
 from harness.commands.actions.kernels import show as show_command
@@ -24,6 +24,7 @@ from harness.kernels.resolve import resolve
 from harness.kernels.sources import KernelSources
 from harness.model import BootableKernel, CodeFinding, CodeWord
 from harness.progress import Progress
+from tests.stored_runs import MATRIX, stored_text
 
 COMMAND = str(Path(sys.executable).parent / "afalg-harness")
 KERNELS = (
@@ -345,3 +346,37 @@ def test_on_a_terminal(cache: Path, columns: int) -> None:
     assert "mine from /home/me/" in text
     lines = [line.rstrip() for line in text.splitlines() if str(cache) not in line]
     assert columns == 30 or max(map(len, lines)) <= columns
+
+
+def test_map_says_what_to_do_where_nothing_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = cli.main(["kernels", "map", "--cache", str(tmp_path / "empty"), "-q"])
+    assert code == ExitCode.USAGE
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "kernels fetch" in said.err
+
+
+def test_map_of_a_run_and_of_the_cache(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What ran is told by its run, what was only fetched by its code; globs select of both."""
+    (tmp_path / "results.json").write_text(stored_text(MATRIX))
+    finding = CodeFinding("skcipher.input", CodeWord.CAN, ("sendmsg",))
+    monkeypatch.setattr(known_states, "read_code", lambda _: (finding,))
+    monkeypatch.setattr(KernelStore, "recall", lambda *_: object())
+    asked = ["kernels", "map", "-q", "--run", str(tmp_path), "--format", "json"]
+    assert cli.main([*asked, "7.3*", "debian:6.12.4*"]) == ExitCode.OK
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["kernel"], row["from"]) for row in rows] == [
+        ("6.12.43+deb12-amd64", "run"),
+        ("7.3-amd64", "code"),
+        ("7.3-gone-amd64", "code"),
+        ("7.3.4+deb13-amd64", "run"),
+    ]
+    written = tmp_path / "map.json"
+    assert cli.main([*asked, "--booted", "--output", str(written)]) == ExitCode.OK
+    assert capsys.readouterr().out == ""
+    assert {row["from"] for row in json.loads(written.read_text())} == {"run"}

@@ -3,6 +3,7 @@
 examples:
   afalg-harness kernels list '6.12*'
   afalg-harness kernels show debian:7.3.4+deb13-amd64
+  afalg-harness kernels map
   afalg-harness kernels cache list
 """
 
@@ -11,4 +12,4 @@ from __future__ import annotations
 QUIET = "say less; see each"
 VERBOSE = "say more; see each"
 METAVAR = "WHAT"
-SUBCOMMANDS = ("list", "show", "fetch", "build", "cache")
+SUBCOMMANDS = ("list", "show", "map", "fetch", "build", "cache")

@@ -39,8 +39,8 @@ def page(result: RunResult, run_dir: Path | None) -> Iterator[str]:
     """The page in pieces. ``run_dir``: where console.log is looked for; None if nowhere."""
     parts = sections(result)
     order = [view.kernel for view in parts.kernels]
-    style, script = _resource("style.css"), _resource("page.js")
-    return _ENVIRONMENT.get_template("page.html.j2").generate(
+    style, script = resource("style.css"), resource("page.js")
+    return ENVIRONMENT.get_template("page.html.j2").generate(
         result=result,
         parts=parts,
         sentence=sentence(result),
@@ -48,7 +48,7 @@ def page(result: RunResult, run_dir: Path | None) -> Iterator[str]:
         legend=legend(result.kernels),
         picture=picture(order, [Shown(view.answer.word, view.looks) for view in parts.kernels]),
         purposes=PURPOSES,
-        policy=_policy(style, script),
+        policy=content_policy(style, script),
         style=Markup(style),
         script=Markup(script),
         data=Markup(packed(matrix(result, order, run_dir))),  # Base64
@@ -99,7 +99,7 @@ def _letter(text: str) -> str:
     return f"{letter}*" if "," in text else letter
 
 
-def _policy(style: str, script: str) -> str:
+def content_policy(style: str, script: str = "") -> str:
     """The Content-Security-Policy: our script and style alone, and nothing from anywhere.
 
     A second defence: markup that came through would neither run nor load anything.
@@ -107,7 +107,7 @@ def _policy(style: str, script: str) -> str:
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src '{_digest(script)}'",
+            f"script-src '{_digest(script)}'" if script else "script-src 'none'",
             f"style-src '{_digest(style)}'",
             "img-src data:",
             "base-uri 'none'",
@@ -121,7 +121,8 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """The text of a file beside this module."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
@@ -132,12 +133,12 @@ def _finalized(value: object) -> object:
     return shown(str(value), _LONGEST)
 
 
-_ENVIRONMENT = Environment(
-    loader=FunctionLoader(_resource),
+ENVIRONMENT = Environment(
+    loader=FunctionLoader(resource),
     autoescape=True,
     undefined=StrictUndefined,
     finalize=_finalized,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(seconds=_seconds, others=_others, letter=_letter, anchor=_anchor)
+ENVIRONMENT.filters.update(seconds=_seconds, others=_others, letter=_letter, anchor=_anchor)

@@ -48,6 +48,7 @@ _COMMANDS = (
     "compare",
     "report",
     "gate",
+    "runs",
     "bisect",
     "bisect_step",
     "kernels",

@@ -12,7 +12,7 @@ from harness.kernels.cache.contents import kernels_by_release
 from harness.kernels.cache.kernel_store import KernelStore
 from harness.model import KernelResult, RunResult, State
 from harness.progress import Progress
-from harness.report.order import version_key
+from harness.releases import version_key
 from harness.report.state_map import KernelStates, states_of
 from harness.static.reading import read_code
 

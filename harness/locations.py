@@ -1,4 +1,4 @@
-"""Where things lie: the cache, and the data that travels with the package."""
+"""Where things lie: the cache, the store of runs, and the data that travels with the package."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ _PACKAGE = Path(__file__).resolve().parent
 def default_cache_dir() -> Path:
     """The XDG cache directory of this program (not created)."""
     return Path(platformdirs.user_cache_dir("afalg-harness"))
+
+
+def default_store() -> Path:
+    """The SQLite file of runs in the XDG data directory of this program (not created)."""
+    return Path(platformdirs.user_data_dir("afalg-harness")) / "runs.sqlite"
 
 
 def _data_dir(in_wheel: str, in_checkout: str) -> Path:

@@ -154,3 +154,14 @@ def add_guest_options(parser: argparse.ArgumentParser) -> None:
         metavar="ARG",
         help="add ARG to the kernel command line (repeatable)",
     )
+
+
+def add_store_option(container: argparse._ActionsContainer) -> None:
+    """``--store``."""
+    container.add_argument(
+        "--store",
+        type=not_empty,
+        metavar="FILE|URL",
+        help="the store of runs: an SQLite file, or the URL of a database as SQLAlchemy takes it"
+        " (default: $AFALG_STORE, else a file in the XDG data directory)",
+    )

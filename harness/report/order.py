@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from harness.model import KernelResult
+from harness.releases import version_key
 from harness.report.overview import distinct_name
-
-_PARTS = re.compile(r"(\d+)")
 
 
 def by_version(kernels: Sequence[KernelResult]) -> list[KernelResult]:
@@ -17,25 +15,6 @@ def by_version(kernels: Sequence[KernelResult]) -> list[KernelResult]:
         kernels,
         key=lambda kernel: (not kernel.release, version_key(distinct_name(kernel, kernels))),
     )
-
-
-def version_key(name: str) -> tuple[tuple[int, str, int], ...]:
-    """What sorts names of kernels that begin with their version."""
-    # "~" sorts ahead of everything, as in Debian's versions.
-    text = re.sub(r"[-~](?=rc\d)", "~", name)
-    split = (part for part in _PARTS.split(text) if part)
-    parts = [(2, "", int(part)) if part.isdecimal() else _word(part) for part in split]
-    return (*parts, (1, "", 0))
-
-
-def _word(part: str) -> tuple[int, str, int]:
-    return (0 if part.startswith("~") else 3, part, 0)
-
-
-def series(release: str) -> str:
-    """``6.12`` of ``6.12.43+deb12-amd64``; "" if it does not start with a version."""
-    match = re.match(r"\d+\.\d+", release)
-    return match.group() if match else ""
 
 
 def short_names(names: Sequence[str]) -> list[str]:

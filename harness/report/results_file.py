@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
@@ -71,18 +72,26 @@ def load(run: Path) -> RunResult:
         raise InputError(f"{path}: not JSON: {error}") from error
     except RecursionError as error:
         raise InputError(f"{path}: nested too deep") from error
+    return structured(data, str(path))
+
+
+def structured(data: Any, name: str) -> RunResult:
+    """The result that ``data`` is, as JSON has it; ``name`` is what errors call it.
+
+    Raises InputError as ``load`` does.
+    """
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema not in _READABLE or isinstance(schema, bool):
         readable = " and ".join(map(str, _READABLE))
         raise InputError(
-            f"{path}: schema {schema!r} is not one that this version reads ({readable})"
+            f"{name}: schema {schema!r} is not one that this version reads ({readable})"
         )
     try:
         result: RunResult = _CONVERTER.structure(data, RunResult)
         ExitCode(result.exit_code)
         return upgraded(result)
     except MALFORMED as error:
-        raise InputError(f"{path}: {problem(error)}") from error
+        raise InputError(f"{name}: {problem(error)}") from error
 
 
 def _converter() -> cattrs.Converter:

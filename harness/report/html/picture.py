@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from harness.model import FAILURES, KernelResult
-from harness.report.order import series, short_names
+from harness.releases import series
+from harness.report.order import short_names
 from harness.report.overview import name_of
 from harness.report.state_map import (
     UNTOLD,

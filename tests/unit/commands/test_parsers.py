@@ -14,7 +14,10 @@ import pytest
 from harness.cli import build_parser
 
 #: What takes a while to import, and nothing that says what can be typed needs.
-_HEAVY = ("rich", "pytest", "_pytest", "cryptography", "debian", "pexpect", "cattrs", "capstone")
+_HEAVY = (
+    *("rich", "pytest", "_pytest", "cryptography", "debian", "pexpect", "cattrs", "capstone"),
+    *("sqlalchemy", "alembic", "sqlite3"),
+)
 
 
 def _parsers(

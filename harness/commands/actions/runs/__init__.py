@@ -1,0 +1,1 @@
+"""What ``afalg-harness runs`` does."""

@@ -148,7 +148,7 @@ def lost_option(difference: Difference) -> str:
         (
             option
             for option in _options_behind(difference)
-            if _is_set(before, option) and not _is_set(after, option)
+            if is_set(before, option) and not is_set(after, option)
         ),
         "",
     )
@@ -156,21 +156,32 @@ def lost_option(difference: Difference) -> str:
 
 def _options_behind(difference: Difference) -> list[str]:
     reason = difference.reason()
-    if reason is not None and reason.cause is Cause.NO_SOCKET:
-        return ["CONFIG_CRYPTO_USER_API"]
-    if reason is not None and reason.cause is Cause.NO_OPTION:
-        return [reason.name]
     lost = difference.lost_algorithm()
-    if lost is None:
+    if reason is None or (reason.cause is Cause.NOT_BOUND and lost is None):
         return []
-    # "hmac(sha3-256)" is made of hmac, sha3 and 256; what is no option was never set.
-    parts = re.findall(r"\w+", lost.name)
-    named = [_IRREGULAR.get(part, f"CONFIG_CRYPTO_{part.upper()}") for part in parts]
-    return [f"CONFIG_CRYPTO_USER_API_{lost.type.upper()}", *named]
+    return options_of(reason)
 
 
-def _is_set(config: Mapping[str, str], option: str) -> bool:
-    # Some options lost a suffix when their generic code moved (SM3_GENERIC, now SM3).
+def options_of(reason: Reason) -> list[str]:
+    """The options without any of which what failed for ``reason`` cannot be; may be none.
+
+    "hmac(sha3-256)" is made of hmac, sha3 and 256; what is no option was never set.
+    """
+    match reason.cause:
+        case Cause.NO_SOCKET:
+            return ["CONFIG_CRYPTO_USER_API"]
+        case Cause.NO_OPTION:
+            return [reason.name]
+        case Cause.NOT_BOUND:
+            parts = re.findall(r"\w+", reason.name)
+            named = [_IRREGULAR.get(part, f"CONFIG_CRYPTO_{part.upper()}") for part in parts]
+            return [f"CONFIG_CRYPTO_USER_API_{reason.type.upper()}", *named]
+        case _:
+            return []
+
+
+def is_set(config: Mapping[str, str], option: str) -> bool:
+    """Whether an option is built in or a module; some lost a suffix when their code moved."""
     names = (option, f"{option}_GENERIC")
     return any(config.get(name, "n") in {"y", "m"} for name in names)
 

@@ -10,6 +10,7 @@ from harness.errors import InfrastructureError, InputError
 from harness.files import write_whole
 from harness.model import RunResult
 from harness.report import (
+    checklist,
     csv_table,
     github,
     junit,
@@ -41,6 +42,7 @@ FORMATS: Mapping[str, Format] = {
     "json": Format(results_file.FILE_NAME, results_file.pieces, "everything, for programs"),
     "junit": Format("junit.xml", junit.pieces, "JUnit XML, for CI servers"),
     "summary": Format("summary.md", summary.pieces, "Markdown, for a pull request"),
+    "checklist": Format(checklist.FILE_NAME, checklist.pieces, "an item of a release checklist"),
     "mail": Format("report.eml", mail.pieces, "a mail to a kernel mailing list"),
     "ktap": Format("report.ktap", ktap.pieces, "KTAP, for kunit.py, LAVA and openQA"),
     "kcidb": Format("kcidb.json", kcidb.pieces, "a KCIDB report (v5.3)"),

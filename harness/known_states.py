@@ -8,12 +8,14 @@ from pathlib import Path
 
 from immutabledict import immutabledict
 
+from harness.history import queries
+from harness.history.store import Store
 from harness.kernels.cache.contents import kernels_by_release
 from harness.kernels.cache.kernel_store import KernelStore
 from harness.model import KernelResult, RunResult, State
 from harness.progress import Progress
 from harness.releases import version_key
-from harness.report.state_map import KernelStates, states_of
+from harness.report.state_map import PAGE_CACHE, KernelStates, states_of
 from harness.static.reading import read_code
 
 
@@ -29,6 +31,32 @@ def of_runs(runs: Iterable[RunResult]) -> tuple[KernelStates, ...]:
                 told = replace(states_of(kernel, _name(kernel)), run=run.id, seen=run.started)
                 found[told.name] = newer(found.get(told.name), told)
     return tuple(found.values())
+
+
+def of_store(store: Store) -> tuple[KernelStates, ...]:
+    """The same of all runs that are stored."""
+    results = queries.results(store)[::-1]  # oldest first
+    states: dict[int, dict[str, State]] = {}
+    for glob in _GLOBS:
+        for fact in queries.facts(store, glob, results):
+            states.setdefault(fact.result.number, {})[fact.name] = fact.state
+    found: dict[str, KernelStates] = {}
+    for result in results:
+        if result.number in states:
+            name = f"{result.release} [{result.append}]" if result.append else result.release
+            told = KernelStates(
+                name,
+                result.release,
+                immutabledict(states[result.number]),
+                run=result.run,
+                seen=result.started,
+            )
+            found[name] = newer(found.get(name), told)
+    return tuple(found.values())
+
+
+#: Names of the facts that are looked up: paths, and the page cache.
+_GLOBS = ("zero_copy.*", PAGE_CACHE)
 
 
 def _name(kernel: KernelResult) -> str:

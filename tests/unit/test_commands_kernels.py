@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
 import os
 import subprocess
@@ -351,7 +353,9 @@ def test_on_a_terminal(cache: Path, columns: int) -> None:
 def test_map_says_what_to_do_where_nothing_is_known(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = cli.main(["kernels", "map", "--cache", str(tmp_path / "empty"), "-q"])
+    nothing = ["--cache", str(tmp_path / "empty"), "--store", str(tmp_path / "none")]
+    code = cli.main(["kernels", "map", "-q", *nothing])
+    assert not (tmp_path / "none").exists()
     assert code == ExitCode.USAGE
     said = capsys.readouterr()
     assert said.out == ""
@@ -380,3 +384,19 @@ def test_map_of_a_run_and_of_the_cache(
     assert cli.main([*asked, "--booted", "--output", str(written)]) == ExitCode.OK
     assert capsys.readouterr().out == ""
     assert {row["from"] for row in json.loads(written.read_text())} == {"run"}
+
+
+def test_map_of_the_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same states as of the run itself."""
+    (tmp_path / "results.json").write_text(stored_text(MATRIX))
+    store = str(tmp_path / "store")
+    assert cli.main(["runs", "import", str(tmp_path), "--store", store]) == ExitCode.OK
+    capsys.readouterr()
+    asked = ["kernels", "map", "--booted", "--format", "csv"]
+    assert cli.main([*asked, "--store", store]) == ExitCode.OK
+    by_store = capsys.readouterr().out
+    assert cli.main([*asked, "--run", str(tmp_path)]) == ExitCode.OK
+    by_run = capsys.readouterr().out
+    tables = [list(csv.DictReader(io.StringIO(text))) for text in (by_store, by_run)]
+    assert len(tables[0]) == 12
+    assert tables[0] == tables[1]

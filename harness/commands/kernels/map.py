@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.commands.options import add_cache_option, path
+from harness.commands.options import add_cache_option, add_store_option, path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,4 +44,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=path, metavar="FILE|-", help="where to write it (default: -, stdout)"
     )
+    add_store_option(parser)
     add_cache_option(parser)

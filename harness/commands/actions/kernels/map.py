@@ -14,7 +14,8 @@ from harness.commands.display import progress_display
 from harness.commands.sources import cache_directory
 from harness.errors import ExitCode, InfrastructureError, InputError
 from harness.files import write_whole
-from harness.known_states import in_order, of_cache, of_runs
+from harness.history.store import Store, store_url
+from harness.known_states import in_order, of_cache, of_runs, of_store
 from harness.report import results_file
 from harness.report.kernel_map import FORMATS, print_map
 from harness.report.state_map import KernelStates
@@ -55,7 +56,11 @@ def _kernels(arguments: argparse.Namespace) -> tuple[KernelStates, ...]:
     def matches(release: str) -> bool:
         return any(fnmatch.fnmatchcase(release, glob) for glob in globs)
 
-    ran = of_runs(results_file.load(run) for run in arguments.run)
+    ran = (
+        of_runs(results_file.load(run) for run in arguments.run)
+        if arguments.run
+        else of_store(Store(store_url(arguments.store)))
+    )
     found = [kernel for kernel in ran if matches(kernel.release)]
     if not arguments.booted:
         known = {kernel.release for kernel in ran}

@@ -48,6 +48,7 @@ _COMMANDS = (
     "compare",
     "report",
     "gate",
+    "history",
     "runs",
     "bisect",
     "bisect_step",

@@ -49,6 +49,8 @@ def specs(prefix: str, arguments: argparse.Namespace) -> Iterator[str]:
 
 def cached(_prefix: str, arguments: argparse.Namespace) -> Iterator[str]:
     """Releases of the kernels in the cache."""
+    if not hasattr(arguments, "cache"):  # what only reads the store has no such option
+        arguments.cache = None
     place = cache_directory(arguments) / "kernels/releases"
     try:
         names = [path.name for path in place.iterdir()]
@@ -83,6 +85,12 @@ def expected(prefix: str, arguments: argparse.Namespace) -> Iterator[str]:
         return
     for name in checks(prefix, arguments):
         yield name if name.endswith(("/", "::", ":")) else f"{name}="
+
+
+def told(prefix: str, arguments: argparse.Namespace) -> Iterator[str]:
+    """What the store can tell of: tests, facts, and kernels that the cache has."""
+    yield from (name for name in checks(prefix, arguments) if not name.endswith(("boots", "seed:")))
+    yield from cached(prefix, arguments)
 
 
 def fragments(prefix: str, _: argparse.Namespace) -> Iterator[str]:

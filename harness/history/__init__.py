@@ -15,7 +15,7 @@ beside that the outcomes, states and identities by which runs are searched. In s
     queries.latest_results(store)               # of each kernel the newest whole one, by version
     queries.last_good(store, lineage_of(spec, release), asked)   # None if there is none
     queries.facts(store, "zero_copy.*")         # states over kernels, from those newest results
-    queries.kernel_result(store, stored)        # the whole KernelResult again, transcripts and all
+    queries.run_result(store, run)              # a whole RunResult again, transcripts and all
     queries.line(store, "functional/test_hash.py::test_sha256")  # every outcome of one test
 
 Nothing is written, created or migrated by a query, unless the store is of an earlier version.
@@ -29,5 +29,7 @@ damaged, that a later version wrote, that is no store of ours, that nobody answe
 ``contents``   consoles, transcripts and the like: compressed, once for each content
 ``queries``    questions -> frozen values
 ``lineage``    which kernels follow upon each other
+``selected``   what a run selected, and whether that covers what is asked for
+``stability``  how steady a test is
 =============  ================================================================
 """

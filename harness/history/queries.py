@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.errors import InputError
 from harness.history.selected import covers
 from harness.history.store import Store, StoreError
-from harness.model import Outcome, Role, RunResult, State, Status
+from harness.model import Role, RunResult, State, Status
 from harness.releases import version_key
 
 TRANSCRIPTS = "#transcripts/"  # where those of the kernel at a place stand among its files
@@ -81,21 +81,29 @@ class StoredFact:
     message: str  # why, where it is neither present nor absent
 
 
-@dataclass(frozen=True)
-class StoredOutcome:
-    """What a test came to on a kernel, in all boots of a run."""
+class StoredOutcome(NamedTuple):
+    """What a test came to on a kernel, in all boots of a run. (A tuple: there are many.)"""
 
-    name: str
-    result: StoredResult
-    outcome: Outcome
+    run: str
+    started: str  # of the run: UTC, ISO 8601
+    release: str
+    identity: str  # build id, commit or SHA-256 of a package; "" where not known
+    append: str
+    suite: str  # revision of the built-in suite
+    outcome: str  # of ``Outcome``
     boots: int  # in which it ran
     passes: int  # of those
     message: str  # unless it passed
 
+    @property
+    def circumstances(self) -> tuple[str, str, str, str]:
+        """In which it should come to the same, every time."""
+        return self.release, self.identity, self.append, self.suite
 
-_RESULT = """
-    r.id, r.run, u.started, r.place, k.release,
-    COALESCE(NULLIF(k.build_id, ''), NULLIF(k.git_commit, ''), k.package),
+
+_IDENTITY = "COALESCE(NULLIF(k.build_id, ''), NULLIF(k.git_commit, ''), k.package)"
+_RESULT = f"""
+    r.id, r.run, u.started, r.place, k.release, {_IDENTITY},
     r.role, r.spec, r.exact, r.lineage, r.append, r.suites, u.suite, u.accel,
     r.status, r.ok, r.good, r.unknown, r.lost, r.planned,
     r.passed, r.failed, r.skipped, r.seconds, r.reason
@@ -169,16 +177,27 @@ def last_good(
     Of the newest kernel that has one, the newest. ``append`` are kernel arguments, as a shell
     takes them, which it must have had; ``before`` is a release that it must come before.
     """
-    found = [
+    good = [
         result
         for result in results(store, lineage=lineage)
-        if result.good
-        and result.release
-        and result.append == append
-        and covers(result.suites, asked)
-        and (not before or version_key(result.release) < version_key(before))
+        if result.good and covers(result.suites, asked) and result.append == append
     ]
-    # ``results`` are newest first, and of those that are alike max() takes the first.
+    return _newest_kernels(
+        result for result in good if not before or version_key(result.release) < version_key(before)
+    )
+
+
+def last_good_results(store: Store) -> list[StoredResult]:
+    """The last good result of each lineage, of each selection and each set of arguments."""
+    groups: dict[tuple[str, str, str], list[StoredResult]] = {}
+    for result in results(store):
+        if result.good:
+            key = result.lineage, result.suites, result.append
+            groups.setdefault(key, []).append(result)
+    return [found for group in groups.values() if (found := _newest_kernels(group))]
+
+
+def _newest_kernels(found: Iterable[StoredResult]) -> StoredResult | None:
     return max(found, key=lambda one: (version_key(one.release), one.started), default=None)
 
 
@@ -205,23 +224,53 @@ def facts(
     return [fact for result in among for fact in found.get(result.number, ())]
 
 
-def line(store: Store, test: str) -> list[StoredOutcome]:
-    """Every outcome of one test, newest first."""
+def line(store: Store, test: str, *, release: str = "") -> list[StoredOutcome]:
+    """Every outcome of one test, on every kernel or on those of ``release``, newest first."""
+    only = "AND k.release = :release" if release else ""
     return [
-        StoredOutcome(test, _result(row), Outcome(row[-4]), row[-3], row[-2], row[-1] or "")
+        StoredOutcome(*row)
         for row in store.rows(
-            f"SELECT {_RESULT}, o.outcome, o.boots, o.passes, m.text"
+            f"SELECT r.run, u.started, k.release, {_IDENTITY}, r.append, u.suite,"
+            " o.outcome, o.boots, o.passes, COALESCE(m.text, '')"
             " FROM names n JOIN outcomes o ON o.name = n.id JOIN results r ON r.id = o.result"
-            " JOIN runs u ON u.id = r.run LEFT JOIN kernels k ON k.id = r.kernel"
-            f" LEFT JOIN messages m ON m.id = o.message WHERE n.name = :test {_NEWEST_FIRST}",
+            " JOIN runs u ON u.id = r.run JOIN kernels k ON k.id = r.kernel"
+            f" LEFT JOIN messages m ON m.id = o.message WHERE n.name = :test {only}"
+            f" {_NEWEST_FIRST}",
             test=test,
+            release=release,
         )
     ]
+
+
+def unsteady(store: Store, release: str) -> tuple[str, ...]:
+    """Tests that have both passed and failed on kernels of a release, in any circumstances."""
+    return tuple(
+        name
+        for (name,) in store.rows(
+            "SELECT n.name FROM outcomes o JOIN names n ON n.id = o.name"
+            " JOIN results r ON r.id = o.result JOIN kernels k ON k.id = r.kernel"
+            " WHERE k.release = :release AND o.outcome NOT IN ('skipped', 'missing')"
+            " GROUP BY n.name HAVING SUM(o.passes) > 0 AND SUM(o.passes) < SUM(o.boots)"
+            " ORDER BY n.name",
+            release=release,
+        )
+    )
 
 
 def names(store: Store) -> tuple[str, ...]:
     """All names of tests and facts."""
     return tuple(name for (name,) in store.rows("SELECT name FROM names ORDER BY name"))
+
+
+def is_known(store: Store, name: str) -> bool:
+    """Whether there is a test or a fact of that name."""
+    return bool(store.rows("SELECT 1 FROM names WHERE name = :name", name=name))
+
+
+def releases(store: Store) -> list[str]:
+    """The releases of all kernels, by version."""
+    found = {release for (release,) in store.rows("SELECT release FROM kernels")}
+    return sorted(found, key=version_key)
 
 
 def document(store: Store, run: str) -> dict[str, Any]:
@@ -236,10 +285,15 @@ def document(store: Store, run: str) -> dict[str, Any]:
     return data
 
 
-def files(store: Store, run: str, *, transcripts: bool = False) -> Iterator[tuple[str, bytes]]:
-    """What lay beside results.json, by path; or the ``transcripts`` that were in it."""
-    for (path,) in store.rows("SELECT path FROM files WHERE run = :run ORDER BY path", run=run):
-        if path.startswith(TRANSCRIPTS) == transcripts:
+def files(
+    store: Store, run: str, below: str = "", *, transcripts: bool = False
+) -> Iterator[tuple[str, bytes]]:
+    """What lay beside results.json, by path, of the folder ``below`` alone if one is given; or
+    the ``transcripts`` that were in it.
+    """
+    folder = f"{below}/" if below else ""
+    for path in sizes(store, run, transcripts=transcripts):
+        if path.startswith(folder):
             ((data,),) = store.rows(
                 "SELECT c.data FROM files f JOIN contents c ON c.sha256 = f.content"
                 " WHERE f.run = :run AND f.path = :path",
@@ -247,6 +301,19 @@ def files(store: Store, run: str, *, transcripts: bool = False) -> Iterator[tupl
                 path=path,
             )
             yield path, _unpacked(store, run, data)
+
+
+def sizes(store: Store, run: str, *, transcripts: bool = False) -> dict[str, int]:
+    """The size in bytes of each of those files."""
+    return {
+        path: size
+        for path, size in store.rows(
+            "SELECT f.path, c.size FROM files f JOIN contents c ON c.sha256 = f.content"
+            " WHERE f.run = :run ORDER BY f.path",
+            run=run,
+        )
+        if path.startswith(TRANSCRIPTS) == transcripts
+    }
 
 
 def run_result(store: Store, run: str) -> RunResult:

@@ -111,6 +111,12 @@ class Store:
             connection.execute(version.with_for_update())
             yield connection
 
+    def compact(self) -> None:
+        """Give back to the file system what deleted rows leave free in an SQLite file."""
+        if self._file is not None:
+            with self._faults_named():
+                self._read().execute("VACUUM")
+
     def close(self) -> None:
         """Give up its connections; it may be asked again."""
         if self._reader is not None:

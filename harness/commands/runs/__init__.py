@@ -6,6 +6,7 @@ their directories; by its id a run is there once.
 examples:
   afalg-harness runs list
   afalg-harness runs import runs/*
+  afalg-harness runs show 56dc0977
 """
 
 from __future__ import annotations
@@ -13,4 +14,4 @@ from __future__ import annotations
 QUIET = "say less; see each"
 VERBOSE = "say more; see each"
 METAVAR = "WHAT"
-SUBCOMMANDS = ("list", "import")
+SUBCOMMANDS = ("list", "show", "import", "export", "prune")

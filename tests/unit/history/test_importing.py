@@ -77,7 +77,7 @@ def test_outcomes_and_facts_are_those_of_the_run(store: Store, tmp_path: Path) -
         assert result.planned == len(kernel.plan) == 1209
         assert result.ok == kernel.verdict.ok
     test = next(name for name in queries.names(store) if "test_read_below_a_block" in name)
-    failed = {one.result.release for one in queries.line(store, test) if one.outcome == "failed"}
+    failed = {one.release for one in queries.line(store, test) if one.outcome == "failed"}
     assert failed == {
         kernel.release
         for kernel in stored_run().kernels

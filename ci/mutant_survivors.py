@@ -31,7 +31,11 @@ REASONS: tuple[tuple[str, str], ...] = (
         r": memset\((ctx->)?result, 0, [^;]*;  =>",
         "all of the result is written before any of it is read",
     ),
-    (r"algif_rng\.c:\d+: .*(addtl|entropy)", _CAVP),
+    (r"algif_rng\.c:\d+: .*(ctx->addtl|rng_reset_addtl|entropy)", _CAVP),
+    (
+        r": af_alg\.c:\d+: ctx->merge = 0;",
+        "0 already: a page that has room was filled up, and the loop begun anew",
+    ),
     (
         r": ctx->inflight = ",
         "a mark for a WARN_ON(), which the lock of the socket keeps from firing",

@@ -231,6 +231,17 @@ class Transform:
         self.close()
 
 
+def socket_address(
+    name: bytes, kind: bytes = b"hash", feature: int = 0, mask: int = 0, family: int = socket.AF_ALG
+) -> bytes:
+    """``struct sockaddr_alg``, ending with the last byte of the name.
+
+    Python's own bind() takes no name above 63 bytes; the kernel's are up to 127 long, and since
+    3f69cc60768b (4.12) so are bind()'s. Drivers of nested templates have such names.
+    """
+    return struct.pack("=H14sII", family, kind, feature, mask) + name
+
+
 def open_socket() -> socket.socket:
     """An unbound AF_ALG socket; opening one makes the kernel load ``af_alg``."""
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, NoReturn
 
 import af_alg
 from unavailable import Unavailable, reason_of, skip
@@ -19,7 +19,7 @@ from witness import Testimony, agreed
 from harness.guest.inside.words import Cause, Reason, Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from conftest import RecordFact
 
@@ -32,51 +32,6 @@ _LACKING = frozenset(
         *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR),
     }
 )
-
-
-_Found = TypeVar("_Found")
-#: QEMU's TCG passed over a breakpoint once in some 300 boots: the witness missed a call then.
-_LOOKS = 3
-
-
-class Looked(Protocol):
-    """What one look at a path found."""
-
-    @property
-    def told(self) -> str:
-        """The state by the probe alone."""
-
-    @property
-    def testimony(self) -> Testimony:
-        """What the witness saw of the same calls."""
-
-
-_Looked = TypeVar("_Looked", bound=Looked)
-
-
-@dataclass(frozen=True)
-class Look(Generic[_Found]):
-    """What a look found, with the state that it tells."""
-
-    found: _Found
-    told: str
-    testimony: Testimony
-
-
-def until_agreed(look: Callable[[], _Looked]) -> _Looked:
-    """What ``look`` finds; where only the probe sees sharing, whether the witness does at last.
-
-    It may have missed the call. The other way round nothing is asked again: what the witness
-    has seen once stays seen. Nor does a later look unsay what the probe saw: then the first
-    counts, contradicted as it is.
-    """
-    first = looked = look()
-    for _ in range(_LOOKS - 1):
-        missed = looked.testimony.on(looked.told) is Witness.DISAGREED
-        if not missed or looked.told != "present":
-            break
-        looked = look()
-    return looked if looked.told == first.told else first
 
 
 class Void(Unavailable):

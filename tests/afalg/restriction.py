@@ -38,7 +38,10 @@ Answers = dict[Name, str]
 def attempt(sock: socket.socket, name: Name) -> str:
     """bind(): "ok" or the errno's name. Without requests a socket can be bound again and again."""
     try:
-        sock.bind(name)
+        libc.bind(
+            sock.fileno(),
+            af_alg.socket_address(name.algorithm.encode() + b"\0", name.kind.encode()),
+        )
     except OSError as error:
         return af_alg.errno_name(error)
     return BOUND

@@ -213,9 +213,10 @@ class Witness:
         return next((self.why_not[event] for event in events if event in self.why_not), "")
 
     def close(self) -> None:
-        """Take the probes out again."""
+        """Take the probes out again: it says nothing more."""
         if self._tracer is not None and self._set:
             self._tracer.remove(_GROUP, self._set)
+            self.why_not.update(dict.fromkeys(self._set, "it was closed"))
             self._set = []
 
 

@@ -12,7 +12,6 @@ import errno
 import hashlib
 import os
 import socket
-import struct
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ import expect
 import libc
 import pytest
 import resources
-from af_alg import ENCRYPT
+from af_alg import ENCRYPT, socket_address
 from samples import IV, TEXT, cbc, encrypt, gcm
 from unavailable import skip
 
@@ -42,13 +41,6 @@ KINDS = {
     "aead": "gcm(aes)",
     "rng": "jitterentropy_rng",
 }
-
-
-def address(
-    name: bytes, kind: bytes = b"hash", feature: int = 0, mask: int = 0, family: int = socket.AF_ALG
-) -> bytes:
-    """``struct sockaddr_alg``, ending with the last byte of the name."""
-    return struct.pack("=H14sII", family, kind, feature, mask) + name
 
 
 def digest(sock: socket.socket) -> bytes:
@@ -117,7 +109,7 @@ def test_name_end(bind: Bind) -> None:
     bind("hash", "sha256")
     for name in (b"sha256\0", b"sha256X", b"sha256\0garbage"):
         with af_alg.open_socket() as sock:
-            libc.bind(sock.fileno(), address(name))
+            libc.bind(sock.fileno(), socket_address(name))
             expect.same(hashlib.sha256(TEXT).digest(), digest(sock), f"digest by {name!r}")
     for name, number in (
         (b"", errno.EINVAL),
@@ -130,7 +122,7 @@ def test_name_end(bind: Bind) -> None:
             af_alg.open_socket() as sock,
             expect.refused(number, f"bind to the name {name!r} in {24 + len(name)} bytes"),
         ):
-            libc.bind(sock.fileno(), address(name))
+            libc.bind(sock.fileno(), socket_address(name))
 
 
 def test_type_end(bind: Bind) -> None:
@@ -138,8 +130,8 @@ def test_type_end(bind: Bind) -> None:
     bind("hash", "sha256")
     with af_alg.open_socket() as sock:
         with expect.refused(errno.ENOENT, "bind to a type of 14 bytes"):
-            libc.bind(sock.fileno(), address(b"sha256\0", b"hash-and-more!"))
-        libc.bind(sock.fileno(), address(b"sha256\0", b"hash\0and-more!"))
+            libc.bind(sock.fileno(), socket_address(b"sha256\0", b"hash-and-more!"))
+        libc.bind(sock.fileno(), socket_address(b"sha256\0", b"hash\0and-more!"))
         expect.same(hashlib.sha256(TEXT).digest(), digest(sock), "digest")
 
 
@@ -162,7 +154,7 @@ def test_address_family(bind: Bind) -> None:
     """The family in the address is not looked at."""
     bind("hash", "sha256")
     with af_alg.open_socket() as sock:
-        libc.bind(sock.fileno(), address(b"sha256\0", family=socket.AF_INET))
+        libc.bind(sock.fileno(), socket_address(b"sha256\0", family=socket.AF_INET))
         expect.same(hashlib.sha256(TEXT).digest(), digest(sock), "digest")
 
 
@@ -181,7 +173,7 @@ def test_each_bit(which: str, bind: Bind) -> None:
     for bit in (1 << i for i in range(32)):
         feature, mask = (bit, 0) if which == "feature" else (0, bit)
         with af_alg.open_socket() as sock:
-            encoded = address(b"sha256\0", feature=feature, mask=mask)
+            encoded = socket_address(b"sha256\0", feature=feature, mask=mask)
             if bit == DRIVER_ONLY:
                 libc.bind(sock.fileno(), encoded)
                 expect.same(hashlib.sha256(TEXT).digest(), digest(sock), "digest")
@@ -191,7 +183,7 @@ def test_each_bit(which: str, bind: Bind) -> None:
             with expect.refused(errno.EINVAL, f"bind with {which} {bit | DRIVER_ONLY:#x}"):
                 libc.bind(
                     sock.fileno(),
-                    address(
+                    socket_address(
                         b"sha256\0",
                         feature=feature and feature | DRIVER_ONLY,
                         mask=mask and mask | DRIVER_ONLY,

@@ -69,6 +69,40 @@ def test_send_buffer(pages: int, before: int, bind: Bind) -> None:
         assert taken == PAGE
 
 
+def test_send_buffer_after_a_read(bind: Bind) -> None:
+    """Half a block was read: the buffer ends amid a page, which the same send fills up."""
+    transform = cbc(bind)
+    text = pattern(50 * PAGE)
+    with transform.request() as request:
+        size = buffer_size(request, socket.SO_SNDBUF, 45)
+        request.send(text[:PAGE], op=ENCRYPT, iv=IV, more=True)
+        seen = request.recv(16)
+        taken = PAGE + request.send(text[PAGE:], more=True, flags=MSG_DONTWAIT)
+        assert size < taken < len(text), f"{taken} bytes taken, though {size} fit"
+        seen += request.recv(taken // 16 * 16 - 16)
+    expect.same(encrypt(transform, text[: len(seen)]), seen, "encryption")
+
+
+@pytest.mark.parametrize("kind", ["skcipher", "aead"])
+@pytest.mark.parametrize("waits", [True, False], ids=["blocking", "non_blocking"])
+def test_pieces(kind: str, waits: bool, bind: Bind) -> None:
+    """Pieces that fill up pages and pieces of many pages make up one message."""
+    transform = cbc(bind) if kind == "skcipher" else gcm(bind)
+    text = pattern(45 * PAGE)
+    sealed = encrypt(transform, text) if kind == "skcipher" else seal(transform, text)
+    iv = IV if kind == "skcipher" else NONCE
+    # Each begins behind a full page, or amid one.
+    for cuts in ((PAGE, 21 * PAGE), (10, 100, PAGE, 18 * PAGE + 7, 36 * PAGE), (20 * PAGE,)):
+        for op, message, expected in ((ENCRYPT, text, sealed), (DECRYPT, sealed, text)):
+            with transform.request() as request:
+                request.sock.setblocking(waits)
+                request.send(op=op, iv=iv, assoclen=0 if kind == "aead" else None, more=True)
+                for start, end in zip((0, *cuts), (*cuts, len(message)), strict=True):
+                    request.send(message[start:end], more=end != len(message))
+                seen = request.recv(len(expected))
+            expect.same(expected, seen, f"in {len(cuts) + 1} pieces")
+
+
 @pytest.mark.parametrize("pages", [0, 2])
 def test_receive_buffer(pages: int, bind: Bind) -> None:
     """A recv above SO_RCVBUF is done in turns, and the result is whole."""
@@ -355,6 +389,15 @@ def test_read_and_write(bind: Bind) -> None:
     for call in (lambda: os.pread(fd, 16, 0), lambda: os.lseek(fd, 0, 0)):
         with expect.refused(errno.ESPIPE, "a position in a socket"):
             call()
+
+
+def test_read_of_aead(bind: Bind) -> None:
+    """read() gives AAD, ciphertext and tag, as recv() does."""
+    transform = gcm(bind)
+    request = transform.request()
+    request.send(AAD + TEXT, op=ENCRYPT, iv=NONCE, assoclen=len(AAD))
+    expected = AAD + seal(transform, TEXT, AAD)
+    expect.same(expected, os.read(request.fileno(), len(expected)), "read")
 
 
 @pytest.mark.parametrize(

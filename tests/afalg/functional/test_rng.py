@@ -65,14 +65,14 @@ def test_never_the_same(name: str, bind: Bind) -> None:
     """Reads of one request, of another and of another socket differ, all bytes are drawn."""
     one, other = seeded(bind, name), seeded(bind, name)
     with one.request() as first, one.request() as second, other.request() as third:
-        reads = [bytearray(32) for _ in range(6)]
+        reads = [bytearray(LONGEST) for _ in range(6)]
         for number, read in enumerate(reads):
-            got = (first, second, third)[number % 3].sock.recv_into(read, 32, MSG_DONTWAIT)
-            assert got == 32, f"{name}, recv of 32 bytes gave {got}"
-    blocks = {bytes(read[at : at + 16]) for read in reads for at in (0, 16)}
-    assert len(blocks) == 2 * len(reads), f"{name}: 16 bytes came twice in {len(reads)} reads"
+            got = (first, second, third)[number % 3].sock.recv_into(read, LONGEST, MSG_DONTWAIT)
+            assert got == LONGEST, f"{name}, recv of {LONGEST} bytes gave {got}"
+    blocks = [bytes(read[at : at + 16]) for read in reads for at in range(0, LONGEST, 16)]
+    assert len(set(blocks)) == len(blocks), f"{name}: 16 bytes came twice in {len(reads)} reads"
     # Six bytes at random are all the same once in 2**40 times.
-    stuck = [at for at in range(32) if len({read[at] for read in reads}) == 1]
+    stuck = [at for at in range(LONGEST) if len({read[at] for read in reads}) == 1]
     assert not stuck, f"{name}: bytes {stuck} of each read are always the same"
 
 

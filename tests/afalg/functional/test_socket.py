@@ -32,9 +32,7 @@ TEXT = bytes(range(64))
 
 def sockaddr_alg(length: int) -> bytes:
     """``struct sockaddr_alg`` of sha256, the name padded or cut to a length in all."""
-    return struct.pack("=H14sII64s", socket.AF_ALG, b"hash", 0, 0, b"sha256").ljust(256, b"\0")[
-        :length
-    ]
+    return af_alg.socket_address(b"sha256").ljust(256, b"\0")[:length]
 
 
 def cbc(bind: Bind) -> af_alg.Transform:

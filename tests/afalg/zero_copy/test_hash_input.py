@@ -27,7 +27,7 @@ import pages
 import pytest
 import userfault
 from pages import PAGE
-from probing import Look, Probe, Void, handing_over, until_agreed, untold
+from probing import Probe, Void, handing_over, untold
 from unavailable import Unavailable
 from userfault import NEW, OLD, with_changed_front
 from witness import Witness
@@ -61,18 +61,14 @@ def test_sendmsg(
     of_new = hashlib.sha256(NEW + OLD).digest()
     states = {of_new: "present", of_old: "absent"}
 
-    def look() -> Look[tuple[userfault.Held[int], bytes]]:
-        with keyed("hash", ALGORITHM).request() as request, witness.watch() as watched:
+    with probe.searching():
+        transform = keyed("hash", ALGORITHM)
+        held_input.require()
+        with transform.request() as request, witness.watch() as watched:
             held = with_changed_front(lambda region: request.sock.send(region.memory))
             seen = request.recv(32)
-        told = states.get(seen, "unknown") if held.held else "unknown"
-        return Look((held, seen), told, witness.of_pins(watched, held.thread))
-
-    with probe.searching():
-        keyed("hash", ALGORITHM)
-        held_input.require()
-        looked = until_agreed(look)
-    (held, seen), told, testimony = looked.found, looked.told, looked.testimony
+    told = states.get(seen, "unknown") if held.held else "unknown"
+    testimony = witness.of_pins(watched, held.thread)
     state = probe.conclude(
         told,
         testimony,

@@ -31,7 +31,7 @@ import libc
 import pages
 import pytest
 from pages import PAGE
-from probing import Probe, handing_over, until_agreed, untold
+from probing import Probe, handing_over, untold
 from witness import Testimony, Witness
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class Prober:
         """Feed pages, overwrite, read the result, and record which contents it is of."""
         path, probe = PATHS[name], Probe(f"zero_copy.{target.kind}.{name}", record_fact)
         with probe.searching():
-            seen = until_agreed(lambda: self._feed(target, name))
+            seen = self._feed(target, name)
             if not seen.fired and seen.result == seen.of_old:
                 self._sharing.require(path.source, path.way)
         state = probe.conclude(

@@ -19,7 +19,7 @@ import af_alg
 import pytest
 import userfault
 from pages import PAGE
-from probing import Look, Probe, until_agreed, untold
+from probing import Probe, untold
 from userfault import OLD, Output, Region
 from witness import Witness
 
@@ -103,15 +103,10 @@ class Recv:
             assert len(known) == length, f"expected {length} bytes, saw {len(known)}"
             self._control.require()
             expected = known[: length // 2]
-
-            def look() -> Look[Output]:
-                with ask() as request, self._witness.watch() as watched:
-                    output = Output.of(lambda region: receive(request, region, at, length), at)
-                testimony = self._witness.of_pins(watched, output.thread)
-                return Look(output, output.state(expected), testimony)
-
-            looked = until_agreed(look)
-        output, told, testimony = looked.found, looked.told, looked.testimony
+            with ask() as request, self._witness.watch() as watched:
+                output = Output.of(lambda region: receive(request, region, at, length), at)
+        told = output.state(expected)
+        testimony = self._witness.of_pins(watched, output.thread)
         state = probe.conclude(
             told,
             testimony,

@@ -16,7 +16,7 @@ import pages
 import pytest
 import userfault
 from pages import PAGE
-from probing import Look, Probe, Void, until_agreed, untold
+from probing import Probe, Void, untold
 from userfault import Output, Region
 from witness import Witness
 
@@ -42,11 +42,6 @@ def test_recv(
         pieces = [region.memory[at:PAGE], region.memory[PAGE : PAGE + HALF]]
         return request.sock.recvmsg_into(pieces, 0, af_alg.MSG_DONTWAIT)[0]
 
-    def look() -> Look[Output]:
-        with witness.watch() as watched:
-            output = Output.of(receive, at)
-        return Look(output, output.state(numbers(output)), witness.of_pins(watched, output.thread))
-
     def numbers(output: Output) -> bytes:
         # Nobody knows them: whatever has come to the old page, or else to the new one.
         return output.new if any(output.new) else output.old
@@ -54,10 +49,10 @@ def test_recv(
     with probe.searching():
         request, name = generator(keyed)
         held_output.require()
-        with request:
-            looked = until_agreed(look)
-    output, told, testimony = looked.found, looked.told, looked.testimony
+        with request, witness.watch() as watched:
+            output = Output.of(receive, at)
     expected = numbers(output)
+    told, testimony = output.state(expected), witness.of_pins(watched, output.thread)
     state = probe.conclude(
         told,
         testimony,

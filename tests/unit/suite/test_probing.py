@@ -165,34 +165,3 @@ def test_what_the_witness_makes_of_it(
     assert (recorded["state"], recorded["witness"]) == (state, witness)
     assert (recorded["reason"] is None) == (state is not State.UNKNOWN)
     assert recorded["evidence"].startswith("seen; ")
-
-
-@pytest.mark.parametrize(
-    ("seen", "looks", "counts"),
-    [
-        (["present present"], 1, 0),
-        (["present silent"], 1, 0),
-        (["present absent", "present present"], 2, 1),
-        (["present absent", "present absent", "present absent"], 3, 2),
-        # What the witness alone has seen, once, is not asked away.
-        (["absent present"], 1, 0),
-        # Nor is what the probe has seen once.
-        (["present absent", "absent absent"], 2, 0),
-        (["present absent", "unknown absent"], 2, 0),
-    ],
-)
-def test_the_witness_is_asked_again_for_what_it_may_have_missed(
-    probing: ModuleType, seen: list[str], looks: int, counts: int
-) -> None:
-    """A call that it missed once is no doubt. No path becomes absent by being asked again."""
-    made: list[Any] = []
-
-    def look() -> Any:
-        told, witnessed = seen[len(made)].split()
-        state = "" if witnessed == "silent" else witnessed
-        testimony = suite_module("witness").Testimony(state, "as seen")
-        made.append(probing.Look(len(made), told, testimony))
-        return made[-1]
-
-    looked = probing.until_agreed(look)
-    assert (len(made), looked) == (looks, made[counts])

@@ -313,6 +313,12 @@ FAULTS = (
         "\t\t\tif (strstarts(name, ent->name)) {",
     ),
     Fault(
+        "everybody may have md4, which is on no known list",
+        "algif_hash.c",
+        '\t{ "md4" }, /* iwd */',
+        '\t{ "md4", AF_ALG_UNPRIVILEGED }, /* iwd */',
+    ),
+    Fault(
         "level 2 refuses no bind() that level 1 allows",
         "af_alg.c",
         "\tif (level == 1) {",

@@ -457,7 +457,12 @@ def campaign(workshop: Workshop, sample: Sample, chosen: argparse.Namespace) -> 
             for number, (mutant, built) in enumerate(build_sample(workshop, sample, results), 1):
                 tried.append(str(mutant))
                 known = results.known.get(str(mutant))
-                again = chosen.retry_survivors and known and known.verdict in _AGAIN
+                again = (
+                    chosen.retry_survivors
+                    and known is not None
+                    and known.verdict in _AGAIN
+                    and not reason_of(str(mutant))
+                )
                 if known is None or again:
                     waiting.put((mutant, built))
                 if chosen.build_only:
@@ -530,7 +535,11 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the sample and try none")
     parser.add_argument("--build-only", action="store_true", help="build the sample and try none")
     parser.add_argument("--resume", action="store_true", help="go on with what is in --out")
-    parser.add_argument("--retry-survivors", action="store_true", help="and try these again")
+    parser.add_argument(
+        "--retry-survivors",
+        action="store_true",
+        help="and try again what survived without a reason",
+    )
     chosen = parser.parse_args()
     if (chosen.out / "results.jsonl").exists() and not (chosen.resume or chosen.build_only):
         parser.error(f"{chosen.out} has results; --resume goes on with them")

@@ -388,6 +388,42 @@ def test_late_error(kind: str, bind: Bind) -> None:
             expect.same(same.recv(length), seen, f"{transform.name} after an error")
 
 
+@pytest.mark.parametrize("kind", MAKERS)
+def test_second_read_in_flight(kind: str, bind: Bind) -> None:
+    """While a read of a request is under way another is EBUSY, or has a result of its own.
+
+    EBUSY where a request says that it has one in flight (ctx->inflight), as both would use
+    its one IV. Where reads are over when they return, each has its result.
+    """
+    try:
+        found = MAKERS[kind]()
+        iv = None
+    except af_alg.NotOffered:
+        plain, _, expected = begun(bind, kind, TEXT)
+        assoclen = len(AAD) if kind == "aead" else None
+        found = Asynchronous(plain.name, plain, expected, assoclen)
+        iv = NONCE if kind == "aead" else IV
+    text = AAD + TEXT if kind == "aead" else TEXT
+    result = buffer(len(found.expected))
+    with found.transform, found.transform.request() as request, aio.context() as context:
+        request.send(text, op=ENCRYPT, iv=iv, assoclen=found.assoclen)
+        with ahead_of_kernel_threads():
+            context.submit((aio.IOCB_CMD_PREAD, request.fileno(), result, len(result)))
+            request.send(text, op=ENCRYPT, iv=iv, assoclen=found.assoclen)
+            events = context.events(0, 0.0)
+            try:
+                second = request.recv(len(result))
+            except OSError as error:
+                seen = af_alg.errno_name(error)
+                assert not events, f"second read, the first being over: {seen}"
+                assert seen == "EBUSY", f"second read: {seen}"
+                second = b""
+        (event,) = events or context.events(1)
+        assert event.result == len(result), f"first read: {event.result}"
+        expect.same(found.expected, result.raw, "first read")
+        expect.same(found.expected, second or request.recv(len(result)), "second read")
+
+
 Late = tuple[af_alg.Transform, bytes, bytes, int]
 
 

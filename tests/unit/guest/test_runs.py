@@ -80,6 +80,13 @@ _ENDINGS = {
         "",
         3,
     ),
+    "stopped": (
+        Status.INTERRUPTED,
+        "QEMU does not answer its monitor within 10 s (its process is stopped)"
+        " in stopped/test_it.py::test_waits",
+        "",
+        3,
+    ),
     "sigterm": (
         Status.INTERRUPTED,
         "QEMU was killed from outside (SIGTERM) in killed/test_it.py::test_waits",
@@ -96,6 +103,7 @@ _HANGS = {
     "silent": [Hang.KERNEL],
     "paused": [Hang.PAUSED],
     "off": [Hang.POWER_OFF],
+    "stopped": [Hang.EMULATOR],
 }
 
 

@@ -51,7 +51,8 @@ def items_in(*folders: str) -> list[Any]:
         SimpleNamespace(path=Path("/suites", folder, "test_x.py"), session=session)
         for folder in folders
     ]
-    return session.items
+    items: list[Any] = session.items
+    return items
 
 
 def test_it_listens_until_the_last_test_of_zero_copy(

@@ -48,6 +48,7 @@ _COMMANDS = (
     "compare",
     "report",
     "gate",
+    "validate",
     "history",
     "runs",
     "bisect",

@@ -81,17 +81,23 @@ def _run(
     arguments: argparse.Namespace, options: RunOptions, earlier: RunResult | None = None
 ) -> int:
     """Run, or go on with what ``earlier`` says; print the verdict, return the exit code."""
-    out = options.out
+    result = run_kernels(arguments, options, earlier)
+    console = Console()
+    with reader_may_leave():
+        print_result(result, console, options.out, verbose=arguments.verbose)
+    return result.exit_code
+
+
+def run_kernels(
+    arguments: argparse.Namespace, options: RunOptions, earlier: RunResult | None = None
+) -> RunResult:
+    """Run what can work, or go on with what ``earlier`` says; InputError for what cannot."""
     with progress_display(ProgressConsole(), arguments.quiet) as progress:
         if earlier is None:
             refuse_bad_guest(arguments)
             specs = [spec for spec, _ in planned_roles(options)]
             refuse_bad_run(options, specs, progress)
-        result = _run_interruptibly(options, progress, earlier)
-    console = Console()
-    with reader_may_leave():
-        print_result(result, console, out, verbose=arguments.verbose)
-    return result.exit_code
+        return _run_interruptibly(options, progress, earlier)
 
 
 def run_options(arguments: argparse.Namespace, out: Path, command: str) -> RunOptions:

@@ -49,12 +49,32 @@ def read_release(image: Path) -> str:
         raise InputError(f"{image} is not a bzImage: it is {_describe(head)}")
     _check_complete(image, head, size)
     _check_64_bit(image, head)
-    start = struct.unpack_from("<H", head, _KERNEL_VERSION)[0] + 0x200
-    text = head[start : start + 256].split(b"\0", 1)[0].decode("ascii", "replace")
-    release = text.split(" ", 1)[0]
-    if start == 0x200 or not _RELEASE.fullmatch(release):
+    release = _banner(head).split(" ", 1)[0]
+    if not _RELEASE.fullmatch(release):
         raise InputError(f"{image} does not say in its header which release it is")
     return release
+
+
+def read_banner(image: Path) -> str:
+    """What the bzImage at ``image`` says of itself: release, who built it, ``uname -v``.
+
+    "" if it cannot be read or says nothing.
+    """
+    try:
+        with image.open("rb") as file:
+            head = file.read(0x8000)
+    except OSError:
+        return ""
+    known = head[_MAGIC : _MAGIC + 4] == b"HdrS" and len(head) >= 0x260
+    return _banner(head) if known else ""
+
+
+def _banner(head: bytes) -> str:
+    """The version string in the header of an image; "" if there is none."""
+    offset = struct.unpack_from("<H", head, _KERNEL_VERSION)[0]
+    start = offset + 0x200
+    text = head[start : start + 256].split(b"\0", 1)[0].decode("ascii", "replace")
+    return text if offset else ""
 
 
 def _describe(head: bytes) -> str:

@@ -49,7 +49,7 @@ def plain_boot(kernel: BootableKernel, scratch: Path) -> float:
 def whole_run(spec: str, out: Path) -> tuple[float, dict[str, float]]:
     """Seconds of ``afalg-harness run`` as a process, and its own split."""
     program: str | Path = Path(sys.executable).parent / "afalg-harness"
-    command = [program, "run", "--quiet", "--accel", "tcg", spec, "--out", out]
+    command = [program, "run", "--no-store", "--quiet", "--accel", "tcg", spec, "--out", out]
     started = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     seconds = time.monotonic() - started

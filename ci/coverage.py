@@ -74,7 +74,7 @@ def run_suites(series: str, work: Path, out: Path, further: list[str]) -> bool:
     print(f"{time.monotonic() - started:.0f} s to build (0: it was built before)", flush=True)
     # The collector is the last of the suites, and none of its tests precede those of others.
     suites = [option for name in (*suite_names(), _COLLECTOR) for option in ("--suite", str(name))]
-    command = [*harness, "run", spec, *options, *suites, "--out", out, *further]
+    command = [*harness, "run", "--no-store", spec, *options, *suites, "--out", out, *further]
     subprocess.run(command, check=False)
     return (out / "results.json").is_file()
 

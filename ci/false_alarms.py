@@ -40,7 +40,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/false-alarms"))
     arguments = parser.parse_args()
     harness = Path(sys.executable).parent / "afalg-harness"
-    argv = [harness, "run", arguments.kernel, "--suite", "zero_copy", "--suite", "security"]
+    argv = [
+        harness,
+        "run",
+        "--no-store",
+        arguments.kernel,
+        "--suite",
+        "zero_copy",
+        "--suite",
+        "security",
+    ]
     codes: Counter[int] = Counter()
     with load(arguments.load):
         for number in range(1, arguments.runs + 1):

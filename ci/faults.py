@@ -142,7 +142,7 @@ class Trial:
         self.temporary.mkdir(exist_ok=True)
         options = ("--suite", self.suite(fault), "--test-timeout", "10", "--out", self.out)
         return subprocess.Popen(
-            [_HARNESS, "run", *(arguments or (self.kernel,)), *options],
+            [_HARNESS, "run", "--no-store", *(arguments or (self.kernel,)), *options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -24,7 +24,9 @@ def one_round(out: Path, jobs: int, further: list[str]) -> list[str]:
     specs = [truth.spec for truth in TRUTH]
     # Nothing is made good here by being run again.
     options = ["--jobs", str(jobs), "--confirm", "0", "--quiet", "--out", str(out), *further]
-    subprocess.run([harness, "run", *specs, *options], check=False, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [harness, "run", "--no-store", *specs, *options], check=False, stdout=subprocess.DEVNULL
+    )
     kernels = {kernel.spec: kernel for kernel in results_file.load(out).kernels}
     found = []
     for truth in TRUTH:

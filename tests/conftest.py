@@ -29,3 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     passed.register(config)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _store_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No run of a test goes into the store of whoever runs the tests."""
+    os.environ["AFALG_STORE"] = str(tmp_path_factory.getbasetemp() / "runs.sqlite")

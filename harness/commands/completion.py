@@ -47,6 +47,12 @@ def specs(prefix: str, arguments: argparse.Namespace) -> Iterator[str]:
         yield from (f"{before}{comma}{path}" for path in _files(last))
 
 
+def baselines(prefix: str, arguments: argparse.Namespace) -> Iterator[str]:
+    """Kernel specs, and the word for the last good one."""
+    yield "last-good"
+    yield from specs(prefix, arguments)
+
+
 def cached(_prefix: str, arguments: argparse.Namespace) -> Iterator[str]:
     """Releases of the kernels in the cache."""
     if not hasattr(arguments, "cache"):  # what only reads the store has no such option

@@ -8,6 +8,7 @@ examples:
   afalg-harness run ./vmlinuz --suite zero_copy
   afalg-harness run --list --suite security
   afalg-harness run --baseline debian:trixie linux-image-test_amd64.deb
+  afalg-harness run --baseline last-good debian:trixie-backports
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from harness.commands.completion import completed
 from harness.commands.options import (
     add_guest_options,
     add_source_options,
+    add_store_option,
     count,
     path,
     positive_integer,
@@ -43,10 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     completed(spec, completion.specs)
     baseline = parser.add_argument(
         "--baseline",
-        metavar="SPEC",
-        help="the kernel to compare with (default: the first of several SPECs)",
+        metavar="SPEC|last-good",
+        help="the kernel to compare with (default: the first of several SPECs); last-good: the"
+        " newest one before the SPEC, of the same release series and flavour or git branch, that"
+        " was as expected in a stored run",
     )
-    completed(baseline, completion.specs)
+    completed(baseline, completion.baselines)
     parser.add_argument(
         "--out", type=path, metavar="DIR", help="run directory (default: runs/<UTC time>-<id>)"
     )
@@ -80,6 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_guest_options(parser)
     add_source_options(parser)
+    store = parser.add_argument_group("the store of runs")
+    add_store_option(store)
+    store.add_argument(
+        "--no-store", action="store_true", help="do not put the run into the store at its end"
+    )
 
 
 def _add_what_runs(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from harness.errors import InputError
 from harness.history.selected import covers
 from harness.history.store import Store, StoreError
 from harness.model import Role, RunResult, State, Status
-from harness.releases import version_key
+from harness.releases import Key, version_key
 
 TRANSCRIPTS = "#transcripts/"  # where those of the kernel at a place stand among its files
 
@@ -198,7 +198,13 @@ def last_good_results(store: Store) -> list[StoredResult]:
 
 
 def _newest_kernels(found: Iterable[StoredResult]) -> StoredResult | None:
-    return max(found, key=lambda one: (version_key(one.release), one.started), default=None)
+    """Of the newest kernel the newest; those of a branch are as new as their run."""
+
+    def age(one: StoredResult) -> tuple[Key, str]:
+        branch = one.lineage.startswith("git:")
+        return () if branch else version_key(one.release), one.started
+
+    return max(found, key=age, default=None)
 
 
 def facts(

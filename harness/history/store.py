@@ -71,6 +71,15 @@ class Store:
         self._current = False  # known to be of this version
         self._checked = False  # known not to be damaged
 
+    def check_address(self) -> None:
+        """Raise InputError for a URL that SQLAlchemy cannot make anything of.
+
+        Nobody is connected to.
+        """
+        if self._file is None:
+            with self._faults_named():
+                self._of_engine()
+
     def exists(self) -> bool:
         """Whether anything was ever stored: a store is created when it is first written to."""
         if self._file is not None:
@@ -158,13 +167,16 @@ class Store:
         found = self._read().execute(_REVISION_OF).fetchone()
         return str(found[0]) if found else None
 
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[Connection]:
+    def _of_engine(self) -> Engine:
         if self._engine is None:
             from harness.history.engine import engine_of  # noqa: PLC0415  (slow)
 
             self._engine = engine_of(self.url, _WAIT)
-        with self._engine.connect() as connection:
+        return self._engine
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        with self._of_engine().connect() as connection:
             yield connection
 
     def _revision(self, connection: Connection) -> str | None:

@@ -110,6 +110,24 @@ def _refuse_impossible(job: Job, sources: KernelSources) -> None:
             from_host()
 
 
+def release_named(spec: str, sources: KernelSources, progress: Progress) -> str:
+    """The release that ``spec`` names, "" of a revision that is yet to be built.
+
+    Of the archive nothing but its index is fetched. Raises what ``resolve`` does.
+    """
+    match parsed := parse_spec(spec):
+        case ReleaseSpec(release):
+            return release
+        case SuiteSpec():
+            sources = replace(sources, cache=sources.cache.absolute())
+            job = Job(spec, KernelStore(sources.cache), progress)
+            return _find(spec, parsed, _archive(job, sources)).release
+        case GitSpec():
+            return ""
+        case _:
+            return resolve(spec, sources, progress).release
+
+
 def available(sources: KernelSources, progress: Progress) -> tuple[ArchiveKernel, ...]:
     """Every kernel that Debian's archive lists, newest first.
 

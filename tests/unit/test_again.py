@@ -48,6 +48,7 @@ _OPTIONS = {
 _OTHERS = {
     *("--help", "--quiet", "--verbose", "--baseline", "--out", "--jobs", "--list"),
     *("--cache", "--refresh", "--confirm", "--resume", "--dump-guest-memory"),
+    *("--store", "--no-store"),
 }
 
 

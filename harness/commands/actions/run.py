@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -16,9 +17,13 @@ from harness.commands.signals import stopping
 from harness.commands.sources import kernel_sources
 from harness.errors import ExitCode, InputError
 from harness.guest.payload import Selection
+from harness.history.store import Store, store_url
 from harness.judge.expectations import load_expectations
+from harness.keeping import keep
+from harness.last_good import NAME as LAST_GOOD
+from harness.last_good import last_good_result, spec_of
 from harness.listing import list_tests
-from harness.model import RunResult
+from harness.model import Role, RunResult
 from harness.output import reader_may_leave
 from harness.progress import Progress
 from harness.replayed import replay_run
@@ -57,7 +62,10 @@ def _resume(arguments: argparse.Namespace) -> int:
     started_by = command_parser("harness.commands.run", "afalg-harness run").parse_args(words[2:])
     started_by.quiet = started_by.quiet or arguments.quiet
     started_by.verbose = started_by.verbose or arguments.verbose
-    return _run(started_by, run_options(started_by, out, earlier.command), earlier)
+    options = run_options(started_by, out, earlier.command)
+    if options.baseline == LAST_GOOD:
+        options = replace(options, baseline=_baseline_of(earlier))
+    return _run(started_by, options, earlier)
 
 
 def _refuse_more_than_resume(arguments: argparse.Namespace) -> None:
@@ -85,6 +93,8 @@ def _run(
     console = Console()
     with reader_may_leave():
         print_result(result, console, options.out, verbose=arguments.verbose)
+    if not arguments.no_store:
+        keep(Store(store_url(arguments.store)), result, options.out)
     return result.exit_code
 
 
@@ -92,12 +102,30 @@ def run_kernels(
     arguments: argparse.Namespace, options: RunOptions, earlier: RunResult | None = None
 ) -> RunResult:
     """Run what can work, or go on with what ``earlier`` says; InputError for what cannot."""
+    store = Store(store_url(arguments.store))
+    store.check_address()
     with progress_display(ProgressConsole(), arguments.quiet) as progress:
         if earlier is None:
             refuse_bad_guest(arguments)
+            options = _with_baseline(options, store, progress)
             specs = [spec for spec, _ in planned_roles(options)]
             refuse_bad_run(options, specs, progress)
         return _run_interruptibly(options, progress, earlier)
+
+
+def _with_baseline(options: RunOptions, store: Store, progress: Progress) -> RunOptions:
+    """The options with the kernel that ``--baseline last-good`` means."""
+    if options.baseline != LAST_GOOD:
+        return options
+    found = last_good_result(store, options, progress)
+    told = f"{found.release}, {found.lineage}, as expected in run {found.run} of {found.started}"
+    progress.finish("baseline", f"last good: {told}")
+    return replace(options, baseline=spec_of(found))
+
+
+def _baseline_of(earlier: RunResult) -> str | None:
+    """The baseline that a run has, whatever the last good one is by now."""
+    return next((one.spec for one in earlier.kernels if one.role is Role.BASELINE), None)
 
 
 def run_options(arguments: argparse.Namespace, out: Path, command: str) -> RunOptions:

@@ -16,9 +16,9 @@ from harness.commands.display import ProgressConsole, progress_display
 from harness.commands.parsers import command_parser
 from harness.commands.sources import kernel_sources
 from harness.errors import ExitCode, InputError
-from harness.history.importing import import_run
 from harness.history.selected import selected
 from harness.history.store import Store, store_url
+from harness.keeping import keep
 from harness.kernels.archive.debian import ArchiveKernel, newest
 from harness.kernels.image.bzimage import read_banner
 from harness.kernels.resolve import available, resolve
@@ -125,7 +125,7 @@ def _validate(spec: str, release: str, out: Path, arguments: argparse.Namespace)
         command = f"{command} {shlex.join(['--baseline', run.baseline])}"
     result = run_kernels(run, run_options(run, out, command))
     render(result, out, ["checklist"])
-    import_run(store, out)
+    keep(store, result, out)
     with reader_may_leave():
         for piece in checklist.pieces(result, ReportOptions()):
             sys.stdout.write(piece)

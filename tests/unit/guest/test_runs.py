@@ -87,6 +87,12 @@ _ENDINGS = {
         "",
         3,
     ),
+    "stands": (
+        Status.INTERRUPTED,
+        "QEMU does not answer its monitor within 10 s (its process is stopped) while booting",
+        "",
+        3,
+    ),
     "sigterm": (
         Status.INTERRUPTED,
         "QEMU was killed from outside (SIGTERM) in killed/test_it.py::test_waits",
@@ -104,6 +110,7 @@ _HANGS = {
     "paused": [Hang.PAUSED],
     "off": [Hang.POWER_OFF],
     "stopped": [Hang.EMULATOR],
+    "stands": [Hang.EMULATOR, Hang.EMULATOR],
 }
 
 

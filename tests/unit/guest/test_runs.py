@@ -73,6 +73,12 @@ _ENDINGS = {
         "",
         3,
     ),
+    "noroot": (
+        Status.BOOT_FAILED,
+        "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",
+        "",
+        1,
+    ),
     "sigkill": (
         Status.INTERRUPTED,
         "QEMU was killed from outside (SIGKILL, or a fault of its own)"

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from harness import scratch
+from harness.cli import main
+from harness.errors import ExitCode
 from harness.scratch import leftovers, scratch_directory, sweep
 
 _HOLDER = """
@@ -72,6 +74,14 @@ def test_left_by_a_killed_process(place: Path) -> None:
         _await_its_end(path)
     assert leftovers() == [path]
     sweep()
+    assert list(place.iterdir()) == []
+
+
+def test_a_command_that_is_refused_clears_it_too(place: Path) -> None:
+    left = place / "afalg.of_one_that_was_killed"
+    left.mkdir()
+    assert leftovers() == [left]
+    assert main(["run", str(place / "no-such-kernel")]) == ExitCode.USAGE
     assert list(place.iterdir()) == []
 
 

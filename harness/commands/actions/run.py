@@ -31,10 +31,12 @@ from harness.report.results_file import FILE_NAME
 from harness.report.screen import print_result
 from harness.run import Run, new_run_directory, planned_roles, refuse_finished
 from harness.run_options import RunOptions
+from harness.scratch import sweep
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run; returns the exit code of the result."""
+    sweep()  # what was killed is cleared by the next command, even by one that is refused
     if arguments.resume is not None:
         return _resume(arguments)
     if arguments.list:

@@ -189,6 +189,7 @@ class _Runs:
             of(version, good=version not in self.bad),
             id=f"{len(self.options):016x}",
             command=options.command,
+            ended="2026-11-23T10:20:00+00:00",
         )
         options.out.mkdir(parents=True)
         results_file.save(run, options.out / results_file.FILE_NAME)

@@ -22,6 +22,8 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _BUILT = re.compile(r"\((\d{4}-\d\d-\d\d)\)\s*$")
 _NUMBER = re.compile(r"\d+(?:\.\d+)+")
 
+_TOLD = (Status.COMPLETED, Status.CRASHED, Status.HUNG)
+
 #: When a kernel was built; None if it does not say. It may have to be fetched for that.
 Built = Callable[[ArchiveKernel], datetime.date | None]
 

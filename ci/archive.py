@@ -233,7 +233,7 @@ def fill(arguments: argparse.Namespace, url: str, further: Sequence[str]) -> int
         store=url,
         out=arguments.out.absolute(),
         deadline=time.monotonic() + arguments.hours * 3600,
-        further=[*suites, "--cache", str(cache), "--jobs", "1", *further],
+        further=[*suites, "--store", url, "--cache", str(cache), "--jobs", "1", *further],
         keep=arguments.keep,
         cache=cache,
     )

@@ -149,4 +149,12 @@ def baseline_of(
         if lineage_of(f"debian:{kernel.release}", kernel.release) == lineage
         and version_key(kernel.release) < version_key(release)
     ]
-    return Baseline(spec=f"debian:{max(before, key=version_key)}" if before else "")
+    # Debian builds some versions for two of its releases; the one before it is of its own.
+    own = [one for one in before if _debian(one) == _debian(release)]
+    return Baseline(spec=f"debian:{max(own or before, key=version_key)}" if before else "")
+
+
+def _debian(release: str) -> str:
+    """``+deb13`` of ``6.12.117+deb13.1-amd64``."""
+    found = re.search(r"\+deb\d+", release)
+    return found.group() if found else ""

@@ -22,6 +22,7 @@ from harness.report.screen import pieces as screen_pieces
 
 FILE_NAME = "checklist.md"
 _MARKS = {True: "x", False: " ", None: "?"}
+_LAST_GOOD = "--baseline last-good"  # of a run's command
 _NAMED = 12  # CVEs that an item lists
 
 
@@ -92,8 +93,9 @@ def _against(answer: Answer, result: RunResult) -> Iterator[str]:
     if baseline is None:
         yield "It was compared with nothing."
         return
+    last = ", the last good one of its lineage in the store" if _LAST_GOOD in result.command else ""
     good = "" if baseline.verdict.ok else ", which is not as a candidate must be itself"
-    yield f"It was compared with {plain(answer.against)}{good}."
+    yield f"It was compared with {plain(answer.against)}{last}{good}."
 
 
 def items(kernel: KernelResult, answer: Answer) -> Iterator[Item]:

@@ -19,11 +19,12 @@ from harness.errors import ExitCode, InputError
 from harness.history.selected import selected
 from harness.history.store import Store, store_url
 from harness.keeping import keep
-from harness.kernels.archive.debian import ArchiveKernel, newest
+from harness.kernels.archive.debian import ArchiveKernel
 from harness.kernels.image.bzimage import read_banner
-from harness.kernels.resolve import available, resolve
+from harness.kernels.resolve import available, release_named, resolve
 from harness.kernels.sources import KernelSources
-from harness.kernels.spec import ReleaseSpec, SuiteSpec, parse_spec
+from harness.kernels.spec import SuiteSpec, parse_spec
+from harness.last_good import NAME as LAST_GOOD
 from harness.output import complain, reader_may_leave
 from harness.progress import Progress
 from harness.report import checklist
@@ -53,17 +54,8 @@ def execute(arguments: argparse.Namespace) -> int:
             )
         return _validate_new(spec, arguments)
     with progress_display(ProgressConsole(), arguments.quiet) as progress:
-        sources = kernel_sources(arguments)
-        if isinstance(spec, SuiteSpec):
-            found = newest(available(sources, progress), spec.suite, spec.flavour)
-            if found is None:
-                raise InputError(f"{arguments.spec}: that suite has no such kernel")
-            named, release = f"debian:{found.release}", found.release
-        elif isinstance(spec, ReleaseSpec):
-            named, release = arguments.spec, spec.release
-        else:
-            kernel = resolve(arguments.spec, sources, progress)
-            named, release = arguments.spec, kernel.release
+        release = release_named(arguments.spec, kernel_sources(arguments), progress)
+    named = f"debian:{release}" if isinstance(spec, SuiteSpec) else arguments.spec
     return _validate(named, release, arguments.out or new_run_directory(), arguments)
 
 
@@ -119,7 +111,7 @@ def _validate(spec: str, release: str, out: Path, arguments: argparse.Namespace)
     run = command_parser(_RUN, "afalg-harness run").parse_args([spec])
     for name in vars(run).keys() & vars(arguments).keys() - {"execute"}:
         setattr(run, name, getattr(arguments, name))
-    run.baseline = "last-good" if baseline.stored is not None else baseline.spec or None
+    run.baseline = LAST_GOOD if baseline.stored is not None else baseline.spec or None
     command = again(run_options(run, out, ""), spec, "")
     if run.baseline is not None:
         command = f"{command} {shlex.join(['--baseline', run.baseline])}"

@@ -164,6 +164,8 @@ def test_against_the_last_good_one_of_the_lineage(store: Store, stored: Stored) 
 
 def test_without_a_good_one_the_one_before_runs_first(store: Store, stored: Stored) -> None:
     others = [*OFFERED, *listed("6.12.116", flavour="rt-amd64"), *listed("7.1.3")]
+    backport = "6.12.117+deb12-amd64"
+    others.append(ArchiveKernel(backport, "6.12.117-1~deb12u1", "amd64", ("bookworm-security",)))
     stored("1" * 16, of("6.12.113", good=False))
     name = release("6.12.117")
     found = baseline_of(store, f"debian:{name}", name, others)
@@ -196,10 +198,15 @@ class _Runs:
         return run
 
 
+def _named(spec: str, *_: object) -> str:
+    return OFFERED[0].release if spec == "debian:trixie-security" else spec.removeprefix("debian:")
+
+
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Runs:
     found = _Runs(tmp_path)
     monkeypatch.setattr(validate, "run_kernels", found)
+    monkeypatch.setattr(validate, "release_named", _named)
     monkeypatch.setattr(validate, "available", lambda _sources, _progress: tuple(OFFERED))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AFALG_CACHE", str(tmp_path / "cache"))

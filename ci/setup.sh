@@ -20,13 +20,14 @@ packages=(
     uidmap                     # mmdebstrap without root
     xz-utils zstd              # packages and modules compressed with them
 )
-# The tests make packages with the tools that distributions make theirs with, and look at
-# the HTML report as people do.
+# The tests make packages with the tools that distributions make theirs with, look at the
+# HTML report as people do, and keep runs in a database server.
 tested_with=(
     chromium
     libarchive-tools           # bsdtar, which makepkg calls and its package does not bring
     lzop                       # kernels compressed with it, which hardly any is today
     makepkg                    # Arch Linux packages (rpm has rpmbuild, dpkg dpkg-deb)
+    postgresql                 # the store of runs in a real server
 )
 # Documentation/process/changes.rst of a kernel tree says why of each.
 for_builds=(

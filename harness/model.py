@@ -236,6 +236,14 @@ class TestResult:
 
 
 @dataclass(frozen=True)
+class EarlierRecord:
+    """What stored runs say of a test on one kernel, where all else was the same."""
+
+    boots: int  # in which it passed or failed
+    passes: int  # of those
+
+
+@dataclass(frozen=True)
 class ConsoleEvent:
     """A report by the kernel on its console: panic, oops, warning, sanitizer splat."""
 
@@ -404,10 +412,12 @@ class KernelResult:
     reproduce: str = ""  # command that runs this kernel's suite again
     #: Options of the kernel's config that say what AF_ALG offers ("y", "m" or "n").
     config: Mapping[str, str] = field(default_factory=immutabledict)
+    #: Test id -> its record in the store, of tests that failed or differ (harness/keeping.py).
+    earlier: Mapping[str, EarlierRecord] = field(default_factory=immutabledict)
     verdict: Verdict = field(default_factory=lambda: Verdict(False, ("not judged",)))
 
     def __post_init__(self) -> None:
-        _freeze_tables(self, "transcripts", "config")
+        _freeze_tables(self, "transcripts", "config", "earlier")
 
 
 @dataclass(frozen=True)

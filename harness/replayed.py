@@ -64,6 +64,7 @@ def _known(replayed: KernelResult, stored: KernelResult) -> KernelResult:
         append=stored.append,
         reproduce=stored.reproduce,
         exact=stored.exact,
+        earlier=stored.earlier,
     )
 
 

@@ -35,6 +35,7 @@ from harness.job import KernelJob, Workplace, confirm_kernel, run_kernel
 from harness.judge.conclude import conclude
 from harness.judge.confirmation import tests_behind
 from harness.judge.exit_code import compared_candidate, losses
+from harness.keeping import LookUp
 from harness.kernels.resolve import resolve
 from harness.model import (
     SCHEMA,
@@ -93,9 +94,17 @@ class Run:
     """One run. ``stop`` may be set from a signal handler: guests end, results are kept."""
 
     def __init__(
-        self, options: RunOptions, progress: Progress, earlier: RunResult | None = None
+        self,
+        options: RunOptions,
+        progress: Progress,
+        earlier: RunResult | None = None,
+        look_up: LookUp | None = None,
     ) -> None:
-        """``earlier`` is what the run directory holds of this very run, to be gone on with."""
+        """``earlier`` is what the run directory holds of this very run, to be gone on with.
+
+        ``look_up`` says what other runs say of its tests.
+        """
+        self._look_up = look_up
         self._options = options
         self._progress = progress
         self.stop = threading.Event()
@@ -165,6 +174,7 @@ class Run:
             self._try_another_kernel()
             if self._options.confirm:
                 self._confirm(root, payload)
+            self._ask_earlier_runs()
             result = self._store(ended="" if self.stop.is_set() else _now())
         return self._render(result)
 
@@ -384,6 +394,15 @@ class Run:
                 tests = tuple(test for test in plans[spec] if test in tests_of_it)
                 if tests and not self.stop.is_set():
                     guests.submit(self._confirm_one, spec, tests, root, payload)
+
+    def _ask_earlier_runs(self) -> None:
+        """Whether what failed or differs is known to come and go."""
+        if self._look_up is None or self.stop.is_set():
+            return
+        kernels = self._look_up(self._store())
+        with self._lock:
+            for (spec, _), kernel in zip(self._roles, kernels, strict=True):
+                self._results[spec] = replace(self._results[spec], earlier=kernel.earlier)
 
     def _confirm_one(self, spec: str, tests: Sequence[str], root: Root, payload: Path) -> None:
         before = self._results[spec]

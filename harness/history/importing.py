@@ -184,6 +184,7 @@ def _insert(connection: Connection, prepared: Prepared) -> None:
         "command": _fit(run.command),
         "harness": revisions.harness,
         "suite": revisions.suite,
+        "own_suites": "\n".join(sorted(revisions.own_suites)),
         "image": revisions.image,
         "accel": run.host.accel,
         "results": prepared.results.sha256,

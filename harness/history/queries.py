@@ -89,7 +89,7 @@ class StoredOutcome(NamedTuple):
     release: str
     identity: str  # build id, commit or SHA-256 of a package; "" where not known
     append: str
-    suite: str  # revision of the built-in suite
+    suite: str  # revisions of the built-in suite and of the user's
     outcome: str  # of ``Outcome``
     boots: int  # in which it ran
     passes: int  # of those
@@ -236,7 +236,7 @@ def line(store: Store, test: str, *, release: str = "") -> list[StoredOutcome]:
     return [
         StoredOutcome(*row)
         for row in store.rows(
-            f"SELECT r.run, u.started, k.release, {_IDENTITY}, r.append, u.suite,"
+            f"SELECT r.run, u.started, k.release, {_IDENTITY}, r.append, u.suite || u.own_suites,"
             " o.outcome, o.boots, o.passes, COALESCE(m.text, '')"
             " FROM names n JOIN outcomes o ON o.name = n.id JOIN results r ON r.id = o.result"
             " JOIN runs u ON u.id = r.run JOIN kernels k ON k.id = r.kernel"

@@ -7,12 +7,20 @@ flaky there. That a test passes on one kernel and fails on another says nothing 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
 from harness.history.queries import StoredOutcome
-from harness.model import FAILURES, Outcome
+from harness.model import (
+    FAILURES,
+    EarlierRecord,
+    KernelIdentity,
+    KernelResult,
+    Outcome,
+    Revisions,
+)
 
 #: What says how a test behaves; skipped and missing ones say nothing of that.
 TELLING = FAILURES | {Outcome.PASSED}
@@ -48,6 +56,26 @@ def stability(outcomes: Sequence[StoredOutcome]) -> Stability:
         in_a_row=_in_a_row(telling),
         flakes=sum(min(passes, boots - passes) for boots, passes in alike.values()),
     )
+
+
+def circumstances_of(kernel: KernelResult, revisions: Revisions) -> tuple[str, str, str, str]:
+    """In what the tests of a kernel ran, as ``StoredOutcome.circumstances`` has it."""
+    known = kernel.kernel or KernelIdentity()
+    packages = (*known.packages, *(package.sha256 for package in kernel.packages))
+    identity = known.build_id or known.commit or next(iter(packages), "")
+    suites = "".join((revisions.suite, "\n".join(sorted(revisions.own_suites))))
+    return kernel.release, identity, shlex.join(kernel.append), suites
+
+
+def earlier_record(
+    outcomes: Iterable[StoredOutcome], circumstances: tuple[str, str, str, str]
+) -> EarlierRecord | None:
+    """What ``outcomes`` of one test say of it in the same circumstances; None if nothing."""
+    alike = [
+        one for one in outcomes if one.outcome in TELLING and one.circumstances == circumstances
+    ]
+    boots = sum(one.boots for one in alike)
+    return EarlierRecord(boots, sum(one.passes for one in alike)) if boots else None
 
 
 def _in_a_row(outcomes: Iterable[StoredOutcome]) -> int:

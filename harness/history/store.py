@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 #: The newest migration (the tests hold it against Alembic's own word), and Alembic's table.
-REVISION = "0001"
+REVISION = "0002"
 VERSION_TABLE = "afalg_store_version"
 
 _SQLITE = "sqlite:///"

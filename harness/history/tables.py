@@ -33,6 +33,8 @@ RUNS = Table(
     Column("command", Text, nullable=False),
     Column("harness", Text, nullable=False),
     Column("suite", _DIGEST, nullable=False),  # revision of the built-in suite
+    #: Revisions of the user's suites, a line NAME=SHA-256 each.
+    Column("own_suites", Text, nullable=False, server_default=""),
     Column("image", Text, nullable=False),  # key of the guest image
     Column("accel", String(16), nullable=False),
     Column("results", _DIGEST, ForeignKey("contents.sha256"), nullable=False),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.judge import facts
+from harness.judge.earlier import chance, known_of, no_fix
 from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.facts import Weight, kind_of
 from harness.judge.findings import first_line
@@ -357,12 +358,19 @@ def _compare_test(
         words = "can be used now" + (f", {message}" if message else "")
         return Change(test, ChangeClass.NEW, was, now, words)
     if now is Outcome.PASSED:
+        why = no_fix(test, baseline)
+        if why:
+            return Change(test, ChangeClass.FLAKY, was, now, why)
         return Change(test, ChangeClass.FIXED, was, now, f"was: {_message(baseline, test)}")
     # From one failure to another is only news if it now takes the kernel or the test along.
     if was is Outcome.PASSED or (now in FATAL and was not in FATAL):
         result = _of_id(test, candidate)
+        why = chance(result, baseline) if result is not None else ""
+        if why:
+            return Change(test, ChangeClass.FLAKY, was, _record(result), why)
         often = f"{_record(result)}: " if result is not None and result.is_flaky else ""
-        return Change(test, ChangeClass.REGRESSED, was, now, often + message)
+        known = known_of(test, candidate, baseline)
+        return Change(test, ChangeClass.REGRESSED, was, now, often + message + known)
     if was in FATAL and now not in FATAL:
         words = f"it still fails, but ends: {message}"
         return Change(test, ChangeClass.FIXED, was, now, words)

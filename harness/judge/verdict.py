@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness.judge.defects import defects
+from harness.judge.earlier import chance, known_of
 from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.expectations import ANY, Expectation, Expectations
 from harness.judge.findings import Finding, because, first_line, listed
@@ -109,7 +110,7 @@ def judge(
             *judge_reports(kernel, expectations, baseline),
             *judge_watch(kernel),
             *_judge_arguments(kernel),
-            *_judge_tests(kernel, expectations),
+            *_judge_tests(kernel, expectations, baseline),
             *_judge_facts(kernel, expectations),
             *_judge_defects(kernel),
             *judge_taint(kernel, expectations, baseline),
@@ -287,7 +288,9 @@ def _judge_arguments(kernel: KernelResult) -> Iterator[Finding]:
         yield Finding(note=f"the kernel called {argument} unknown: it had no effect")
 
 
-def _judge_tests(kernel: KernelResult, expectations: Expectations) -> Iterator[Finding]:
+def _judge_tests(
+    kernel: KernelResult, expectations: Expectations, baseline: KernelResult | None
+) -> Iterator[Finding]:
     failed: list[TestResult] = []
     silent: list[str] = []
     lacking: list[TestResult] = []
@@ -297,6 +300,8 @@ def _judge_tests(kernel: KernelResult, expectations: Expectations) -> Iterator[F
         rule = expectations.of_test(test.id, kernel.release)
         if rule is not None:
             yield _expected_test(test, rule)
+        elif why := chance(test, baseline):
+            yield Finding(note=f"flaky: {test.id} {_outcome_words(test)}; {why}")
         elif test.outcome in FAILURES:
             # Of what is charged to it the sentence on the report tells.
             failed += [] if test.charged else [test]
@@ -310,7 +315,8 @@ def _judge_tests(kernel: KernelResult, expectations: Expectations) -> Iterator[F
         failed = [test for test in failed if test.id not in died_in]
     yield from _note_flaky(kernel)
     for test in failed[:_SINGLE]:
-        yield Finding(reason=f"{test.id} {_outcome_words(test)}", ids=(test.id,))
+        known = known_of(test.id, kernel, baseline)
+        yield Finding(reason=f"{test.id} {_outcome_words(test)}{known}", ids=(test.id,))
     if len(failed) > _SINGLE:
         rest = [test.id for test in failed[_SINGLE:]]
         yield Finding(reason=f"{len(rest)} more tests failed: {listed(rest)}", ids=tuple(rest))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
 import sys
 from dataclasses import replace
@@ -19,7 +20,7 @@ from harness.errors import ExitCode, InputError
 from harness.guest.payload import Selection
 from harness.history.store import Store, store_url
 from harness.judge.expectations import load_expectations
-from harness.keeping import keep
+from harness.keeping import keep, with_records
 from harness.last_good import NAME as LAST_GOOD
 from harness.last_good import last_good_result, spec_of
 from harness.listing import list_tests
@@ -112,7 +113,7 @@ def run_kernels(
             options = _with_baseline(options, store, progress)
             specs = [spec for spec, _ in planned_roles(options)]
             refuse_bad_run(options, specs, progress)
-        return _run_interruptibly(options, progress, earlier)
+        return _run_interruptibly(options, progress, earlier, store)
 
 
 def _with_baseline(options: RunOptions, store: Store, progress: Progress) -> RunOptions:
@@ -170,9 +171,9 @@ def _list(selection: Selection) -> int:
 
 
 def _run_interruptibly(
-    options: RunOptions, progress: Progress, earlier: RunResult | None
+    options: RunOptions, progress: Progress, earlier: RunResult | None, store: Store
 ) -> RunResult:
     """Run; the first SIGINT, SIGTERM or SIGHUP ends the guests and keeps what is there."""
-    run = Run(options, progress, earlier)
+    run = Run(options, progress, earlier, functools.partial(with_records, store))
     with stopping(run.stop, progress):
         return run.execute()

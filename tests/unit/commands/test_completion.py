@@ -46,7 +46,7 @@ def _completions(place: Path, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("afalg-harness ru", ["run"]),
+        ("afalg-harness ru", ["run", "runs"]),
         ("afalg-harness bisect", ["bisect", "bisect-step"]),
         ("afalg-harness kernels c", ["cache"]),
         ("afalg-harness kernels cache pr", ["prune"]),

@@ -36,7 +36,7 @@ _STATE_MARKS: Mapping[str, str] = {
     State.PRESENT: "P",
     State.UNREACHABLE: "u",
     State.UNKNOWN: "?",
-    State.WORKS: "w",
+    State.WORKS: "W",
     State.FAILS: "F",
 }
 _MIXED = "~"

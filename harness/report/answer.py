@@ -169,8 +169,14 @@ class Answer:
 
     @property
     def gating(self) -> tuple[RootCause, ...]:
-        """All for which the run fails or does not know: reasons first, then what was lost."""
-        return tuple(cause for cause in (*self.causes, *self.change_causes) if cause.gates)
+        """All for which the run fails or does not know: reasons first, then what was lost.
+
+        Losses of tests that are reasons already are not told a second time.
+        """
+        reasons = tuple(cause for cause in self.causes if cause.gates)
+        told = {name for cause in reasons for name in cause.ids}
+        lost = (cause for cause in self.change_causes if cause.gates)
+        return (*reasons, *(cause for cause in lost if not set(cause.ids) <= told))
 
 
 def answers(result: RunResult) -> tuple[Answer, ...]:

@@ -115,6 +115,15 @@ def test_lost_against_the_baseline_is_not_ok() -> None:
     assert "NOT OK" in sentence(run)
 
 
+def test_a_loss_that_is_a_reason_already_is_told_once() -> None:
+    failed = samples.failed(samples.SHA256_TEST, "wrong")
+    run = samples.run(samples.old(), samples.with_test(samples.new(), failed))
+    _, answer = answers(run)
+    assert answer.changes is not None and answer.changes.lost == 1
+    assert [cause.ids for cause in answer.gating] == [(samples.SHA256_TEST,)]
+    assert "and 1 more" not in sentence(run)
+
+
 def test_a_candidate_beside_a_baseline_that_was_not_had() -> None:
     absent = replace(samples.unavailable(), role=Role.BASELINE)
     baseline, candidate = answers(samples.run(absent, samples.new()))

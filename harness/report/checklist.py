@@ -53,7 +53,7 @@ def _lines(kernel: KernelResult, answer: Answer, result: RunResult) -> Iterator[
     yield f"# Release checklist, AF_ALG: {plain(answer.name)} is {answer.word}"
     yield ""
     run = f"run {result.id} of {result.started}" if result.id else f"run of {result.started}"
-    yield f"exit code {int(answer.exit_code)}; {run}"
+    yield f"exit code {int(answer.exit_code)}; {plain(run)}"
     yield ""
     yield "## What is judged"
     yield ""

@@ -16,6 +16,8 @@ _SUFFIX = ".json.xz"
 
 #: 12 Debian kernels, 6.1.0-50 to 7.3.4, the baseline 6.12.43; 1,209 tests on each.
 MATRIX = "matrix"
+#: Twelve again, cloud and rt ones among them; 1,236 tests on each.
+FLAVOURS = "flavours"
 
 
 def stored_names() -> list[str]:

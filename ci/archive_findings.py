@@ -59,7 +59,7 @@ class Kernel:
 
 
 def _word(shows: bool | None) -> str:
-    return {True: "open", False: "closed", None: "?"}[shows]
+    return {None: "?", False: "closed", True: "open"}[shows]
 
 
 @dataclass(frozen=True)

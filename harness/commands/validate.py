@@ -1,12 +1,13 @@
 """run a kernel package against the last good one of its lineage: a report for a release checklist
 
-Its lineage is its release series and flavour (6.12 cloud-amd64). The last good result of
-that is taken from the store; if there is none, the kernel before it in Debian's archive
-is fetched and run first. What is judged is the kernel of the packages, not an installed
-system. The result goes into the store.
+Its lineage is its release series and flavour (6.12 cloud-amd64). The last good
+result of that is taken from the store; if there is none, the kernel before it in
+Debian's archive is fetched and run first. What is judged is the kernel of the
+packages, not an installed system. The result goes into the store.
 
-With --new-since only kernels that are new in the suite and not yet in the store are run,
-one after the other; nothing new is exit code 0, with a line that says so. LAST is
+With --new-since only kernels that are new in the suite and not yet in the store
+are run, one after the other; nothing new is exit code 0, with a line that says
+so. LAST is
   2026-11-20     built that day or later
   6.12.113       a version, package version or release: newer than that
   56dc0977fcf0   the id of a stored run: newer than the newest kernel of that
@@ -15,7 +16,7 @@ one after the other; nothing new is exit code 0, with a line that says so. LAST 
 examples:
   afalg-harness validate debian:trixie-security
   afalg-harness validate linux-image-6.12.118+deb13-amd64_6.12.118-1_amd64.deb
-  afalg-harness validate debian:trixie-security --new-since last -q >>validated.md
+  afalg-harness validate debian:trixie-security --new-since last -q >>new.md
 """
 
 from __future__ import annotations

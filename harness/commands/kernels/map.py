@@ -1,8 +1,8 @@
 """which kernel has which zero-copy path: all that ever ran here, and the code of those in the cache
 
-Versions downwards, paths across; paths that are alike on all kernels share a column.
-A kernel that was only fetched is told by its code (see kernels list --static): that it
-can refer to pages does not say that it ever does.
+Versions downwards, paths across; paths that are alike on all kernels share a
+column. A kernel that was only fetched is told by its code (see kernels list
+--static): that it can refer to pages does not say that it ever does.
 
 examples:
   afalg-harness kernels map

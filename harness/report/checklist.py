@@ -17,12 +17,14 @@ from harness.model import Boot, KernelResult, Role, RunResult, Status
 from harness.report.answer import Answer, Word, answers
 from harness.report.markup import code, fenced, plain
 from harness.report.options import ReportOptions
+from harness.report.overview import is_unknown
 from harness.report.screen import changes_in_words, tests_in_words, zero_copy_in_words
 from harness.report.screen import pieces as screen_pieces
 
 FILE_NAME = "checklist.md"
 _MARKS = {True: "x", False: " ", None: "?"}
 _LAST_GOOD = "--baseline last-good"  # of a run's command
+_PAGE_CACHE = {"safe": True, "WRITABLE": False}
 _NAMED = 12  # CVEs that an item lists
 
 
@@ -95,6 +97,8 @@ def _against(answer: Answer, result: RunResult) -> Iterator[str]:
         return
     last = ", the last good one of its lineage in the store" if _LAST_GOOD in result.command else ""
     good = "" if baseline.verdict.ok else ", which is not as a candidate must be itself"
+    if is_unknown(baseline):
+        good = ", of which nothing certain is known"
     yield f"It was compared with {plain(answer.against)}{last}{good}."
 
 
@@ -107,9 +111,11 @@ def items(kernel: KernelResult, answer: Answer) -> Iterator[Item]:
         zero_copy_in_words(answer.zero_copy, answer.baseline_zero_copy) or answer.zero_copy.word,
     )
     yield Item(
-        {"safe": True, "WRITABLE": False}.get(answer.page_cache.word),
+        _PAGE_CACHE.get(answer.page_cache.word),
         "the page cache cannot be written through a request",
-        answer.page_cache.why or answer.page_cache.word,
+        answer.page_cache.why
+        if answer.page_cache.word in _PAGE_CACHE
+        else f"{answer.page_cache.word}: {answer.page_cache.why}",
     )
     yield _holes(kernel)
     yield _tests(answer)
@@ -161,7 +167,8 @@ def _lost(answer: Answer) -> Item:
         else ("nothing is lost against the last good one")
     )
     if answer.changes is None:
-        return Item(None, what, "there was none to compare with")
+        seen = "it could not be compared" if answer.against else "there was none to compare with"
+        return Item(None, what, seen)
     if answer.changes.obstacle:
         return Item(None, what, f"not compared: {answer.changes.obstacle}")
     return Item(not answer.changes.lost, what, changes_in_words(answer.changes))

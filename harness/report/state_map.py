@@ -108,7 +108,11 @@ def paths_of(kernels: Sequence[KernelStates]) -> tuple[str, ...]:
     found = dict.fromkeys(name for kernel in kernels for name in kernel.states)
     if any(kernel.code for kernel in kernels):
         found |= dict.fromkeys(facts.NAMES)
-    paths = [name for name in found if facts.kind_of(name).section is Section.ZERO_COPY]
+    known = {name: place for place, name in enumerate(facts.NAMES)}
+    paths = sorted(
+        (name for name in found if facts.kind_of(name).section is Section.ZERO_COPY),
+        key=lambda name: known.get(name, len(known)),
+    )
     return (*paths, *([PAGE_CACHE] if PAGE_CACHE in found else []))
 
 

@@ -13,6 +13,7 @@ from harness.model import (
     GuestIdentity,
     KernelResult,
     Reason,
+    Role,
     RunResult,
     Status,
 )
@@ -89,6 +90,12 @@ def test_without_a_baseline_it_is_not_known_what_was_lost() -> None:
     assert "- [?] nothing is lost against the last good one" in text
 
 
+def test_what_was_not_probed_is_said_so() -> None:
+    kernel = replace(samples.new(), facts=replace(samples.new().facts, page_cache_write=None))
+    text = of_one(samples.run(kernel), samples.NEW)
+    assert "- [?] the page cache cannot be written through a request: not probed: CVE-2026" in text
+
+
 def test_what_never_ran_ticks_no_box() -> None:
     text = of_one(samples.run(samples.old(), samples.unavailable()), samples.unavailable().spec)
     assert "x" not in boxes(text)
@@ -162,3 +169,11 @@ def test_a_death_is_told() -> None:
     text = of_one(samples.run(samples.old(), crashed), crashed.release)
     assert "- [ ] it boots, and all that was planned ran: " in text
     assert crashed.status is Status.CRASHED
+
+
+def test_a_baseline_that_did_not_boot_is_no_bad_kernel() -> None:
+    lost = replace(samples.boot_failed(), role=Role.BASELINE)
+    text = of_one(samples.run(lost, samples.new()), samples.NEW)
+    assert "of which nothing certain is known" in text
+    assert "as a candidate must be" not in text
+    assert "- [?] nothing is lost against 7.3.0-dirty: not compared: " in text

@@ -195,3 +195,15 @@ def test_a_newer_run_tells_more_and_forgets_nothing() -> None:
     assert both.states == {"a": State.ABSENT, "b": State.ABSENT, "c": State.ABSENT}
     assert both.run == "2"
     assert newer(None, new) is new
+
+
+def test_columns_stand_in_one_order_wherever_states_come_from(
+    observed: tuple[KernelStates, ...],
+) -> None:
+    """A store gives its facts by name."""
+    by_name = tuple(
+        KernelStates(one.name, one.release, dict(sorted(one.states.items()))) for one in observed
+    )
+    assert [column.names for column in path_columns(by_name)] == [
+        column.names for column in path_columns(observed)
+    ]

@@ -59,7 +59,9 @@ class Kernel:
 
 
 def _word(shows: bool | None) -> str:
-    return {None: "?", False: "closed", True: "open"}[shows]
+    if shows is None:
+        return "?"
+    return "open" if shows else "closed"
 
 
 @dataclass(frozen=True)
@@ -194,10 +196,10 @@ def sentence(found: Sequence[Span]) -> str:
         first, last = span.kernels[0].package, span.kernels[-1].package
         number = len(span.kernels)
         where = first if number == 1 else f"{first} to {last}, all {number} that told"
-        return f"{'open' if span.shows else 'closed'} in {where}"
+        return f"{_word(span.shows)} in {where}"
     parts = []
     for number, span in enumerate(found):
-        word = "open" if span.shows else "closed"
+        word = _word(span.shows)
         first, last = span.kernels[0].package, span.kernels[-1].package
         if number == 0:
             parts.append(f"{word} up to {last}")

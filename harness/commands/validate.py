@@ -1,9 +1,9 @@
 """run a kernel package against the last good one of its lineage: a report for a release checklist
 
 Its lineage is its release series and flavour (6.12 cloud-amd64). The last good
-result of that is taken from the store; if there is none, the kernel before it in
-Debian's archive is fetched and run first. What is judged is the kernel of the
-packages, not an installed system. The result goes into the store.
+result of that is taken from the store; if there is none, the kernel before it
+in Debian's archive is fetched and run first. What is judged is the kernel of
+the packages, not an installed system. The result goes into the store.
 
 With --new-since only kernels that are new in the suite and not yet in the store
 are run, one after the other; nothing new is exit code 0, with a line that says

@@ -91,7 +91,13 @@ def test_without_a_baseline_it_is_not_known_what_was_lost() -> None:
 
 
 def test_what_was_not_probed_is_said_so() -> None:
-    kernel = replace(samples.new(), facts=replace(samples.new().facts, page_cache_write=None))
+    kernel = samples.new()
+    kernel = replace(
+        kernel,
+        facts=replace(kernel.facts, page_cache_write=None),
+        plan=tuple(test for test in kernel.plan if test != samples.COPY_FAIL_TEST),
+        tests=tuple(test for test in kernel.tests if test.id != samples.COPY_FAIL_TEST),
+    )
     text = of_one(samples.run(kernel), samples.NEW)
     assert "- [?] the page cache cannot be written through a request: not probed: CVE-2026" in text
 

@@ -97,7 +97,8 @@ def write_payload(selection: Selection, target: Path) -> None:
         _add(archive, _SETTINGS, json.dumps(settings).encode())
         answers = known_answers(selection.seed)
         _add(archive, "known_answers.json", json.dumps(answers).encode())
-        _add(archive, "modules", "\n".join(module_aliases(answers)).encode())
+        ours = chosen.has_ours
+        _add(archive, "modules", "\n".join(module_aliases(answers if ours else {})).encode())
         for name, path in _suite_files(chosen.own):
             _add(archive, f"suite/{name}", _content(path))
 
@@ -160,9 +161,10 @@ def module_aliases(answers: dict[str, object]) -> list[str]:
 
     Loading them while pytest starts saves a run of modprobe for each later bind(). cmac is
     left out: its bind() shows that the kernel still loads what it lacks by itself. So are
-    generators: ansi_cprng, alone, would be what "stdrng" stands for.
+    generators: ansi_cprng, alone, would be what "stdrng" stands for. Without any answers
+    those of the interfaces alone: suites of the user's need few of the others.
     """
-    tables = [answers[section] for section in ("hash", "keyed_hash", "skcipher", "aead")]
+    tables = [answers.get(section) for section in ("hash", "keyed_hash", "skcipher", "aead")]
     names = [name for table in tables if isinstance(table, dict) for name in table]
     parts = dict.fromkeys(part for name in names for part in re.split(r"[(),]", name) if part)
     parts.pop("cmac", None)
@@ -184,6 +186,11 @@ class _Chosen:
 
     names: tuple[str, ...]
     own: tuple[_Own, ...] = ()
+
+    @property
+    def has_ours(self) -> bool:
+        """Whether any test of the built-in suite is among them."""
+        return not {own.name for own in self.own}.issuperset(self.names)
 
 
 def _choose(suites: Sequence[str]) -> _Chosen:

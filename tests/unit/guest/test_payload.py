@@ -247,6 +247,20 @@ def test_the_archive_holds_each_file_once(tmp_path: Path) -> None:
     assert "suite/pages.py" not in names
 
 
+def test_modules_are_loaded_early_for_the_built_in_suite_alone(tmp_path: Path) -> None:
+    _write(Path("a/tests"), _OWN, "a")
+    found = {}
+    for chosen in (("a/tests",), ("a/tests", "zero_copy")):
+        target = tmp_path / "payload.tar"
+        write_payload(Selection(chosen), target)
+        with tarfile.open(target) as archive:
+            modules = archive.extractfile("modules")
+            assert modules is not None
+            found[len(chosen)] = modules.read().decode().split()
+    assert found[1] == ["algif_hash", "algif_skcipher", "algif_aead"]
+    assert "crypto-aes" in found[2]
+
+
 def test_what_may_kill_a_kernel_by_want_of_memory_runs_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

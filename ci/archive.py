@@ -40,6 +40,7 @@ from harness.files import write_whole
 from harness.history.importing import import_run
 from harness.history.selected import selected
 from harness.history.store import Store, store_url
+from harness.history.validation import in_store
 from harness.kernels.archive.debian import ArchiveKernel
 from harness.kernels.cache.contents import kernels_by_release
 from harness.kernels.resolve import available
@@ -48,7 +49,6 @@ from harness.locations import default_cache_dir
 from harness.progress import SilentProgress
 from harness.releases import series, version_key
 from harness.report import results_file
-from harness.validation import in_store
 
 _T = TypeVar("_T")
 

@@ -412,7 +412,7 @@ class KernelResult:
     reproduce: str = ""  # command that runs this kernel's suite again
     #: Options of the kernel's config that say what AF_ALG offers ("y", "m" or "n").
     config: Mapping[str, str] = field(default_factory=immutabledict)
-    #: Test id -> its record in the store, of tests that failed or differ (harness/keeping.py).
+    #: Test id -> its record in the store, of tests that failed or differ (history/keeping.py).
     earlier: Mapping[str, EarlierRecord] = field(default_factory=immutabledict)
     verdict: Verdict = field(default_factory=lambda: Verdict(False, ("not judged",)))
 

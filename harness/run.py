@@ -31,11 +31,11 @@ from harness.guest.payload import own_revisions, revision, write_payload
 from harness.guest.root import choose_root
 from harness.guest.schedule import Limits, next_order
 from harness.guest.vng import Root
+from harness.history.keeping import LookUp
 from harness.job import KernelJob, Workplace, confirm_kernel, run_kernel
 from harness.judge.conclude import conclude
 from harness.judge.confirmation import tests_behind
 from harness.judge.exit_code import compared_candidate, losses
-from harness.keeping import LookUp
 from harness.kernels.resolve import resolve
 from harness.model import (
     SCHEMA,

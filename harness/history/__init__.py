@@ -22,7 +22,7 @@ Nothing is written, created or migrated by a query, unless the store is of an ea
 Every fault is a ``StoreError`` (exit code 3, one line that names the store): one that is
 damaged, that a later version wrote, that is no store of ours, that nobody answers for.
 
-=============  ================================================================
+============== ================================================================
 ``store``      opening, creating, migrating; one writer at a time
 ``tables``     what the database holds (SQLAlchemy), ``migrations`` how it came to
 ``importing``  a run directory -> rows
@@ -31,5 +31,8 @@ damaged, that a later version wrote, that is no store of ours, that nobody answe
 ``lineage``    which kernels follow upon each other
 ``selected``   what a run selected, and whether that covers what is asked for
 ``stability``  how steady a test is
-=============  ================================================================
+``keeping``    what a run has to do with the store, which never breaks it
+``last_good``  ``--baseline last-good``
+``validation`` which kernels of a suite are new, and what each is held against
+============== ================================================================
 """

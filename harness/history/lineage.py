@@ -7,9 +7,14 @@ of a git tree (``git:linux@my-branch``).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.releases import flavour, series
+from harness.releases import flavour, series, version_key
+
+if TYPE_CHECKING:
+    from harness.kernels.archive.debian import ArchiveKernel
 
 _GIT = "git:"
 #: What names one commit for ever, and no branch: a hash, a tag of a version, a step from one.
@@ -22,6 +27,27 @@ def lineage_of(spec: str, release: str) -> str:
     if branch:
         return branch
     return " ".join(word for word in (series(release), flavour(release)) if word)
+
+
+def predecessor(lineage: str, release: str, archive: Iterable[ArchiveKernel]) -> str:
+    """The release of the archive just before ``release`` in its lineage; "" if there is none.
+
+    Debian builds some versions for two of its own releases; it is of the same, if one is.
+    """
+    before = [
+        kernel.release
+        for kernel in archive
+        if lineage_of(f"debian:{kernel.release}", kernel.release) == lineage
+        and version_key(kernel.release) < version_key(release)
+    ]
+    own = [one for one in before if _debian(one) == _debian(release)]
+    return max(own or before, key=version_key, default="")
+
+
+def _debian(release: str) -> str:
+    """``+deb13`` of ``6.12.117+deb13.1-amd64``."""
+    found = re.search(r"\+deb\d+", release)
+    return found.group() if found else ""
 
 
 def _branch(spec: str) -> str:

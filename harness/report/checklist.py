@@ -157,7 +157,12 @@ def _tests(answer: Answer) -> Item:
     what = "every test passes, and the kernel reports nothing"
     if not tests.outcomes:
         return Item(None, what, "none ran")
-    return Item(not tests.failed and not tests.splats, what, tests_in_words(tests))
+    seen = tests_in_words(tests)
+    if tests.failed or tests.splats or (tests.gained and answer.word is Word.NOT_OK):
+        return Item(False, what, seen)
+    # Of what never ran, and of a kernel that was not asked at the end, nothing is known.
+    whole = tests.passed and not tests.missing and tests.taint is not None
+    return Item(True if whole else None, what, seen)
 
 
 def _lost(answer: Answer) -> Item:

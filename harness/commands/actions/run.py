@@ -18,11 +18,11 @@ from harness.commands.signals import stopping
 from harness.commands.sources import kernel_sources
 from harness.errors import ExitCode, InputError
 from harness.guest.payload import Selection
+from harness.history.keeping import keep, with_records
+from harness.history.last_good import NAME as LAST_GOOD
+from harness.history.last_good import last_good_result, spec_of
 from harness.history.store import Store, store_url
 from harness.judge.expectations import load_expectations
-from harness.keeping import keep, with_records
-from harness.last_good import NAME as LAST_GOOD
-from harness.last_good import last_good_result, spec_of
 from harness.listing import list_tests
 from harness.model import Role, RunResult
 from harness.output import reader_may_leave

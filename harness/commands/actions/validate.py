@@ -16,22 +16,22 @@ from harness.commands.display import ProgressConsole, progress_display
 from harness.commands.parsers import command_parser
 from harness.commands.sources import kernel_sources
 from harness.errors import ExitCode, InputError
+from harness.history.keeping import keep
+from harness.history.last_good import NAME as LAST_GOOD
 from harness.history.selected import selected
 from harness.history.store import Store, store_url
-from harness.keeping import keep
+from harness.history.validation import Baseline, baseline_of, built_on, new_kernels
 from harness.kernels.archive.debian import ArchiveKernel
 from harness.kernels.image.bzimage import read_banner
 from harness.kernels.resolve import available, release_named, resolve
 from harness.kernels.sources import KernelSources
 from harness.kernels.spec import SuiteSpec, parse_spec
-from harness.last_good import NAME as LAST_GOOD
 from harness.output import complain, reader_may_leave
 from harness.progress import Progress
 from harness.report import checklist
 from harness.report.options import ReportOptions
 from harness.report.render import render
 from harness.run import new_run_directory, refuse_finished
-from harness.validation import Baseline, baseline_of, built_on, new_kernels
 
 _RUN = "harness.commands.run"
 #: What several validations come to: the first of these that one of them ended with.

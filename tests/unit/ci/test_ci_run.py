@@ -16,7 +16,10 @@ _SCRIPT = Path(__file__).parents[3] / ".ci/run"
 #: Each stands for a script of ci/; NAME_EXIT is its exit code.
 _STUBS = {
     "setup.sh": "exit ${SETUP_EXIT-0}",
-    "fresh-root.sh": 'for last; do :; done; echo one >"$last"; exit ${FRESH_EXIT-0}',
+    "fresh-root.sh": (
+        '[ -z "$WAITS" ] || { echo $$ >"$WAITS"; exec sleep 90; }\n'
+        'for last; do :; done; echo one >"$last"; exit ${FRESH_EXIT-0}'
+    ),
     "test.sh": (
         'case "$*" in\n*"-m vm") echo booted; exit ${VM_EXIT-0} ;;\n*) exit ${REST_EXIT-0} ;;\nesac'
     ),
@@ -49,9 +52,14 @@ def checkout(tmp_path: Path) -> Path:
     return top
 
 
+def _environment(checkout: Path, more: Mapping[str, str]) -> dict[str, str]:
+    place = checkout.parent
+    return {**os.environ, "STARTED": str(place / "started"), "TMPDIR": str(place), **more}
+
+
 def _run(checkout: Path, exits: Mapping[str, str]) -> Ended:
     started = checkout.with_name("started")
-    environment = {**os.environ, **exits, "STARTED": str(started), "TMPDIR": str(started.parent)}
+    environment = _environment(checkout, exits)
     done = subprocess.run(
         [checkout / ".ci/run"], env=environment, capture_output=True, text=True, check=False
     )
@@ -95,3 +103,17 @@ def test_what_is_not_committed_was_tested_nowhere_else(checkout: Path) -> None:
 def test_nothing_is_tested_where_nothing_can_be_set_up(checkout: Path) -> None:
     ended = _run(checkout, {"SETUP_EXIT": "3"})
     assert (ended.code, ended.rest) == (3, [])
+
+
+def test_a_signal_ends_all_parts(checkout: Path) -> None:
+    """At once, and not when the part that runs has come to its end."""
+    waits = checkout.with_name("waits")
+    os.mkfifo(waits)
+    environment = _environment(checkout, {"WAITS": str(waits)})
+    with subprocess.Popen([checkout / ".ci/run"], env=environment) as script:
+        part = int(waits.read_text())  # it has begun
+        script.terminate()
+        assert script.wait(timeout=60) == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(part, 0)
+    assert not list(checkout.parent.glob("tmp.*"))

@@ -8,10 +8,10 @@ import pytest
 
 from harness.cli import main
 from harness.history.importing import import_run
+from harness.history.keeping import with_records
 from harness.history.queries import StoredOutcome, line
 from harness.history.stability import Stability, stability
 from harness.history.store import Store
-from harness.keeping import with_records
 from harness.model import Attempt, EarlierRecord, KernelIdentity, Outcome, Revisions, RunResult
 from tests.unit import samples
 from tests.unit.history.conftest import WriteRun

@@ -15,11 +15,11 @@ from harness.errors import ExitCode, InputError
 from harness.history import queries
 from harness.history.importing import import_run
 from harness.history.store import Store
+from harness.history.validation import baseline_of, built_on, new_kernels
 from harness.kernels.archive.debian import ArchiveKernel
 from harness.model import Role, RunResult, State
 from harness.report import results_file
 from harness.run_options import RunOptions
-from harness.validation import baseline_of, built_on, new_kernels
 from tests.unit import samples
 from tests.unit.history.conftest import WriteRun
 

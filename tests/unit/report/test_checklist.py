@@ -12,6 +12,7 @@ from harness.model import (
     Cause,
     GuestIdentity,
     KernelResult,
+    Outcome,
     Reason,
     Role,
     RunResult,
@@ -64,6 +65,21 @@ def test_a_bad_kernel_says_which_points_do_not_hold_and_why(matrix: RunResult) -
     assert "page cache" in open_points[1]
     assert "CVE-2026-31431" in open_points[2]
     assert "NOT OK because:" in text
+
+
+@pytest.mark.parametrize("why", ["nothing passed", "some never ran", "nobody asked at the end"])
+def test_no_tick_for_what_is_not_known_of_the_tests(why: str) -> None:
+    kernel = samples.new()
+    if why == "nothing passed":
+        tests = tuple(replace(test, outcome=Outcome.SKIPPED) for test in kernel.tests)
+        kernel = replace(kernel, tests=tests)
+    elif why == "some never ran":
+        kernel = replace(kernel, tests=kernel.tests[:-1])
+    else:
+        kernel = replace(kernel, taint=None)
+    text = of_one(samples.run(samples.old(), kernel), samples.NEW)
+    (line,) = [line for line in text.splitlines() if "every test passes" in line]
+    assert line.startswith("- [?]")
 
 
 def test_it_says_what_is_judged(matrix: RunResult) -> None:

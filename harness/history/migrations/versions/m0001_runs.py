@@ -11,6 +11,12 @@ down_revision: str | None = None
 
 def upgrade() -> None:
     """Create it all."""
+    _what_is_kept_once()
+    _runs()
+    _observations()
+
+
+def _what_is_kept_once() -> None:
     op.create_table(
         "contents",
         sa.Column("sha256", sa.String(length=64), nullable=False),
@@ -45,6 +51,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("name"),
     )
+
+
+def _runs() -> None:
     op.create_table(
         "runs",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -102,6 +111,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_results_kernel"), "results", ["kernel"], unique=False)
     op.create_index(op.f("ix_results_lineage"), "results", ["lineage"], unique=False)
+
+
+def _observations() -> None:
     op.create_table(
         "facts",
         sa.Column("name", sa.Integer(), nullable=False),

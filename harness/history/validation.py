@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness.errors import InputError
 from harness.history import queries
-from harness.history.lineage import lineage_of
+from harness.history.lineage import lineage_of, predecessor
 from harness.history.selected import covers
 from harness.history.store import Store
 from harness.kernels.archive.debian import ArchiveKernel
@@ -21,8 +21,6 @@ LAST = "last"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _BUILT = re.compile(r"\((\d{4}-\d\d-\d\d)\)\s*$")
 _NUMBER = re.compile(r"\d+(?:\.\d+)+")
-
-_TOLD = (Status.COMPLETED, Status.CRASHED, Status.HUNG)
 
 #: When a kernel was built; None if it does not say. It may have to be fetched for that.
 Built = Callable[[ArchiveKernel], datetime.date | None]
@@ -143,18 +141,5 @@ def baseline_of(
     stored = queries.last_good(store, lineage, asked, append=append, before=release)
     if stored is not None:
         return Baseline(stored)
-    before = [
-        kernel.release
-        for kernel in archive
-        if lineage_of(f"debian:{kernel.release}", kernel.release) == lineage
-        and version_key(kernel.release) < version_key(release)
-    ]
-    # Debian builds some versions for two of its releases; the one before it is of its own.
-    own = [one for one in before if _debian(one) == _debian(release)]
-    return Baseline(spec=f"debian:{max(own or before, key=version_key)}" if before else "")
-
-
-def _debian(release: str) -> str:
-    """``+deb13`` of ``6.12.117+deb13.1-amd64``."""
-    found = re.search(r"\+deb\d+", release)
-    return found.group() if found else ""
+    before = predecessor(lineage, release, archive)
+    return Baseline(spec=f"debian:{before}" if before else "")

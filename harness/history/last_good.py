@@ -7,7 +7,7 @@ import shlex
 from harness.again import exact_spec
 from harness.errors import InputError
 from harness.history import queries
-from harness.history.lineage import lineage_of
+from harness.history.lineage import lineage_of, predecessor
 from harness.history.queries import StoredResult
 from harness.history.selected import selected
 from harness.history.store import Store
@@ -86,11 +86,5 @@ def _none(store: Store, lineage: str, before: str, options: RunOptions) -> str:
 
 def _to_run(lineage: str, before: str, sources: KernelSources) -> str:
     """The kernel of the archive just before the candidate, as far as the index is known."""
-    names = [
-        kernel.release
-        for kernel in indexed(sources)
-        if lineage_of(f"debian:{kernel.release}", kernel.release) == lineage
-        and before
-        and version_key(kernel.release) < version_key(before)
-    ]
-    return f"debian:{max(names, key=version_key)}" if names else "SPEC, a kernel that you trust"
+    name = predecessor(lineage, before, indexed(sources)) if before else ""
+    return f"debian:{name}" if name else "SPEC, a kernel that you trust"

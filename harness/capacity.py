@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+#: CPUs of the host for a guest, which has two: its suite is one process, so that it leaves one
+#: of them idle most of the time, under TCG as under KVM.
+_CPUS_PER_GUEST = {"tcg": 1, "kvm": 1}
 #: What a guest may come to use, in bytes: its memory (1 GiB) and QEMU's own.
 GUEST_BYTES = 1280 << 20
-#: CPUs of a guest. Under TCG a thread of QEMU computes for each whenever the guest does;
-#: under KVM guests are so short-lived that they may share.
-_CPUS_PER_GUEST = {"tcg": 2, "kvm": 1}
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
 

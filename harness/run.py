@@ -1,7 +1,7 @@
 """The main job: kernel specs in, run directory and verdict out.
 
-Kernels are resolved one after the other while earlier ones already run; each result is
-judged and stored the moment it is there.
+Kernels are resolved while others already run, and of those that are ready the one that took
+longest before is run first; each result is judged and stored the moment it is there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from harness import inuse
 from harness.again import again, exact_spec
 from harness.capacity import default_jobs, free_memory, guests_in_memory
-from harness.durations import expected_seconds, remember, selection_key
+from harness.durations import recall, remember, selection_key
 from harness.errors import ExitCode, InputError, Interrupted
 from harness.faults import tell
 from harness.files import full_disk_named
@@ -47,6 +47,7 @@ from harness.model import (
     RunResult,
     Status,
 )
+from harness.pipeline import Pipeline
 from harness.processes import interruptible
 from harness.progress import Progress
 from harness.report import results_file
@@ -233,26 +234,14 @@ class Run:
     def _run_kernels(self, root: Root, payload: Path) -> None:
         unfinished = [(spec, role) for spec, role in self._roles if not self._is_finished(spec)]
         self._guests = self._jobs()
-        self._announce([spec for spec, _ in unfinished])
-        with (
-            ThreadPoolExecutor(1, thread_name_prefix="resolve") as resolver,
-            ThreadPoolExecutor(self._guests, thread_name_prefix="guest") as guests,
-        ):
-            waiting: list[Future[None]] = []
-            for spec, role in unfinished:
-                kernel = resolver.submit(self._resolve, spec)
-                waiting.append(guests.submit(self._run_one, spec, role, kernel, root, payload))
-            try:
-                for future in waiting:
-                    future.result()
-            except BaseException:
-                self.stop.set()
-                raise
+        known = recall(self._options.sources.cache, self._duration_key())
+        self._progress.begin([spec for spec, _ in unfinished], self._guests, known.each)
+        roles = dict(unfinished)
 
-    def _announce(self, specs: Sequence[str]) -> None:
-        """Say what is to be run, and how long a kernel took when the same was run before."""
-        cache = self._options.sources.cache
-        self._progress.begin(specs, self._guests, expected_seconds(cache, self._duration_key()))
+        def work(spec: str, kernel: Future[BootableKernel]) -> None:
+            self._run_one(spec, roles[spec], kernel, root, payload)
+
+        Pipeline(self._resolve, work, known.of).run(list(roles), self._guests, self.stop)
 
     def _duration_key(self) -> str:
         options = self._options
@@ -262,14 +251,13 @@ class Run:
 
     def _remember_durations(self) -> None:
         """For the next run: how long a kernel took here, with all its boots."""
-        took = [
-            kernel.wall_seconds
+        took = {
+            kernel.spec: kernel.wall_seconds
             for kernel in self._results.values()
             if kernel.status is Status.COMPLETED and kernel.wall_seconds
-        ]
+        }
         if took and not self.stop.is_set():
-            cache = self._options.sources.cache
-            remember(cache, self._duration_key(), sum(took) / len(took))
+            remember(self._options.sources.cache, self._duration_key(), took)
 
     def _resolve(self, spec: str) -> BootableKernel:
         if self.stop.is_set():

@@ -65,8 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=positive_integer,
         metavar="N",
-        help="guests at once (default: one for each two CPUs, or for each CPU where KVM is known"
-        " to work, as far as each has 1.25 GiB of free memory)",
+        help="guests at once (default: one for each CPU, as far as each has 1.25 GiB of free"
+        " memory)",
     )
     _add_what_runs(parser)
     _add_how_often(parser)

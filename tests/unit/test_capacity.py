@@ -32,7 +32,7 @@ def _group(machine: Path, line: str, files: dict[str, str]) -> None:
 
 def test_a_large_machine(machine: Path) -> None:
     assert free_memory() == 16 << 30
-    assert (default_jobs("tcg"), default_jobs("kvm")) == (4, 8)
+    assert (default_jobs("tcg"), default_jobs("kvm")) == (8, 8)
 
 
 def test_a_machine_with_little_memory(machine: Path) -> None:

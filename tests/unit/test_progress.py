@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from harness import durations
+from harness.durations import Durations
 from harness.progress import LineProgress, LiveProgress, Progress
 
 
@@ -150,26 +151,46 @@ def test_silence() -> None:
 
 def test_durations(tmp_path: Path) -> None:
     key = durations.selection_key("tcg", ("zero_copy",), ("-k", "splice"))
-    assert durations.expected_seconds(tmp_path, key) is None
-    durations.remember(tmp_path, key, 61.24)
+    assert durations.recall(tmp_path, key) == Durations()
+    durations.remember(tmp_path, key, {"a": 61.24, "b": 20})
     other = durations.selection_key("kvm", ("zero_copy",), ("-k", "splice"))
-    durations.remember(tmp_path, other, 5)
-    assert durations.expected_seconds(tmp_path, key) == 61.2
-    assert durations.expected_seconds(tmp_path, other) == 5
+    durations.remember(tmp_path, other, {"a": 5})
+    assert durations.recall(tmp_path, key) == Durations(40.6, {"a": 61.2, "b": 20})
+    assert durations.recall(tmp_path, other) == Durations(5, {"a": 5})
+    durations.remember(tmp_path, key, {"b": 30})
+    known = durations.recall(tmp_path, key)
+    assert known == Durations(30, {"a": 61.2, "b": 30}), "what the last run lacked is kept"
+    assert (known.of("a"), known.of("new"), Durations().of("new")) == (61.2, 30, 0)
     for number in range(60):
-        durations.remember(tmp_path, str(number), 1)
-    assert durations.expected_seconds(tmp_path, key) is None
+        durations.remember(tmp_path, str(number), {"a": 1})
+    assert durations.recall(tmp_path, key) == Durations()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"k": "x"}', '{"k": -1}', '{"k": null}', "{"])
+def test_durations_of_many_kernels(tmp_path: Path) -> None:
+    """The oldest ones are forgotten."""
+    durations.remember(tmp_path, "k", {str(number): 1 + number for number in range(200)})
+    durations.remember(tmp_path, "k", {"0": 7, "new": 8})
+    known = durations.recall(tmp_path, "k").kernels
+    assert len(known) == 200
+    assert (known["0"], known["new"], known.get("1")) == (7, 8, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{", '{"k": 61.2}', '{"k": null}'),
+        *('{"k": {"each": -1}}', '{"k": {"each": "x", "kernels": []}}'),
+        '{"k": {"kernels": {"a": null, "b": -1}}}',
+    ],
+)
 def test_a_broken_file_of_durations_tells_nothing(text: str, tmp_path: Path) -> None:
     (tmp_path / "durations.json").write_text(text)
-    assert durations.expected_seconds(tmp_path, "k") is None
-    durations.remember(tmp_path, "k", 3)
-    assert durations.expected_seconds(tmp_path, "k") == 3
+    assert durations.recall(tmp_path, "k") == Durations()
+    durations.remember(tmp_path, "k", {"a": 3})
+    assert durations.recall(tmp_path, "k") == Durations(3, {"a": 3})
 
 
 def test_a_cache_that_takes_nothing_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    durations.remember(tmp_path / "file", "k", 3)
-    assert durations.expected_seconds(tmp_path / "file", "k") is None
+    durations.remember(tmp_path / "file", "k", {"a": 3})
+    assert durations.recall(tmp_path / "file", "k") == Durations()

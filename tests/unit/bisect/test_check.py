@@ -34,7 +34,7 @@ from harness.model import (
 )
 from tests.unit.bisect.simulated import PANIC, TEST, ended, kernel
 
-README = Path(__file__).parents[3] / "README.md"
+TOP = Path(__file__).parents[3]
 PLAYED = "differential/test_sequences.py::test_seed[3]"
 
 
@@ -227,7 +227,9 @@ def test_what_the_suite_lacks_is_refused() -> None:
 
 
 def test_the_tests_that_people_are_told_of_are_there() -> None:
-    texts = (README.read_text(), bisect.__doc__, bisect_step.__doc__, TEST)
+    pages = [TOP / "README.md", *(TOP / "docs").glob("*.md")]
+    told = [path.read_text() for path in pages if path.name != "findings.md"]
+    texts = (*told, bisect.__doc__, bisect_step.__doc__, TEST)
     named = {name for text in texts for name in re.findall(r"\w+/\w+\.py::\w+", str(text))}
     for name in named:
         if name.startswith("my_suite/"):  # the user's own, in an example

@@ -78,14 +78,22 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "may_crash: can kill a kernel that is not fixed; runs last")
     config.addinivalue_line(
+        "markers", "first_answer: says whether a path or the page cache is open; runs first"
+    )
+    config.addinivalue_line(
         "markers", "policy_as_booted: leave af_alg_restrict alone (default: opened to 0)"
     )
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what may kill the kernel when all else is known, then what speaks of all."""
-    items.sort(key=lambda item: (is_last(item), item.get_closest_marker("may_crash") is not None))
+    """Run first what is asked first, and at the end what may kill the kernel, or speaks of all."""
+
+    def place(item: pytest.Item) -> tuple[bool, bool, bool]:
+        may_crash = item.get_closest_marker("may_crash") is not None
+        return is_last(item), may_crash, item.get_closest_marker("first_answer") is None
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="module", autouse=True)

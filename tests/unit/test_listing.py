@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from harness.cli import main
 from harness.errors import ExitCode, InputError
 from harness.guest.payload import Selection
+from harness.judge.facts import NAMES, Weight, kind_of, recorded_by
 from harness.listing import ListedTest, list_tests
 
 _ONE_FILE = ("functional/test_hash.py",)
@@ -59,7 +61,16 @@ def test_suites_come_in_the_order_of_the_run(everything: tuple[ListedTest, ...])
     tests = [test.id for test in everything if "may_crash" not in test.tags]
     suites = list(dict.fromkeys(test.partition("/")[0] for test in tests))
     assert suites.index("zero_copy") == 0
-    assert suites.index("functional") < suites.index("security")
+    assert suites.index("functional") < suites.index("policy") < suites.index("consumers")
+
+
+def test_what_is_asked_first_runs_first(everything: tuple[ListedTest, ...]) -> None:
+    first = list(itertools.takewhile(lambda test: "first_answer" in test.tags, everything))
+    assert [test for test in everything[len(first) :] if "first_answer" in test.tags] == []
+    recorded = {name for test in first for name in recorded_by(test.id)}
+    judged = {name for name in NAMES if kind_of(name).weight is Weight.JUDGED}
+    of_all_tests = {"zero_copy.skcipher.suite", "zero_copy.aead.suite"}
+    assert recorded == judged - of_all_tests
 
 
 def test_purpose_tags_and_order(own_suite: str) -> None:

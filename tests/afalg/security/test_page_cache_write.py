@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from conftest import Provoked, RecordFact
     from sharing import Sharing
 
+pytestmark = pytest.mark.first_answer
+
 
 @pytest.mark.regression(
     cve="CVE-2026-31431", fix="a664bf3d603d", affected="4.14 to 6.1.169, 6.12.84, 6.18.21, 6.19.11"

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from conftest import RecordFact
     from sharing import Sharing
 
+pytestmark = pytest.mark.first_answer
+
 _TEMPLATES = {
     "skcipher": ("kw(aes)", "adiantum(xchacha20,serpent)", "hctr2(camellia)", "xts(aria)"),
     "aead": (

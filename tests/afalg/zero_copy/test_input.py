@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from sharing import Sharing
     from zero_copy_fixtures import Keyed
 
+pytestmark = pytest.mark.first_answer
+
 SPLICE_F_MORE = 4
 #: More than fit in one pipe, or in one scatterlist of AF_ALG (16; include/crypto/if_alg.h).
 MANY = 18

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import Interrupted
+from harness.first_answer import FirstAnswer
 from harness.guest.accel import Accel
 from harness.guest.journal import EVENTS
-from harness.guest.observe import Deadlines, observe
+from harness.guest.observe import Deadlines, Listener, observe
 from harness.guest.replay import replay
 from harness.guest.schedule import Limits, Order, next_order
 from harness.guest.session import GuestSettings
@@ -65,9 +66,11 @@ def run_kernel(job: KernelJob, kernel: BootableKernel, place: Workplace) -> Kern
         with contextlib.suppress(OSError):
             shutil.copyfile(kernel.config, place.directory / "config")
             config = crypto_config(kernel.config)
+    answer = FirstAnswer(job.spec, job.role, place.progress, place.directory)
     with ThreadPoolExecutor(1, thread_name_prefix="code") as reader:
         reading = reader.submit(read_code, kernel)
-        observed = _boot_until_done(job, kernel, place)
+        reading.add_done_callback(answer.read)
+        observed = _boot_until_done(job, kernel, place, answer.heed)
     return _completed(observed, kernel, place, config, reading.result())
 
 
@@ -96,20 +99,28 @@ def confirm_kernel(
     return _completed(observed, kernel, place, before.config, before.code)
 
 
-def _boot_until_done(job: KernelJob, kernel: BootableKernel, place: Workplace) -> KernelResult:
+def _boot_until_done(
+    job: KernelJob, kernel: BootableKernel, place: Workplace, listener: Listener
+) -> KernelResult:
     observed = replay(place.directory) if (place.directory / EVENTS).exists() else None
     while not place.stop.is_set():
         plan, boots = (observed.plan, observed.boots) if observed else ((), ())
         order = next_order(plan, boots, job.limits)
         if order is None:
             break
-        observed = _boot(job, kernel, place, order)
+        observed = _boot(job, kernel, place, order, listener)
     if observed is None:
         raise Interrupted("stopped before it was booted")
     return observed
 
 
-def _boot(job: KernelJob, kernel: BootableKernel, place: Workplace, order: Order) -> KernelResult:
+def _boot(
+    job: KernelJob,
+    kernel: BootableKernel,
+    place: Workplace,
+    order: Order,
+    listener: Listener = lambda _: None,
+) -> KernelResult:
     accel = place.accel(kernel).name
     return observe(
         kernel,
@@ -123,6 +134,7 @@ def _boot(job: KernelJob, kernel: BootableKernel, place: Workplace, order: Order
         place.stop,
         place.progress,
         order,
+        listener,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from immutabledict import immutabledict
 
@@ -180,6 +181,11 @@ class Fact:
     code: CodeFinding | None = None
 
 
+#: Facts that have a place of their own: what the names of zero-copy paths begin with, and
+#: CVE-2026-31431.
+_PATH, _PAGE_CACHE_WRITE = "zero_copy.", "page_cache_write"
+
+
 @dataclass(frozen=True)
 class Facts:
     """What was learnt of one kernel beside test outcomes."""
@@ -192,11 +198,26 @@ class Facts:
     def __post_init__(self) -> None:
         _freeze_tables(self, "zero_copy", "other")
 
+    @classmethod
+    def of(cls, named: Mapping[str, Fact], af_alg_restrict: int | None = None) -> Self:
+        """Facts given by their full names."""
+        paths = {name for name in named if name.startswith(_PATH)}
+        return cls(
+            af_alg_restrict=af_alg_restrict,
+            zero_copy={name.removeprefix(_PATH): named[name] for name in named if name in paths},
+            page_cache_write=named.get(_PAGE_CACHE_WRITE),
+            other={
+                name: fact
+                for name, fact in named.items()
+                if name not in paths and name != _PAGE_CACHE_WRITE
+            },
+        )
+
     def named(self) -> dict[str, Fact]:
         """All probe facts by their full name (``zero_copy.skcipher.splice_file``)."""
-        facts = {f"zero_copy.{path}": fact for path, fact in self.zero_copy.items()}
+        facts = {f"{_PATH}{path}": fact for path, fact in self.zero_copy.items()}
         if self.page_cache_write is not None:
-            facts["page_cache_write"] = self.page_cache_write
+            facts[_PAGE_CACHE_WRITE] = self.page_cache_write
         return {**facts, **self.other}
 
 

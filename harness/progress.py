@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,18 @@ _NAMED = 3  # waiting subjects that are named
 #: Fraction from which on the time that is left is told by what was done, in the absence of
 #: earlier runs.
 _TELLING = 0.05
+
+
+class Tone(IntEnum):
+    """What an answer is to its reader; of several the last counts."""
+
+    PLAIN = 0
+    GOOD = 1
+    DOUBTFUL = 2
+    BAD = 3
+
+
+_STYLES = {Tone.PLAIN: "", Tone.GOOD: "green", Tone.DOUBTFUL: "yellow", Tone.BAD: "bold red"}
 
 
 class Progress:
@@ -47,6 +60,9 @@ class Progress:
 
     def fails(self, subject: str, what: str) -> None:
         """Say what just failed of ``subject``, which goes on all the same."""
+
+    def answers(self, subject: str, what: str, tone: Tone) -> None:
+        """Say what is known of ``subject`` by now, which goes on."""
 
     def finish(self, subject: str, outcome: str) -> None:
         """Say how ``subject`` ended."""
@@ -77,6 +93,10 @@ class LineProgress(Progress):
         """Print it."""
         with self._lock:
             self._print(subject, what)
+
+    def answers(self, subject: str, what: str, tone: Tone) -> None:
+        """Print it."""
+        self.fails(subject, what)
 
     def finish(self, subject: str, outcome: str) -> None:
         """Print the outcome."""
@@ -156,6 +176,10 @@ class LiveProgress(Progress):
     def fails(self, subject: str, what: str) -> None:
         """Leave it above the display."""
         self._say(subject, what, style="red")
+
+    def answers(self, subject: str, what: str, tone: Tone) -> None:
+        """Leave it above the display."""
+        self._say(subject, what, style=_STYLES[tone])
 
     def finish(self, subject: str, outcome: str) -> None:
         """Remove the subject's line and leave its outcome above the display."""

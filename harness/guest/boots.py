@@ -27,7 +27,6 @@ from harness.model import (
     TestResult,
 )
 
-_ZERO_COPY, _PAGE_CACHE_WRITE = "zero_copy.", "page_cache_write"
 #: Boots that go through the plan, or what is left of it.
 _OF_PLAN = (Purpose.PLAN, Purpose.REST)
 #: Outcomes of a test that ran.
@@ -236,20 +235,7 @@ def _facts(observed: Sequence[ObservedBoot], restrict: int | None) -> Facts:
             ):
                 named[name] = together(known, fact)
     named |= dict(_confirmed(named, observed))
-    return Facts(
-        af_alg_restrict=restrict,
-        zero_copy={
-            name.removeprefix(_ZERO_COPY): fact
-            for name, fact in named.items()
-            if name.startswith(_ZERO_COPY)
-        },
-        page_cache_write=named.get(_PAGE_CACHE_WRITE),
-        other={
-            name: fact
-            for name, fact in named.items()
-            if not name.startswith(_ZERO_COPY) and name != _PAGE_CACHE_WRITE
-        },
-    )
+    return Facts.of(named, restrict)
 
 
 def _confirmed(

@@ -14,7 +14,7 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -129,6 +129,13 @@ class _Ear:
             self.heard.record(message.seconds, self.journal.record(message))
 
 
+Listener = Callable[[Heard], None]
+
+
+def _nobody(_: Heard) -> None:
+    pass
+
+
 def observe(
     kernel: BootableKernel,
     role: Role,
@@ -139,12 +146,14 @@ def observe(
     stop: threading.Event,
     progress: Progress,
     order: Order = WHOLE,
+    listener: Listener = _nobody,
 ) -> KernelResult:
     """Boot ``kernel`` once, run in it what ``order`` says, and return what was observed.
 
     Files go to ``directory``, which must exist. If it has those of an earlier boot, this is
     the kernel's next one: it is added to them, and the result has all. When ``stop`` is set
     the guest is ended and the result says ``interrupted``. The verdict is left to the judge.
+    ``listener`` is called after each record with all that has been heard of this boot by then.
     """
     nonce = secrets.token_hex(8)
     arguments = (*KERNEL_ARGUMENTS, f"afalg_harness.nonce={nonce}", *settings.append)
@@ -173,7 +182,7 @@ def observe(
             with full_disk_named(directory, _ELSEWHERE):
                 (directory / "vng.txt").write_text(session.again())
             progress.report(kernel.spec, _activity(boot))
-            end = _listen(session, ear, deadlines, stop, kernel, progress)
+            end = _listen(session, ear, deadlines, stop, kernel, progress, listener)
             if end.ending is Ending.DEADLINE and end.hang is not None:
                 progress.report(kernel.spec, f"{end.reason}; looking why")
                 look = Examination(session, ear.heard, ear.take, stop)
@@ -246,6 +255,7 @@ def _listen(
     stop: threading.Event,
     kernel: BootableKernel,
     progress: Progress,
+    listener: Listener,
 ) -> _End:
     """Take messages until the guest is gone or has to go; returns why, and what expired."""
     heard = ear.heard
@@ -261,6 +271,7 @@ def _listen(
         ear.take(message)
         if isinstance(message, RecordLine):
             told = _report_progress(heard, told, kernel, progress)
+            listener(heard)
         if heard.disowned:
             return _End(Ending.DISOWNED, heard.disowned)
         if not isinstance(message, ConsoleLine):  # which puts nothing off, and may be many

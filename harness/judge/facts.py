@@ -341,6 +341,7 @@ NAMES = (
 _PROBE = re.compile(r"zero_copy/test_input\.py::test_(\w+)\[(\w+)\]")
 _SHAPES = re.compile(r"zero_copy/test_shapes\.py::test_input\[(\w+)\]")
 _HANDOVERS = re.compile(r"zero_copy/test_handovers\.py::test_all\[(\w+)\]")
+_FIRST = re.compile(r"zero_copy/test_(?:algorithms|input|shapes)\.py::")
 _COPY_FAIL = "security/test_page_cache_write.py::test_authencesn_leaves_the_file_alone"
 
 
@@ -357,6 +358,15 @@ def recorded_by(test: str) -> tuple[str, ...]:
     elif test == _COPY_FAIL:
         names = ["page_cache_write"]
     return tuple(name for name in names if name in NAMES)
+
+
+def in_first_answer(test: str) -> bool:
+    """Whether a test of the built-in suite says whether a path or the page cache is open.
+
+    Those are the tests marked ``first_answer``, which run before all others. Of judged facts
+    they leave open only what the whole suite tells (``zero_copy.skcipher.suite``).
+    """
+    return test == _COPY_FAIL or _FIRST.match(test) is not None
 
 
 @cache

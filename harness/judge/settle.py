@@ -23,7 +23,6 @@ from harness.model import (
     TestResult,
 )
 
-_PATH, _WRITE = "zero_copy.", "page_cache_write"
 #: Of tests that ended without a complaint.
 _CONTENT = {Outcome.PASSED: "passed", Outcome.SKIPPED: "was skipped"}
 
@@ -35,7 +34,7 @@ def settled(kernel: KernelResult) -> KernelResult:
         named[name] = together(named.get(name), fact)
     ways = {finding.way: finding for finding in kernel.code}
     named = {name: replace(fact, code=ways.get(way_of(name))) for name, fact in named.items()}
-    return replace(kernel, facts=_facts(kernel.facts.af_alg_restrict, named))
+    return replace(kernel, facts=Facts.of(named, kernel.facts.af_alg_restrict))
 
 
 def _unrecorded(kernel: KernelResult, named: dict[str, Fact]) -> Iterator[tuple[str, Fact]]:
@@ -63,19 +62,4 @@ def _untold(test: TestResult) -> Fact:
         test.id,
         # Whatever kept it from that, it was no behaviour of the kernel's that was seen.
         Reason(Cause.HOST),
-    )
-
-
-def _facts(restrict: int | None, named: dict[str, Fact]) -> Facts:
-    return Facts(
-        af_alg_restrict=restrict,
-        zero_copy={
-            name.removeprefix(_PATH): fact for name, fact in named.items() if name.startswith(_PATH)
-        },
-        page_cache_write=named.get(_WRITE),
-        other={
-            name: fact
-            for name, fact in named.items()
-            if not name.startswith(_PATH) and name != _WRITE
-        },
     )

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness import durations
 from harness.durations import Durations
-from harness.progress import LineProgress, LiveProgress, Progress
+from harness.progress import LineProgress, LiveProgress, Progress, Tone
 
 
 class Clock:
@@ -72,6 +72,14 @@ def test_what_runs_what_waits_and_what_is_left(screen: Screen) -> None:
     # One minute of those that run, and three rounds of two for the five that wait.
     assert everything.endswith("0:40, 6:00 left")
     assert max(map(len, screen.lines())) <= 80
+
+
+def test_an_answer_stays_above_while_its_kernel_goes_on(screen: Screen) -> None:
+    screen.progress.begin(KERNELS[:1], 1)
+    screen.progress.report(KERNELS[0], "running 9 tests", 0.25)
+    screen.progress.answers(KERNELS[0], "first answer after 9.9 s: zero-copy gone", Tone.GOOD)
+    assert f"{KERNELS[0]}: first answer after 9.9 s: zero-copy gone" in screen.above()
+    assert screen.lines()[0].startswith(KERNELS[0])
 
 
 def test_this_run_tells_better_than_earlier_ones(screen: Screen) -> None:

@@ -19,7 +19,8 @@ from harness.guest import journal
 from harness.guest import observe as module
 from harness.guest.console_file import ConsoleFile
 from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
-from harness.guest.observe import Deadlines, observe
+from harness.guest.observe import Deadlines, Listener, observe
+from harness.guest.schedule import WHOLE
 from harness.guest.session import Exit, GuestSettings
 from harness.guest.vng import Root
 from harness.model import BootableKernel, Hang, KernelResult, Outcome, Role, State, Status
@@ -118,6 +119,7 @@ def _observe(
     found: Exit = _POWERED_OFF,
     monitor: _Monitor | None = None,
     progress: Progress | None = None,
+    listener: Listener = lambda _: None,
 ) -> KernelResult:
     monkeypatch.setattr(module, "Session", _Script(messages, expires, found, monitor))
     return observe(
@@ -129,6 +131,8 @@ def _observe(
         tmp_path,
         stop or threading.Event(),
         progress or SilentProgress(),
+        WHOLE,
+        listener,
     )
 
 
@@ -147,6 +151,16 @@ class _Told(Progress):
 
     def fails(self, subject: str, what: str) -> None:
         self.failures.append(f"{subject}: {what}")
+
+
+def test_who_listens_hears_of_each_record_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[int] = []
+    messages: list[Message] = [hello(), plan(), start(9.1, 2, PLAN[0])]
+    messages += [outcome(9.2, 3, PLAN[0], "passed"), end(4)]
+    _observe(tmp_path, monkeypatch, messages, listener=lambda heard: known.append(len(heard.tests)))
+    assert known == [0, 0, 0, 1, 1]
 
 
 def test_progress_hears_what_runs_and_what_fails(

@@ -514,6 +514,17 @@ class Revisions:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """Which part of a larger run this one is (harness/shard.py)."""
+
+    number: int  # from 1
+    count: int
+    #: Of all kernels of the whole run, in the order in which they were asked for, the baseline
+    #: first if there is one.
+    specs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RunResult:
     """One run: what ``results.json`` holds."""
 
@@ -529,6 +540,7 @@ class RunResult:
     control: str = ""
     ended: str = ""  # UTC, ISO 8601; "" while it runs, and if it never came to its end
     revisions: Revisions | None = None
+    shard: Shard | None = None  # None: it is the whole
     comparisons: tuple[Comparison, ...] = ()
     #: What was expected, so that the run can be judged again (harness/judge/expectations.py).
     expectations: tuple[ExpectationEntry, ...] = ()

@@ -455,6 +455,7 @@ class Run:
             control=self._control,
             ended=ended,
             revisions=self._revisions,
+            shard=self._options.shard,
             expectations=self._options.expectations.entries(),
         )
         return conclude(observed, self._options.expectations, self._options.out)

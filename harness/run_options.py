@@ -9,6 +9,7 @@ from harness.defaults import CONFIRM, MOST_BOOTS
 from harness.guest.payload import Selection
 from harness.judge.expectations import Expectations
 from harness.kernels.sources import KernelSources
+from harness.model import Shard
 
 
 @dataclass(frozen=True)
@@ -31,3 +32,4 @@ class RunOptions:
     repeat: int = 1  # how often the whole plan is run
     confirm: int = CONFIRM  # how often what was lost is run again before it is said
     dump_memory: Path | None = None  # directory for the memory of guests that stand still
+    shard: Shard | None = None  # ``specs`` are its own kernels; None: all there are

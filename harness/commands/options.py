@@ -59,6 +59,15 @@ def _whole_number(text: str) -> int | None:
     return int(digits) if digits.isdecimal() and len(digits) <= _DIGITS else None
 
 
+def shard(text: str) -> tuple[int, int]:
+    """Argparse type: ``I/N``, the I-th of N shards."""
+    first, _, second = text.partition("/")
+    number, count_ = _whole_number(first), _whole_number(second)
+    if not number or not count_ or number > count_:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be I/N, the I-th of N, as 1/2")
+    return number, count_
+
+
 def path(text: str) -> Path:
     """Argparse type: a path. An empty word would be the working directory."""
     if not text or "\0" in text:

@@ -14,6 +14,11 @@ def add_stored_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run", type=path, metavar="RUN", help="run directory, or a results.json; only read"
     )
+    add_replay_option(parser)
+
+
+def add_replay_option(parser: argparse.ArgumentParser) -> None:
+    """``--replay``, by itself."""
     parser.add_argument(
         "--replay",
         action="store_true",

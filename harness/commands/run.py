@@ -9,6 +9,7 @@ examples:
   afalg-harness run --list --suite security
   afalg-harness run --baseline debian:trixie linux-image-test_amd64.deb
   afalg-harness run --baseline last-good debian:trixie-backports
+  afalg-harness run --shard 2/4 debian:trixie debian:6.12.95+deb13-amd64 ...
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from harness.commands.options import (
     path,
     positive_integer,
     positive_seconds,
+    shard,
     whole_number,
 )
 from harness.defaults import CONFIRM, MOST_BOOTS, SEED, SUITE_SECONDS, TEST_SECONDS
@@ -68,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="guests at once (default: one for each CPU, as far as each has 1.25 GiB of free"
         " memory)",
     )
+    _add_where(parser)
     _add_what_runs(parser)
     _add_how_often(parser)
     judging = parser.add_argument_group("what is expected")
@@ -88,6 +91,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_option(store)
     store.add_argument(
         "--no-store", action="store_true", help="do not put the run into the store at its end"
+    )
+
+
+def _add_where(parser: argparse.ArgumentParser) -> None:
+    machines = parser.add_argument_group("more than one machine")
+    machines.add_argument(
+        "--shard",
+        type=shard,
+        metavar="I/N",
+        help="run only the I-th of N parts of the kernels, the baseline in each; what falls to"
+        " which part is the same on any machine, and `report merge` puts their results together",
+    )
+    machines.add_argument(
+        "--shard-times",
+        type=path,
+        metavar="FILE",
+        help="make the parts of --shard take alike, by how long each kernel took: an earlier run,"
+        " or what `runs times` prints; the same FILE for all of them",
     )
 
 

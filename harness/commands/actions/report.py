@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.commands.actions.reporting import deliver, exit_in_words_of, given_expectations
+from harness.commands.report import MERGE
 from harness.errors import InputError
 from harness.judge.conclude import can_be_judged_anew, conclude, judged_anew
 from harness.judge.expectations import run_expectations
@@ -17,6 +18,15 @@ from harness.report import results_file
 
 def execute(arguments: argparse.Namespace) -> int:
     """Judge and render; returns the exit code of the run that is reported."""
+    if str(arguments.runs[0]) == MERGE:
+        from harness.commands.actions.report_merge import merge  # noqa: PLC0415  (slow)
+
+        return merge(arguments, arguments.runs[1:])
+    if len(arguments.runs) > 1:
+        raise InputError(f"{arguments.runs[1]}: one run at a time; compare takes several")
+    if arguments.out is not None:
+        raise InputError(f"--out: only {MERGE} makes a run directory; reports go to --output")
+    arguments.run = arguments.runs[0]
     result = judged_run(arguments)
     directory = arguments.run if arguments.run.is_dir() else arguments.run.parent
     rewritten = "json" in arguments.format and arguments.output is None

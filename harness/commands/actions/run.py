@@ -33,6 +33,7 @@ from harness.report.screen import print_result
 from harness.run import Run, new_run_directory, planned_roles, refuse_finished
 from harness.run_options import RunOptions
 from harness.scratch import sweep
+from harness.shard import load_times, narrowed
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -47,7 +48,26 @@ def execute(arguments: argparse.Namespace) -> int:
     out = arguments.out or new_run_directory()
     refuse_finished(out)
     command = shlex.join(["afalg-harness", *sys.argv[1:]])
-    return _run(arguments, run_options(arguments, out, command))
+    options = _narrowed(arguments, run_options(arguments, out, command))
+    if not options.specs:
+        print(f"shard {arguments.shard[0]}/{arguments.shard[1]}: no kernel falls to it")
+        return ExitCode.OK
+    return _run(arguments, options)
+
+
+def _narrowed(arguments: argparse.Namespace, options: RunOptions) -> RunOptions:
+    """The options of the shard that is asked for, if one is. Raises InputError."""
+    if arguments.shard is None:
+        if arguments.shard_times is not None:
+            raise InputError("--shard-times: there is no --shard")
+        return options
+    if options.baseline == LAST_GOOD:
+        raise InputError(
+            f"--shard: --baseline {LAST_GOOD} may be another kernel on another machine; name it"
+        )
+    times = load_times(arguments.shard_times) if arguments.shard_times is not None else {}
+    number, count = arguments.shard
+    return narrowed(options, planned_roles(options), number, count, times)
 
 
 def _resume(arguments: argparse.Namespace) -> int:
@@ -66,8 +86,11 @@ def _resume(arguments: argparse.Namespace) -> int:
     started_by.quiet = started_by.quiet or arguments.quiet
     started_by.verbose = started_by.verbose or arguments.verbose
     options = run_options(started_by, out, earlier.command)
-    if options.baseline == LAST_GOOD:
+    if options.baseline == LAST_GOOD or earlier.shard is not None:
         options = replace(options, baseline=_baseline_of(earlier))
+    if earlier.shard is not None:  # the file of times may be another one by now
+        specs = tuple(one.spec for one in earlier.kernels if one.role is Role.CANDIDATE)
+        options = replace(options, specs=specs, shard=earlier.shard)
     return _run(started_by, options, earlier)
 
 
@@ -111,7 +134,9 @@ def run_kernels(
         if earlier is None:
             refuse_bad_guest(arguments)
             options = _with_baseline(options, store, progress)
-            specs = [spec for spec, _ in planned_roles(options)]
+            # Of a shard all the others as well: what is wrong is said by each of them.
+            whole = options.shard.specs if options.shard else ()
+            specs = whole or [spec for spec, _ in planned_roles(options)]
             refuse_bad_run(options, specs, progress)
         return _run_interruptibly(options, progress, earlier, store)
 

@@ -14,4 +14,4 @@ from __future__ import annotations
 QUIET = "say less; see each"
 VERBOSE = "say more; see each"
 METAVAR = "WHAT"
-SUBCOMMANDS = ("list", "show", "import", "export", "prune")
+SUBCOMMANDS = ("list", "show", "import", "export", "times", "prune")

@@ -1,4 +1,7 @@
-"""What the code of kernels at hand says of a bisect's check, before any of them is booted."""
+"""What the code of kernels at hand says of a bisect's check, before any of them is booted.
+
+Which kernels are at hand is the scout's doing (``scout.py``), and that of earlier commands.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,16 @@ class CodeWords:
 
     def tell(self, ends: Ends) -> bool:
         """Whether such words can tell one end's value from the other's."""
-        named = self.check.kind == "fact" and way_of(self.check.name) != ""
-        return named and {ends.old, ends.new} == set(_STATES.values())
+        return self.are_of_the_check and {ends.old, ends.new} == set(_STATES.values())
+
+    @property
+    def are_of_the_check(self) -> bool:
+        """Whether code says anything of what is checked: a zero-copy path."""
+        return self.check.kind == "fact" and way_of(self.check.name) != ""
+
+    def can_be_read(self, spec: str) -> bool:
+        """Whether ``spec`` names a kernel of which there could be a word: no build is needed."""
+        return isinstance(parse_spec(spec), ReleaseSpec)
 
     def value(self, spec: str) -> str:
         """``present`` or ``absent``, as the code has it; "" if it is silent, or not at hand."""

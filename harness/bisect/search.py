@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from harness.bisect.code_words import CodeWords
 from harness.bisect.ends import Ends, Question
+from harness.bisect.scout import Scout
 from harness.bisect.state import BisectState, Step
 from harness.bisect.strategy import (
     Answer,
@@ -47,11 +48,13 @@ def search(
     Where the code of kernels has a word on the check (``words``), those around the change
     by their code come first.
     Steps that ``state`` knows are not tested again; each new one is stored as it ends.
-    What may be needed next is fetched while a kernel is tested. Raises as Question.ends and
+    What may be needed next is fetched while a kernel is tested; where code has a word, that
+    is what a search by it alone would need (``scout.py``). Raises as Question.ends and
     Tester.test do.
     """
     last = len(specs) - 1
     enough = threading.Event()  # what is fetched ahead has no use any more
+    scout = _scout(specs, words, tester, enough)
     with ThreadPoolExecutor(2, thread_name_prefix="ahead") as ahead:
 
         def step(index: int, following: Sequence[int]) -> Step:
@@ -70,13 +73,17 @@ def search(
             return done
 
         try:
+            if scout is not None:
+                ahead.submit(scout.go)
             old = step(0, [last])
-            new = step(last, [last // 2])
+            new = step(last, [] if scout is not None else [last // 2])
             ends = question.ends(old, new)
             if not ends.differ():
                 return SearchResult(ends, old, new, None)
             answers = {0: Answer.OLD, last: Answer.NEW}
             guess = _guess(specs, ends, words)
+            if scout is not None and guess is not None:
+                scout.wait(tester.stop)
             while isinstance(at := next_index(len(specs), answers, guess), int):
                 announce(_left(specs, answers, state))
                 if at != next_index(len(specs), answers):
@@ -87,6 +94,15 @@ def search(
         finally:
             enough.set()
             ahead.shutdown(wait=True, cancel_futures=True)
+
+
+def _scout(
+    specs: Sequence[str], words: CodeWords | None, tester: Tester, enough: threading.Event
+) -> Scout | None:
+    """Who goes ahead where the code of the archive's kernels says something of the check."""
+    if words is None or not words.are_of_the_check or not all(map(words.can_be_read, specs)):
+        return None
+    return Scout(specs, lambda spec: fetch_ahead(tester, spec, enough), words.value, enough)
 
 
 def _guess(specs: Sequence[str], ends: Ends, words: CodeWords | None) -> Guess | None:

@@ -19,6 +19,7 @@ from harness.bisect.check import BisectCheck
 from harness.bisect.code_words import CodeWords
 from harness.bisect.ends import Ends, Question
 from harness.bisect.git_search import search_git
+from harness.bisect.scout import Scout
 from harness.bisect.search import search
 from harness.bisect.state import Asked, BisectState, Step
 from harness.bisect.strategy import Answer, Found
@@ -107,6 +108,9 @@ class FakeWords(CodeWords):
 
     text: str = "------"
 
+    def can_be_read(self, spec: str) -> bool:
+        return False
+
     def value(self, spec: str) -> str:
         return {"p": "present", "a": "absent", "-": ""}[self.text[SPECS.index(spec)]]
 
@@ -146,6 +150,89 @@ def test_the_code_says_where_to_look_first(
     assert outcome.found == Found(3, 4)
     assert tester.tested == ["a", "f", *tested]
     assert any("kernels' code" in line for line in told) == (tested[0] != "c")
+
+
+@dataclass(frozen=True)
+class ColdWords(CodeWords):
+    """Says of each kernel that was fetched what a text says; kernels are numbers."""
+
+    text: str = ""
+    fetched: list[str] = field(default_factory=list)
+
+    def can_be_read(self, spec: str) -> bool:
+        return True
+
+    def value(self, spec: str) -> str:
+        said = {"p": "present", "a": "absent", "-": ""}
+        return said[self.text[int(spec)]] if spec in self.fetched else ""
+
+
+def bisect_cold(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, truth: str, text: str
+) -> tuple[Any, FakeTester, list[str]]:
+    """A bisect of kernels of which none is in the cache, and what was fetched for it."""
+    names = {"p": "present", "a": "absent"}
+    specs = [str(number) for number in range(len(truth))]
+    tester = FakeTester(dict(zip(specs, map(names.__getitem__, truth), strict=True)))
+    words = ColdWords(
+        BisectCheck("fact", PATH), KernelSources(cache=Path("/nowhere")), text, fetched := []
+    )
+    monkeypatch.setattr(search_module, "fetch_ahead", lambda _, spec, __: fetched.append(spec))
+    state = BisectState(tmp_path, ASKED, fresh=False)
+    try:
+        outcome = search(specs, ask(), tester, state, lambda _: None, words)  # type: ignore[arg-type]
+    finally:
+        state.close()
+    return outcome, tester, fetched
+
+
+def test_eighty_kernels_in_four_boots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The scout fetches no more than halving would: their code says where it changes."""
+    truth = "p" * 23 + "a" * 57
+    outcome, tester, fetched = bisect_cold(monkeypatch, tmp_path, truth, truth)
+    assert outcome.found == Found(22, 23)
+    assert tester.tested == ["0", "79", "23", "22"]
+    assert len(set(fetched)) <= 2 + 7 + 2, "two for the case that the code was wrong"
+
+
+@pytest.mark.parametrize("said", ["a" * 80, "-" * 80, "p" * 79 + "-", "p" * 60 + "a" * 20])
+def test_code_that_is_silent_or_wrong_costs_little(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
+) -> None:
+    truth = "p" * 23 + "a" * 57
+    outcome, tester, _ = bisect_cold(monkeypatch, tmp_path, truth, said)
+    assert outcome.found == Found(22, 23)
+    assert len(tester.tested) <= 2 + 7 + 2
+
+
+def test_a_kernel_that_cannot_be_had_is_passed_by(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    truth = "p" * 23 + "a" * 57
+    said = "".join("-" if number in (39, 20, 24) else char for number, char in enumerate(truth))
+    outcome, tester, _ = bisect_cold(monkeypatch, tmp_path, truth, said)
+    assert outcome.found == Found(22, 23)
+    assert len(tester.tested) <= 5
+
+
+def test_a_scout_stops_with_the_search() -> None:
+    stop, fetched = threading.Event(), list[str]()
+
+    def fetch(spec: str) -> None:
+        fetched.append(spec)
+        stop.set()
+
+    scout = Scout([str(number) for number in range(80)], fetch, lambda _: "present", stop)
+    scout.go()
+    assert fetched == ["0"]
+    scout.wait(threading.Event())
+
+
+def test_nobody_waits_for_a_scout_of_a_search_that_was_stopped() -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Interrupted):
+        Scout(["0", "1"], lambda _: None, lambda _: "", threading.Event()).wait(stop)
 
 
 def test_words_that_tell_nothing_of_the_check() -> None:

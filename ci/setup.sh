@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up a Debian machine: system packages, then a virtual environment in .venv.
 # Safe to repeat (does only what is missing) and to interrupt (does it again).
-# With --builds, also what it takes to build kernels (git:TREE@REV) and to run all tests.
+# With --builds, also what it takes to build kernels (git:TREE@REV) and to run all tests;
+# with --runtime only what it takes to test kernels, for CI jobs of others.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,11 +38,16 @@ for_builds=(
     libc6-dev libelf-dev       # headers for the kernel's own tools, objtool among them
 )
 wanted_packages=("${packages[@]}" "${tested_with[@]}")
+extras='[dev]'
 case ${1-} in
 "") ;;
 --builds) wanted_packages+=("${for_builds[@]}") ;;
+--runtime)
+    wanted_packages=("${packages[@]}")
+    extras=
+    ;;
 *)
-    echo "usage: ci/setup.sh [--builds]" >&2
+    echo "usage: ci/setup.sh [--builds | --runtime]" >&2
     exit 2
     ;;
 esac
@@ -66,13 +72,16 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 # Done again only if what is asked for has changed; the stamp is written last.
-wanted=$(sha256sum pyproject.toml | cut -d' ' -f1)
-if [ "$(cat .venv/.afalg-harness 2>/dev/null)" != "$wanted" ]; then
+content=$(sha256sum pyproject.toml | cut -d' ' -f1)
+case "$(cat .venv/.afalg-harness 2>/dev/null)" in
+"$content$extras" | "$content[dev]") ;; # what the tests need has all that a run needs
+*)
     echo "setup: installing the Python packages into .venv"
     python3 -m venv .venv
-    .venv/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-    echo "$wanted" >.venv/.afalg-harness
-fi
+    .venv/bin/pip install --quiet --disable-pip-version-check --editable ".$extras"
+    echo "$content$extras" >.venv/.afalg-harness
+    ;;
+esac
 
 # The tests read report.ktap with the kernel's own tool.
 if [ "${1-}" = --builds ]; then

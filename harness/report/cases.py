@@ -56,6 +56,7 @@ class Case:
     message: str = ""  # one line
     text: str = ""  # the same at length
     seconds: float = 0.0
+    ids: tuple[str, ...] = ()  # what it is about, of a case that is no test
 
 
 def cases(kernel: KernelResult, result: RunResult) -> tuple[Case, ...]:
@@ -226,4 +227,5 @@ def _of_cause(cause: RootCause) -> Case:
         kind=kind,
         message=cause.sentence,
         text=_joined(cause.sentence, *cause.lines),
+        ids=cause.ids,
     )

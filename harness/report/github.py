@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.judge.facts import short_name
 from harness.model import RunResult
 from harness.report.answer import sentence
-from harness.report.cases import cases
+from harness.report.cases import Case, cases
 from harness.report.options import ReportOptions, called
 from harness.text import clean, cut, short
 
@@ -25,8 +26,7 @@ def pieces(result: RunResult, options: ReportOptions) -> Iterator[str]:
             if case.mark.is_red:
                 level = "warning" if case.kind == "unknown" else "error"
                 where = f"{case.group}::{case.name}" if case.group.endswith(".py") else case.name
-                text = case.text or case.message
-                found[level].append((f"AF_ALG on {name}: {where}", text))
+                found[level].append((f"AF_ALG on {name}: {where}", _told(case)))
     for level, told in found.items():
         kept = told if len(told) <= _SHOWN else told[: _SHOWN - 1]
         for title, text in kept:
@@ -35,6 +35,15 @@ def pieces(result: RunResult, options: ReportOptions) -> Iterator[str]:
             rest = "\n".join(f"{title}: {text}" for title, text in told[len(kept) :])
             yield _command(level, f"AF_ALG: {len(told) - len(kept)} more", rest)
     yield _command("notice", "AF_ALG", sentence(result))
+
+
+def _told(case: Case) -> str:
+    """A case at length; where it is about several things, their names come first, uncut."""
+    text = case.text or case.message
+    if len(case.ids) < 2:
+        return text
+    first, _, rest = text.partition("\n")
+    return "\n".join([first, ", ".join(map(short_name, case.ids)), rest])
 
 
 def _command(level: str, title: str, text: str) -> str:

@@ -10,7 +10,9 @@
 #   AFALG_BASELINE      the kernel to compare with (default: the first of several)
 #   AFALG_SUITES        suites or test ids, one a line (default: all suites)
 #   AFALG_EXPECTATIONS  a file of what is known and stays so
-#   AFALG_SHARD         I/N: the I-th of N jobs that share the work
+#   AFALG_SHARD         I/N: the I-th of N jobs that share the kernels
+#   AFALG_MERGE         patterns of the run directories of all shards, one a line: they are put
+#                       together, and nothing is run
 #   AFALG_LABEL         what reports call the kernel, whatever its version
 #   AFALG_ARGUMENTS     further arguments of "run", one a line
 #   AFALG_OUT           the run directory (default: afalg-run)
@@ -92,22 +94,30 @@ heeded() { # COMMAND...
     return $code
 }
 
+found=()
+find_all() { # PATTERNS WHAT: the paths that match go to "found"
+    local pattern matched
+    found=()
+    while read -r pattern; do
+        mapfile -t matched < <(compgen -G "$pattern" | sort)
+        [ ${#matched[@]} -gt 0 ] || usage "$pattern: there is no such $2"
+        found+=("${matched[@]}")
+    done < <(lines "$1")
+}
+
 kernels=()
 if [ -n "${AFALG_TREE-}" ]; then
     kernels+=("$AFALG_TREE")
 fi
-packages=()
-while read -r pattern; do
-    mapfile -t found < <(compgen -G "$pattern" | sort)
-    [ ${#found[@]} -gt 0 ] || usage "$pattern: there is no such package"
-    packages+=("${found[@]}")
-done < <(lines "${AFALG_PACKAGES-}")
-if [ ${#packages[@]} -gt 0 ]; then
-    kernels+=("$(IFS=, && echo "${packages[*]}")")
+find_all "${AFALG_PACKAGES-}" package
+if [ ${#found[@]} -gt 0 ]; then
+    kernels+=("$(IFS=, && echo "${found[*]}")")
 fi
 mapfile -t named < <(lines "${AFALG_KERNELS-}")
 kernels+=(${named[@]+"${named[@]}"})
-[ ${#kernels[@]} -gt 0 ] || usage "no kernel is named: set AFALG_KERNELS, AFALG_TREE or AFALG_PACKAGES"
+find_all "${AFALG_MERGE-}" run
+[ $((${#kernels[@]} + ${#found[@]})) -gt 0 ] ||
+    usage "no kernel is named: set AFALG_KERNELS, AFALG_TREE or AFALG_PACKAGES"
 
 mapfile -t arguments < <(lines "${AFALG_ARGUMENTS-}")
 while read -r suite; do
@@ -118,9 +128,13 @@ for option in baseline expectations shard; do
     [ -z "${!name-}" ] || arguments+=("--$option=${!name}")
 done
 
+if [ ${#found[@]} -gt 0 ]; then
+    command=("$harness" report "--out=$out" merge "${found[@]}")
+else
+    command=("$harness" run "--out=$out" ${arguments[@]+"${arguments[@]}"} -- "${kernels[@]}")
+fi
 code=0
-muted heeded "$harness" run --out="$out" ${arguments[@]+"${arguments[@]}"} -- "${kernels[@]}" ||
-    code=$?
+muted heeded "${command[@]}" || code=$?
 if [ -f "$out/results.json" ]; then
     formats=(--format junit --format summary --format github)
     [ -z "${AFALG_LABEL-}" ] || formats+=("--label=$AFALG_LABEL")

@@ -29,6 +29,7 @@ tested_with=(
     lzop                       # kernels compressed with it, which hardly any is today
     makepkg                    # Arch Linux packages (rpm has rpmbuild, dpkg dpkg-deb)
     postgresql                 # the store of runs in a real server
+    rsync                      # what tmt takes a machine's files to the test with
 )
 # Documentation/process/changes.rst of a kernel tree says why of each.
 for_builds=(

@@ -28,6 +28,7 @@ README_ASKS = frozenset({"apt", "git", "python3"})
 STARTED_BY = {
     "makepkg": ("bsdtar",),
     "mmdebstrap": ("apt-get", "newuidmap", "newgidmap"),
+    "tmt": ("rsync",),
     "vng": ("busybox", "file", "qemu-system-x86_64", "modprobe"),
 }
 _IN_THE_GUEST = (TOP / "harness/guest/inside", TOP / "tests/afalg")

@@ -94,6 +94,16 @@ def test_nothing_is_run_without_a_kernel(
     assert checkout.started == []
 
 
+def test_shards_are_put_together(checkout: Checkout, job: Path, tmp_path: Path) -> None:
+    """By the real harness, and with its exit code."""
+    for part, release in enumerate((BEFORE, AFTER)):
+        store(job / f"part-{part}", release)
+    ended = run(checkout, job, AFALG_MERGE="part-*", AFALG_OUT="whole")
+    assert checkout.started[:5] == ["report", "--out=whole", "merge", "part-0", "part-1"]
+    assert ended.returncode == 2  # which are no shards of one run
+    assert "afalg: usage (2)" in ended.stderr
+
+
 def test_reports_have_the_label(checkout: Checkout, job: Path, tmp_path: Path) -> None:
     stored = store(tmp_path / "stored", AFTER)
     run(checkout, job, STORED=str(stored), AFALG_KERNELS="host", AFALG_LABEL="mainline")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cli import main
+from harness.cli import build_parser, main
 from harness.errors import ExitCode, InputError
 from harness.judge.expectations import load_expectations
 from harness.kernels.sources import KernelSources
@@ -32,6 +32,7 @@ from harness.run import planned_roles
 from harness.run_options import RunOptions
 from harness.shard import load_times, narrowed, shared_out
 from harness.shards_merged import merged, whole_command
+from tests import documented
 from tests.unit import samples
 
 _SPECS = st.lists(st.text("abcdef", min_size=1, max_size=4), unique=True, max_size=12)
@@ -355,3 +356,23 @@ def test_the_command_of_the_whole() -> None:
         whole_command("afalg-harness run a b --shard=1/2 -k 'x y' --shard-times t --out o --jobs 2")
         == "afalg-harness run a b -k 'x y' --jobs 2"
     )
+
+
+def test_the_documented_parts_are_together_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What each part of the page's commands would boot; merged as it says there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "times.json").write_text("{}")
+    plain = documented.arguments("run --shard 1/3 --out part-1 debian:6.12.95")
+    by_times = documented.arguments("run --shard 1/3 --shard-times times.json")
+    for words in (plain, by_times):
+        parsed = build_parser(words).parse_args(words)
+        times = load_times(parsed.shard_times) if parsed.shard_times else {}
+        options = _options(*parsed.specs)
+        assert parsed.shard == (1, 3)
+        parts = [narrowed(options, planned_roles(options), n, 3, times) for n in (1, 2, 3)]
+        assert {spec for part in parts for spec in part.specs} == set(parsed.specs[1:])
+    _parted(_whole("a", "b", "c", "d"), tmp_path, 3)
+    assert main(documented.arguments("report merge")) == 0
+    assert len(results_file.load(tmp_path / "whole").kernels) == 4

@@ -22,6 +22,7 @@ from harness.locations import default_cache_dir, suite_dir
 from harness.model import Boot, BootableKernel, KernelResult, RunResult
 from harness.progress import SilentProgress
 from harness.report import results_file
+from tests import documented
 from tests.packaging import Part, build_deb
 
 COMMAND = Path(sys.executable).parent / "afalg-harness"
@@ -66,8 +67,8 @@ def boots_that_ran(kernel: KernelResult) -> list[Boot]:
     return [boot for boot in kernel.boots if boot.planned]
 
 
-#: The last of trixie's kernels with zero-copy, and the first without.
-BEFORE, AFTER = "debian:6.12.95+deb13-amd64", "debian:6.12.96+deb13-amd64"
+#: The last of trixie's kernels with zero-copy, and the first without: those that README runs.
+_, BEFORE, AFTER = documented.arguments("run debian:6.12.95+deb13-amd64")
 #: Debian's kernels of every generation, however they are packaged.
 GENERATIONS = (
     "6.1.0-50-amd64",

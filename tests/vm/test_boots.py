@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.model import ChangeClass, Outcome, Purpose, Status
 from harness.report import results_file
+from tests import documented
 
 from .conftest import AFTER, BEFORE, COMMAND, RunCommand, boots_that_ran, execute_until, recorded
 
@@ -42,7 +43,8 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
     arguments = (BEFORE, AFTER, "--suite", _suite(tmp_path, _WAITS))
     killed = execute_until(out, lambda out: recorded(out, "outcome"), signal.SIGKILL, *arguments)
     assert killed.code == -signal.SIGKILL
-    resume: list[str | Path] = [COMMAND, "run", "--resume", out]
+    *resuming, _ = documented.arguments("run --resume")
+    resume: list[str | Path] = [COMMAND, *resuming, out]
     done = subprocess.run(resume, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     result = results_file.load(out)

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import COMMAND
+from tests import documented
+
+from .conftest import AFTER, COMMAND, bootable
 
 SPEC = "debian:bookworm/cloud"  # its packages are among the smallest
 _LIMIT = 'Acquire::http::Dl-Limit "500";\nAcquire::https::Dl-Limit "500";\n'  # kB/s
@@ -134,3 +136,30 @@ def test_show(cache: Path) -> None:
     assert package["trust"] == "signed index"
     assert len(package["sha256"]) == 64
     assert f"debian:{shown['release']}" in _kernels(cache, "list", "--cached")
+
+
+def _of_the_cache_of_all(arguments: list[str], tmp_path: Path) -> str:
+    """What a command prints that takes kernels of the cache that the tests share."""
+    done = subprocess.run(
+        [COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_PATIENCE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_is_documented(tmp_path: Path) -> None:
+    """As a page shows it: the archive's list, what a kernel is, what is there already."""
+    listed = _of_the_cache_of_all(documented.arguments("kernels list"), tmp_path)
+    kernels = [line.split()[0] for line in listed.splitlines()[1:]]
+    assert kernels
+    assert all(kernel.startswith("debian:6.12.") for kernel in kernels)
+    bootable(AFTER)
+    shown = _of_the_cache_of_all(documented.arguments("kernels show"), tmp_path)
+    assert AFTER.removeprefix("debian:") in shown
+    fetched = _of_the_cache_of_all(documented.arguments("kernels fetch"), tmp_path)
+    assert AFTER.removeprefix("debian:") in fetched

@@ -20,6 +20,7 @@ from harness.kernels.archive.debian import ArchiveKernel
 from harness.model import Role, RunResult, State
 from harness.report import results_file
 from harness.run_options import RunOptions
+from tests import documented
 from tests.unit import samples
 from tests.unit.history.conftest import WriteRun
 
@@ -260,8 +261,9 @@ def test_validate_what_is_new(
     # The bad one is nobody's last good.
     assert [options.baseline for options in runs.options][1:] == ["last-good", "last-good"]
     assert runs.options[0].out == Path("o") / release("6.12.96")
-    for since in ("6.12.95", "last"):
-        assert cli.main([*asked, "--new-since", since]) == ExitCode.OK
+    cron = [*documented.arguments("--new-since last"), "--store", store.name]
+    for again in ([*asked, "--new-since", "6.12.95"], cron):
+        assert cli.main(again) == ExitCode.OK
         assert "nothing new since" in capsys.readouterr().out
     assert len(runs.options) == 3
 

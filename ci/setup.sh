@@ -26,6 +26,7 @@ packages=(
 tested_with=(
     chromium
     libarchive-tools           # bsdtar, which makepkg calls and its package does not bring
+    linux-perf                 # counts guest instructions under KVM (ci/benchmark.py)
     lzop                       # kernels compressed with it, which hardly any is today
     makepkg                    # Arch Linux packages (rpm has rpmbuild, dpkg dpkg-deb)
     postgresql                 # the store of runs in a real server

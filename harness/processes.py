@@ -45,6 +45,7 @@ PACKAGES = {
     "modprobe": "kmod",
     "newuidmap": "uidmap",
     "nm": "binutils",
+    "perf": "linux-perf",
     "perl": "perl",
     "qemu-system-x86_64": "qemu-system-x86",
     "rpm": "rpm",

@@ -86,12 +86,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run first what is asked first, and at the end what may kill the kernel, or speaks of all."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run what is asked first first, and last what may kill the kernel, or speaks of all.
+
+    Who names files or tests, and not suites, says in which order they come.
+    """
+    top = config.invocation_params.dir
+    suites = all((top / name).is_dir() for name in config.args)
 
     def place(item: pytest.Item) -> tuple[bool, bool, bool]:
         may_crash = item.get_closest_marker("may_crash") is not None
-        return is_last(item), may_crash, item.get_closest_marker("first_answer") is None
+        is_first = suites and item.get_closest_marker("first_answer") is not None
+        return is_last(item), may_crash, not is_first
 
     items.sort(key=place)
 

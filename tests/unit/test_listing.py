@@ -74,6 +74,12 @@ def test_what_is_asked_first_runs_first(everything: tuple[ListedTest, ...]) -> N
     assert recorded == judged - of_all_tests
 
 
+def test_files_run_in_the_order_in_which_they_are_named() -> None:
+    files = ("zero_copy/test_rng.py", "zero_copy/test_input.py")
+    tests = [test.id.partition("::")[0] for test in list_tests(Selection(files))]
+    assert tuple(dict.fromkeys(tests)) == files
+
+
 def test_purpose_tags_and_order(own_suite: str) -> None:
     tests = list_tests(Selection((own_suite,)))
     assert [(test.id, test.purpose, test.tags) for test in tests] == [

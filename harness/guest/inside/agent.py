@@ -140,7 +140,7 @@ def run_suite(writer: records.RecordWriter, settings: dict[str, object]) -> int:
     gc.disable()  # what pytest makes until the plan stands is kept: looking for garbage finds none
     import pytest  # noqa: PLC0415  (slow to import: only in the process that needs it)
 
-    from harness.guest.inside import recording  # noqa: PLC0415
+    from harness.guest.inside import recording, running  # noqa: PLC0415
 
     suite = PAYLOAD / "suite"
     os.chdir(suite)
@@ -154,9 +154,11 @@ def run_suite(writer: records.RecordWriter, settings: dict[str, object]) -> int:
     assert isinstance(options, list)
     assert isinstance(names, list)
     assert isinstance(tests, list)
-    arguments = [*recording.PYTEST_ARGUMENTS, f"--rootdir={suite}", f"--confcutdir={suite}"]
+    arguments = [*recording.PYTEST_ARGUMENTS, *running.ARGUMENTS]
+    arguments += [f"--rootdir={suite}", f"--confcutdir={suite}"]
     recorder = recording.Recorder(writer, float(limit), frozenset(tests))
-    return int(pytest.main([*arguments, *options, *names], [recorder]))
+    plugins = [recorder, running.Runner(recorder)]
+    return int(pytest.main([*arguments, *options, *names], plugins))
 
 
 def clean_environment() -> None:

@@ -79,6 +79,7 @@ class Recorder:
         self._only = only
         self._limit = test_seconds
         self._reports: list[pytest.TestReport] = []
+        self._was_called = False
         self._reason: Reason | None = None
         self._defect: Defect | None = None
         self._timed_out = False
@@ -172,6 +173,7 @@ class Recorder:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Announce the test, in the kernel log first: the host looks there for what it hears of."""
         self._reports.clear()
+        self._was_called = False
         self._reason = None
         self._timed_out = False
         records.log_to_console(records.start_marker(nodeid))
@@ -204,8 +206,15 @@ class Recorder:
             self._reason = data
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep the phases of a test until its end."""
-        self._reports.append(report)
+        """Keep the phases of a test until its end, all but those that passed."""
+        if report.passed:
+            self.phase_passed(report.when or "")
+        else:
+            self._reports.append(report)
+
+    def phase_passed(self, when: str) -> None:
+        """A phase of the test passed: of that no report needs to be made (``running.py``)."""
+        self._was_called |= when == "call"
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """One record per test, from its setup, call and teardown together."""
@@ -238,7 +247,7 @@ class Recorder:
         for report in self._reports:
             if report.skipped:
                 return Outcome.SKIPPED, _skip_reason(report), ""
-        if any(report.when == "call" for report in self._reports):
+        if self._was_called:
             return Outcome.PASSED, "", ""
         return Outcome.ERROR, "pytest reported no call phase", ""
 

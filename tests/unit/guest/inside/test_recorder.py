@@ -17,15 +17,20 @@ from pathlib import Path
 
 import pytest
 
-from harness.guest.inside import records, recording
+from harness.guest.inside import records, recording, running
 
-suite, port, log, limit = sys.argv[1:]
+suite, port, log, limit, way = sys.argv[1:]
 records.KERNEL_LOG = log
 taints = iter([0, 0, 512])  # at the start, after the first test, from the second on
 records.read_taint = lambda: next(taints, 512)
 with open(port, "wb", 0) as file:
     recorder = recording.Recorder(records.RecordWriter(file.fileno()), float(limit))
-    pytest.main([*recording.PYTEST_ARGUMENTS, f"--rootdir={suite}", suite], [recorder])
+    options = [*recording.PYTEST_ARGUMENTS, f"--rootdir={suite}", suite]
+    plugins = [recorder]
+    if way == "quick":
+        options += running.ARGUMENTS
+        plugins.append(running.Runner(recorder))
+    pytest.main(options, plugins)
 """
 
 _SUITE = """
@@ -68,7 +73,9 @@ def test_caught():
 def test_xfails(): assert False
 @pytest.mark.xfail(reason="known", strict=True)
 def test_xpasses(): pass
-def test_overruns(): signal.pause()
+def test_overruns():
+    assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 60
+    signal.raise_signal(signal.SIGALRM)  # as when that is over
 def test_after(): pass
 def test_fact(record_fact):
     record_fact("a.fact", state="unreachable", evidence="e", reason=Refused.reason_data,
@@ -91,16 +98,21 @@ def test_forks(record_fact):
 Records = list[dict[str, Any]]
 
 
-def _run(tmp_path: Path, suite: dict[str, str], limit: float = 1.0) -> Records:
-    """The records of a run of ``suite`` (name of a file -> text) on this machine."""
+def _run(tmp_path: Path, suite: dict[str, str], limit: float = 60.0, way: str = "quick") -> Records:
+    """The records of a run of ``suite`` (name of a file -> text) on this machine.
+
+    ``way``: "quick", as the agent runs tests (``running.py``), or "pytest", as its runner does.
+    """
     folder = tmp_path / "suite"
     folder.mkdir()
     for name, text in suite.items():
         (folder / name).write_text(text)
-    (tmp_path / "kmsg").touch()
+    files = (tmp_path / "port", tmp_path / "kmsg")
+    files[1].touch()
     subprocess.run(
-        [sys.executable, "-c", _RUN, folder, tmp_path / "port", tmp_path / "kmsg", str(limit)],
+        [sys.executable, "-c", _RUN, folder, *files, str(limit), way],
         check=True,
+        stdout=subprocess.DEVNULL,
         timeout=300,
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         cwd=folder,
@@ -108,10 +120,11 @@ def _run(tmp_path: Path, suite: dict[str, str], limit: float = 1.0) -> Records:
     return [json.loads(line) for line in (tmp_path / "port").read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Records:
+@pytest.fixture(scope="module", params=["quick", "pytest"])
+def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Records:
     """The records of the suite above."""
-    return _run(tmp_path_factory.mktemp("recorded"), {"test_it.py": _SUITE})
+    suite = {"test_it.py": _SUITE}
+    return _run(tmp_path_factory.mktemp("recorded"), suite, way=request.param)
 
 
 def _outcome(recorded: Records, name: str) -> dict[str, Any]:
@@ -135,7 +148,7 @@ def _outcome(recorded: Records, name: str) -> dict[str, Any]:
         ("test_caught", "passed", ""),
         ("test_xfails", "skipped", "expected failure: known"),
         ("test_xpasses", "failed", "XPASS(strict)"),
-        ("test_overruns", "timeout", "no end within 1 s"),
+        ("test_overruns", "timeout", "no end within 60 s"),
         ("test_after", "passed", ""),
         ("test_bad_fact", "failed", "'gone' is not a valid State"),
         ("test_provokes", "passed", ""),
@@ -151,7 +164,7 @@ def test_outcomes(recorded: Records, name: str, outcome: str, message: str) -> N
 
 def test_details_are_the_traceback(recorded: Records) -> None:
     assert "assert 1 == 2" in _outcome(recorded, "test_fails")["details"]
-    assert "signal.pause()" in _outcome(recorded, "test_overruns")["details"]
+    assert "signal.raise_signal(" in _outcome(recorded, "test_overruns")["details"]
     assert _outcome(recorded, "test_passes")["details"] == ""
 
 
@@ -223,3 +236,41 @@ def test_a_module_that_cannot_be_collected(tmp_path: Path) -> None:
 )
 def test_defects(recorded: Records, name: str, defect: dict[str, Any] | None) -> None:
     assert _outcome(recorded, name)["defect"] == defect
+
+
+_OF_A_USER = """
+import sys
+import pytest
+
+@pytest.fixture
+def left(request):
+    yield
+    with open(request.config.rootpath / "phases", "a") as file:
+        print(getattr(request.node, "phases", None), file=file)
+
+def test_a(left): print("heard by nobody", file=sys.stderr)
+def test_captured(capsys):
+    print("a word")
+    assert capsys.readouterr().out == "a word\\n"
+"""
+_WATCHES = """
+import pytest
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    yield
+    item.phases = [*getattr(item, "phases", []), call.when]
+"""
+
+
+@pytest.mark.parametrize(
+    ("conftest", "phases"), [("", "None"), (_WATCHES, "['setup', 'call']")], ids=["no", "yes"]
+)
+def test_a_conftest_of_the_users_sees_each_phase(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], conftest: str, phases: str
+) -> None:
+    recorded = _run(tmp_path, {"conftest.py": conftest, "test_it.py": _OF_A_USER})
+    told = {record["id"]: record for record in recorded if record["type"] == "outcome"}
+    assert [record["outcome"] for record in told.values()] == ["passed", "passed"], told
+    assert (tmp_path / "suite/phases").read_text() == f"{phases}\n"
+    assert capfd.readouterr().err == ""

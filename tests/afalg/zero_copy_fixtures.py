@@ -13,7 +13,7 @@ from tracing import Tracer
 from witness import Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 _witnesses: list[Witness] = []
 #: The test that says what the whole session handed over, and so runs last.
@@ -49,6 +49,7 @@ class Session:
 
 
 _sessions: list[Session] = []
+_last_of_zero_copy: list[pytest.Item] = []  # one or none
 
 
 def _session() -> Session:
@@ -64,14 +65,18 @@ def is_last(item: pytest.Item) -> bool:
 
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Begin to listen, if somebody is to say what was heard."""
+    # Found once: looked for at each test it would take as long as the tests (seconds).
+    _last_of_zero_copy[:] = filter(None, [last_of_zero_copy(session.items)])
     if any(map(is_last, session.items)):
         _session().listen_to_all()
 
 
-def pytest_runtest_logfinish(nodeid: str) -> None:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, None, None]:
     """Account for what a test handed over."""
+    yield
     if _sessions and isinstance(_sessions[0].handovers, Handovers):
-        _sessions[0].handovers.close_test(nodeid)
+        _sessions[0].handovers.close_test(item.nodeid)
 
 
 def pytest_sessionfinish() -> None:
@@ -146,7 +151,7 @@ def last_of_zero_copy(items: list[pytest.Item]) -> pytest.Item | None:
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Take the probes out of the kernel when no test of zero copy is left to run."""
-    if nextitem is None or item is last_of_zero_copy(item.session.items):
+    if nextitem is None or any(item is last for last in _last_of_zero_copy):
         while _witnesses:
             _witnesses.pop().close()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pluggy
 
 #: With these a plugin sees each test begin, each of its phases end, or it itself end.
-_REPORTING = (
+REPORTING = (
     "pytest_exception_interact",
     "pytest_runtest_logfinish",
     "pytest_runtest_logreport",
@@ -91,7 +91,7 @@ class Runner:
         hooks = session.config.hook
         self._is_watched = any(
             not implementation.function.__module__.startswith(_KNOWN)
-            for name in _REPORTING
+            for name in REPORTING
             for implementation in getattr(hooks, name).get_hookimpls()
         )
         with _unheard():

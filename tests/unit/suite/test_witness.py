@@ -62,6 +62,7 @@ def test_it_listens_until_the_last_test_of_zero_copy(
     tracer = Listening()
     monkeypatch.setattr(fixtures, "_witnesses", [witness_of(tracer)])
     items = items_in("zero_copy", "functional", "zero_copy", "zero_copy", "functional")
+    fixtures.pytest_runtestloop(items[0].session)
     heard = []
     for item, following in zip(items, [*items[1:], None], strict=True):
         heard.append(bool(tracer.events))

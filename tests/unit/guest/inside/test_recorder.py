@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from harness.guest.inside import running
+from harness.locations import suite_dir
 
 _RUN = """
 import sys
@@ -274,3 +278,12 @@ def test_a_conftest_of_the_users_sees_each_phase(
     assert [record["outcome"] for record in told.values()] == ["passed", "passed"], told
     assert (tmp_path / "suite/phases").read_text() == f"{phases}\n"
     assert capfd.readouterr().err == ""
+
+
+def test_nothing_of_the_suite_wants_reports() -> None:
+    """Else pytest would make them all, for every test of it (``running.py``)."""
+    trees = [ast.parse(path.read_text()) for path in suite_dir().rglob("*.py")]
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    assert "pytest_runtest_protocol" in functions
+    assert functions.isdisjoint(running.REPORTING)

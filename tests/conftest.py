@@ -23,6 +23,7 @@ _FIRST = (
     *("vm/test_run.py", "unit/test_html_browser.py", "unit/commands/test_refusals.py"),
     *("unit/kernels/test_robustness.py", "unit/kernels/source/test_revision.py"),
     *("unit/report/test_hostile_text.py", "unit/bisect/test_command.py"),
+    "unit/docs/test_commands.py",
 )
 
 

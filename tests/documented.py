@@ -85,9 +85,9 @@ ELSEWHERE = {
         "afalg-harness validate debian:trixie-security --new-since last -q >>validated.md",
     ),
 }
-#: File -> commands that build kernels, from a tree that must be there: the program runs the like
-#: of them, by hand (a build takes a quarter of an hour); tests see that they parse.
-BUILDS = {
+#: File -> commands of which it runs the like: of what builds kernels (a quarter of an hour each)
+#: a program that is run by hand. Tests see that those of ours parse.
+LIKE = {
     "ci/git_bisect.py": (
         "afalg-harness bisect --old v7.1 --new v7.2 --among git:linux --find"
         " zero_copy.skcipher.splice_file=absent",
@@ -98,6 +98,17 @@ BUILDS = {
         " --kconfig debug",
         "afalg-harness run --baseline debian:6.12.96+deb13-amd64 ~/linux --out runs/test",
         "afalg-harness run git:~/linux@v7.2 git:~/linux@my-branch --out runs/branch",
+    ),
+}
+#: What a test has not -> commands that take it. They are run by hand where it is.
+NEEDS: dict[str, tuple[str, ...]] = {
+    "nothing else to do for some minutes: it measures": (
+        ".venv/bin/python ci/benchmark.py --json before.json",
+        ".venv/bin/python ci/benchmark.py --against before.json --json after.json",
+        ".venv/bin/python ci/benchmark.py --read after.json --against before.json",
+    ),
+    "an account at Buildkite; the file is checked by the vendor's schema": (
+        "buildkite-agent pipeline upload ci/buildkite/pipeline.yml",
     ),
 }
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)

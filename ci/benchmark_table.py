@@ -86,13 +86,15 @@ def lines(record: Mapping[str, Any], before: Mapping[str, Any] | None = None) ->
     """The table of a record; with the medians of ``before`` and ratios, if that is given."""
     figures: dict[str, list[float]] = record["figures"]
     yield _about(record)
+    yield _bare(figures)
     old: dict[str, list[float]] = {}
     if before is not None:
         old = before["figures"]
         yield f"before: {_about(before)}"
-    yield _bare(figures)
+        yield _bare(old)
     yield ""
-    yield _line("", _HEAD, ("before", "ratio") if before is not None else ())
+    head = ("before", "ratio") if before is not None else ()
+    yield _line("in bare boots, unless it says otherwise", _HEAD, head)
     for row in ROWS:
         values = in_units(figures, row)
         if values:

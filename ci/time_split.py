@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ def split_of(directory: Path) -> Split:
     journal = read_journal(directory)[0]
     began: dict[str, float] = {}
     ran: list[tuple[float, float]] = []
-    suites: Counter[str] = Counter()
+    suites: defaultdict[str, float] = defaultdict(float)
     times: dict[type, float] = {}
     for seconds, said in journal.records:
         if isinstance(said, Refused):

@@ -57,7 +57,7 @@ series=$(git -C "$scratch/tree" rev-parse HEAD)
 
 out=afalg-series-${series:0:12}
 code=0
-"$harness" run "$@" --out "$out" "git:$tree@$base" "git:$tree@$series" || code=$?
+"$harness" run "$@" "--out=$out" "git:$tree@$base" "git:$tree@$series" || code=$?
 if [ -f "$out/results.json" ]; then
     "$harness" report -q "$out" --format mail || true
     echo "check-series: a mail to reply with is $out/report.eml" >&2

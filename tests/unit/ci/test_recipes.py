@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.github_runner import load
 from tests.recipes import AFTER, BEFORE, CI, Checkout, machine, make_checkout, store
 
 GITLAB, BUILDKITE = CI / "gitlab/afalg-check.yml", CI / "buildkite/pipeline.yml"
 JENKINS = CI / "jenkins/Jenkinsfile"
+PAGE = CI.parent / "docs/ci.md"
 
 
 @dataclass(frozen=True)
@@ -151,10 +153,50 @@ def test_gitlab_shares_the_work_among_parallel_jobs(checkout: Checkout, job: Pat
     assert checkout.started[:3] == ["run", "--out=afalg-run/2", "--shard=2/3"]
 
 
+def _taken_by(schema: str, *paths: Path) -> None:
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema]
+    checked = subprocess.run([*check, *paths], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
 @pytest.mark.parametrize(
     ("schema", "path"), [("vendor.gitlab-ci", GITLAB), ("vendor.buildkite", BUILDKITE)]
 )
 def test_it_is_what_the_server_takes(schema: str, path: Path) -> None:
-    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema]
-    checked = subprocess.run([*check, path], capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stdout
+    _taken_by(schema, path)
+
+
+def test_the_examples_are_what_the_servers_take(tmp_path: Path) -> None:
+    examples: dict[str, list[Path]] = {"jobs": [], "include": [], "discover": []}
+    for number, text in enumerate(re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)):
+        path = tmp_path / f"{number}.yml"
+        path.write_text(text)
+        (kind,) = set(examples) & set(load(path))
+        examples[kind].append(path)
+    assert {kind: len(paths) for kind, paths in examples.items()} == {
+        **{"jobs": 2, "include": 2},
+        "discover": 1,  # tmt's, which has no schema of its own for a part of a plan
+    }
+    _taken_by("vendor.github-workflows", *examples["jobs"])
+    _taken_by("vendor.gitlab-ci", *examples["include"])
+
+
+def test_examples_give_the_action_inputs_that_it_has() -> None:
+    inputs = set(load(CI / "github/action.yml")["inputs"])
+    given: set[str] = set()
+    for text in re.findall(r"```yaml\n(name:.*?)```", PAGE.read_text(), re.DOTALL):
+        jobs = YAML(typ="safe", pure=True).load(text)["jobs"].values()
+        steps = [step for job in jobs for step in job["steps"]]
+        ours = [step for step in steps if step["uses"].startswith("OWNER/")]
+        given |= {name for step in ours for name in step["with"]}
+    assert {"packages", "kernels", "merge"} <= given <= inputs
+
+
+def test_the_page_names_every_variable_and_input() -> None:
+    page = PAGE.read_text()
+    script = (CI / "check-kernels.sh").read_text()
+    variables = set(re.findall(r"^#   (AFALG_\w+)", script, re.MULTILINE))
+    assert len(variables) > 10
+    action = load(CI / "github/action.yml")
+    inputs = {f"`{name}`" for name in action["inputs"]}
+    assert not {name for name in {*variables, *inputs} if name not in page}

@@ -88,12 +88,25 @@ ELSEWHERE = {
 #: File -> commands of which it runs the like: of what builds kernels (a quarter of an hour each)
 #: a program that is run by hand. Tests see that those of ours parse.
 LIKE = {
+    "tests/unit/ci/test_tree_recipes.py": (
+        "make -f ~/afalg-harness/ci/make/afalg.mk afalg-check O=../build"
+        " AFALG_BASELINE=debian:trixie-security",
+        "~/afalg-harness/ci/b4/check-series.sh 20261101120000.1234-1-somebody@example.org",
+        "~/afalg-harness/ci/b4/check-series.sh --mbox series.mbx"
+        " 20261101120000.1234-1-somebody@example.org --suite zero_copy",
+    ),
+    "tests/unit/ci/test_tmt_plan.py": (
+        "tmt run --all provision --how virtual --image fedora",
+        "tmt run --all --environment"
+        " AFALG_KERNELS=/tmp/kernel-core.rpm,/tmp/kernel-modules-core.rpm",
+    ),
     "ci/git_bisect.py": (
         "afalg-harness bisect --old v7.1 --new v7.2 --among git:linux --find"
         " zero_copy.skcipher.splice_file=absent",
     ),
     "ci/zero_copy_control.py": (
         "afalg-harness run git:~/linux@v7.2 git:~/linux@my-branch",
+        'afalg-harness run "git:.@$(b4 prep --show-info base-commit)" git:.@HEAD',
         "afalg-harness kernels build git:~/linux@HEAD --kconfig base --kconfig afalg"
         " --kconfig debug",
         "afalg-harness run --baseline debian:6.12.96+deb13-amd64 ~/linux --out runs/test",

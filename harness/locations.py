@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import platformdirs
@@ -12,6 +13,11 @@ _PACKAGE = Path(__file__).resolve().parent
 def default_cache_dir() -> Path:
     """The XDG cache directory of this program (not created)."""
     return Path(platformdirs.user_cache_dir("afalg-harness"))
+
+
+def own_cache_dir() -> Path:
+    """The cache that the environment names, else the default; absolute (not created)."""
+    return Path(os.environ.get("AFALG_CACHE") or default_cache_dir()).resolve()
 
 
 def default_store() -> Path:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
+import functools
 import importlib.metadata
-import os
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,27 +20,21 @@ from pathlib import Path
 
 from harness import inuse
 from harness.again import again, exact_spec
-from harness.capacity import default_jobs, free_memory, guests_in_memory
 from harness.durations import recall, remember, selection_key
 from harness.errors import ExitCode, InputError, Interrupted
+from harness.executors.executor import Executors, Found
+from harness.executors.local import LocalExecutor
 from harness.faults import tell
 from harness.files import full_disk_named
-from harness.guest.accel import Accel, choose_accel, control_boot, likely_accel, qemu_version
-from harness.guest.bytecode import add_bytecode
 from harness.guest.payload import own_revisions, revision, write_payload
-from harness.guest.root import choose_root
 from harness.guest.schedule import Limits, next_order
-from harness.guest.vng import Root
 from harness.history.keeping import LookUp
-from harness.job import KernelJob, Workplace, confirm_kernel, run_kernel
+from harness.job import KernelJob
 from harness.judge.conclude import conclude
 from harness.judge.confirmation import tests_behind
 from harness.judge.exit_code import compared_candidate, losses
-from harness.kernels.resolve import resolve
 from harness.model import (
     SCHEMA,
-    BootableKernel,
-    HostInfo,
     KernelResult,
     Revisions,
     Role,
@@ -48,7 +42,6 @@ from harness.model import (
     Status,
 )
 from harness.pipeline import Pipeline
-from harness.processes import interruptible
 from harness.progress import Progress
 from harness.report import results_file
 from harness.report.render import render
@@ -100,17 +93,20 @@ class Run:
         progress: Progress,
         earlier: RunResult | None = None,
         look_up: LookUp | None = None,
+        *,
+        executors: Executors = LocalExecutor,
+        stop: threading.Event | None = None,
     ) -> None:
         """``earlier`` is what the run directory holds of this very run, to be gone on with.
 
-        ``look_up`` says what other runs say of its tests.
+        ``look_up`` says what other runs say of its tests, ``executors`` where guests are.
         """
         self._look_up = look_up
         self._options = options
         self._progress = progress
-        self.stop = threading.Event()
+        self.stop = stop or threading.Event()
         self._lock = threading.Lock()
-        self._accel: Accel | None = None
+        self._executor = executors(options, progress, self.stop)
         self._roles = planned_roles(options)
         self._results: dict[str, KernelResult] = {
             spec: KernelResult(
@@ -122,11 +118,13 @@ class Run:
             )
             for spec, role in self._roles
         }
+        #: Why a kernel could not be run, by spec.
+        self.errors: dict[str, Exception] = {}
         self._resumed = earlier is not None
         #: Directories of this run's kernels, by spec.
-        self._earlier: dict[str, Path] = {}
+        self._placed: dict[str, Path] = {}
         #: What can be booted again, by spec.
-        self._booted: dict[str, tuple[BootableKernel, Workplace]] = {}
+        self._booted: dict[str, Found] = {}
         self._id = secrets.token_hex(8)
         self._control = ""
         self._guests = 1  # at once
@@ -134,7 +132,7 @@ class Run:
         self._revisions = Revisions(harness=importlib.metadata.version("afalg-harness"))
         if earlier is not None:
             self._take_up(earlier)
-        self._directories = {path.name for path in self._earlier.values()}
+        self._directories = {path.name for path in self._placed.values()}
 
     def _take_up(self, earlier: RunResult) -> None:
         """Go on where an interrupted run ended."""
@@ -144,7 +142,7 @@ class Run:
                 continue
             self._results[kernel.spec] = kernel
             if kernel.directory:
-                self._earlier[kernel.spec] = self._options.out / kernel.directory
+                self._placed[kernel.spec] = self._options.out / kernel.directory
 
     def execute(self) -> RunResult:
         """Run everything; returns the result, which is also in the run directory.
@@ -154,27 +152,26 @@ class Run:
         """
         if not self._resumed:
             refuse_finished(self._options.out)
-        qemu_version()  # before anything is downloaded
+        self._executor.check()  # before anything is downloaded
         sweep()
         payload = self._options.out.resolve() / _PAYLOAD
         with contextlib.nullcontext() if self._resumed else self._claimed():
-            root = self._root()
+            self._executor.prepare()
             with full_disk_named(self._options.out, "name another place with --out"):
                 write_payload(self._options.selection, payload)
                 self._revisions = replace(
                     self._revisions,
                     suite=revision(payload),  # of what is run, not of how it was compiled
                     own_suites=own_revisions(payload),
-                    image=_image_key(root),
                 )
-                add_bytecode(payload, root, self._progress)
+                self._executor.load(payload)
         with _alone_in(self._options.out):
             self._store()
-            self._run_kernels(root, payload)
+            self._run_kernels()
             self._remember_durations()
             self._try_another_kernel()
             if self._options.confirm:
-                self._confirm(root, payload)
+                self._confirm()
             self._ask_earlier_runs()
             result = self._store(ended="" if self.stop.is_set() else _now())
         return self._render(result)
@@ -214,40 +211,21 @@ class Run:
                 code = code or int(told.code)
         return replace(result, exit_code=code)
 
-    def _root(self) -> Root:
-        sources = self._options.sources
-        with interruptible(self.stop):
-            return choose_root(self._options.root, sources.cache, sources.mirror, self._progress)
-
-    def _jobs(self) -> int:
-        """How many guests at once: what was asked for, be it more than fits, or what fits."""
-        options = self._options
-        if options.jobs is None:
-            return default_jobs(likely_accel(options.accel, options.sources.cache))
-        free = free_memory()
-        fit, wanted = guests_in_memory(free), min(options.jobs, len(self._roles))
-        if wanted > max(1, fit):
-            room = f"{free / (1 << 30):.1f} GiB of free memory are enough for {fit}"
-            self._progress.finish("afalg-harness", f"{wanted} guests at once as asked for: {room}")
-        return options.jobs
-
-    def _run_kernels(self, root: Root, payload: Path) -> None:
+    def _run_kernels(self) -> None:
         unfinished = [(spec, role) for spec, role in self._roles if not self._is_finished(spec)]
-        self._guests = self._jobs()
+        self._guests = self._executor.at_once(len(unfinished))
         known = recall(self._options.sources.cache, self._duration_key())
-        self._progress.begin([spec for spec, _ in unfinished], self._guests, known.each)
+        self._progress.begin([spec for spec, _ in unfinished], self._executor.slots(), known.each)
         roles = dict(unfinished)
 
-        def work(spec: str, kernel: Future[BootableKernel]) -> None:
-            self._run_one(spec, roles[spec], kernel, root, payload)
+        def work(spec: str, kernel: Future[Found]) -> None:
+            self._run_one(spec, roles[spec], kernel)
 
         Pipeline(self._resolve, work, known.of).run(list(roles), self._guests, self.stop)
 
     def _duration_key(self) -> str:
-        options = self._options
-        accel = self._accel.name if self._accel else ""
-        accel = accel or likely_accel(options.accel, options.sources.cache)
-        return selection_key(accel, options.selection.suites, options.selection.arguments)
+        selection = self._options.selection
+        return selection_key(self._executor.accel(), selection.suites, selection.arguments)
 
     def _remember_durations(self) -> None:
         """For the next run: how long a kernel took here, with all its boots."""
@@ -259,17 +237,16 @@ class Run:
         if took and not self.stop.is_set():
             remember(self._options.sources.cache, self._duration_key(), took)
 
-    def _resolve(self, spec: str) -> BootableKernel:
+    def _resolve(self, spec: str) -> Found:
         if self.stop.is_set():
             raise Interrupted("stopped before it was fetched")
         known = self._results[spec]
         # An interrupted run goes on with the very kernel that it had.
         wanted = exact_spec(known.exact or spec, known.release)
-        with interruptible(self.stop):
-            kernel = resolve(wanted, self._options.sources, self._progress)
-        if known.release and kernel.release != known.release:
+        kernel = self._executor.find(wanted)
+        if known.release and kernel.release not in ("", known.release):
             raise InputError(f"{spec}: is {kernel.release} now, and was {known.release}")
-        return replace(kernel, spec=spec)
+        return replace(kernel, spec=spec, release=kernel.release or known.release)
 
     def _is_finished(self, spec: str) -> bool:
         """Whether nothing is left to run of a kernel, in a run that is gone on with."""
@@ -277,23 +254,23 @@ class Run:
         limits = Limits(self._options.boots, self._options.repeat)
         return bool(known.boots) and next_order(known.plan, known.boots, limits) is None
 
-    def _run_one(
-        self, spec: str, role: Role, resolving: Future[BootableKernel], root: Root, payload: Path
-    ) -> None:
+    def _run_one(self, spec: str, role: Role, resolving: Future[Found]) -> None:
         exact = spec
         try:
             kernel = resolving.result()
             exact = kernel.exact or spec
             if self.stop.is_set():
                 return
-            place = self._workplace(self._kernel_directory(spec, kernel.release), root, payload)
-            result = run_kernel(self._job(spec, role), kernel, place)
-            if self._options.confirm:
-                self._booted[spec] = kernel, place
+            directory = functools.partial(self._kernel_directory, spec)
+            earlier = self._placed.get(spec)
+            result = self._executor.run(self._job(spec, role), kernel, directory, earlier)
+            exact = result.exact or exact
+            self._booted[spec] = kernel
         except Exception as error:  # noqa: BLE001  (the other kernels go on, whatever it is)
             if self.stop.is_set():
                 return
             told = tell(error, self._options.out)
+            self.errors[spec] = error
             result = replace(
                 self._results[spec],
                 status=Status.UNAVAILABLE,
@@ -317,26 +294,6 @@ class Run:
             limits=Limits(options.boots, options.repeat),
         )
 
-    def _workplace(self, directory: Path, root: Root, payload: Path) -> Workplace:
-        return Workplace(
-            root,
-            payload,
-            directory,
-            self._choose_accel,
-            self.stop,
-            self._progress,
-            self._options.dump_memory,
-        )
-
-    def _choose_accel(self, kernel: BootableKernel) -> Accel:
-        options = self._options
-        with self._lock:
-            if self._accel is None:
-                self._accel = choose_accel(
-                    options.accel, kernel.image, options.sources.cache, self._progress
-                )
-            return self._accel
-
     def _try_another_kernel(self) -> None:
         """Where a kernel died in each boot and none of the run's boots, see whether any does."""
         results = list(self._results.values())
@@ -348,20 +305,20 @@ class Run:
             and all(boot.deadly_report for boot in kernel.boots)
         ]
         booted = any(kernel.identity is not None for kernel in results)
-        if not dead or booted or self._accel is None or self.stop.is_set():
+        if not dead or booted or self.stop.is_set():
             return
         self._progress.report(dead[0].spec, "does not boot; trying another kernel on this host")
-        cache = self._options.sources.cache
-        suspect = Path(f"vmlinuz-{dead[0].release}")
         try:
-            with interruptible(self.stop):
-                self._control = control_boot(self._accel.name, cache, suspect)
+            control = self._executor.control(dead[0].release)
         except Interrupted:
             return
+        if control is None:
+            return
+        self._control = control
         said = f"{self._control} boots here" if self._control else "no other one boots here either"
         self._progress.finish(dead[0].spec, f"does not boot; {said}")
 
-    def _confirm(self, root: Root, payload: Path) -> None:
+    def _confirm(self) -> None:
         """Run once more what was lost against the baseline, before it is said."""
         result = self._store()
         baselines = [kernel for kernel in result.kernels if kernel.role is Role.BASELINE]
@@ -381,7 +338,7 @@ class Run:
             for spec, tests_of_it in wanted.items():
                 tests = tuple(test for test in plans[spec] if test in tests_of_it)
                 if tests and not self.stop.is_set():
-                    guests.submit(self._confirm_one, spec, tests, root, payload)
+                    guests.submit(self._confirm_one, spec, tests)
 
     def _ask_earlier_runs(self) -> None:
         """Whether what failed or differs is known to come and go."""
@@ -392,12 +349,15 @@ class Run:
             for (spec, _), kernel in zip(self._roles, kernels, strict=True):
                 self._results[spec] = replace(self._results[spec], earlier=kernel.earlier)
 
-    def _confirm_one(self, spec: str, tests: Sequence[str], root: Root, payload: Path) -> None:
+    def _confirm_one(self, spec: str, tests: Sequence[str]) -> None:
         before = self._results[spec]
         job = self._job(spec, before.role)
         try:
-            kernel, place = self._booted.get(spec) or self._found_again(spec, root, payload)
-            result = confirm_kernel(job, kernel, place, before, tests, self._options.confirm)
+            # It may have finished before the run was interrupted.
+            kernel = self._booted.get(spec) or self._resolve(spec)
+            directory = functools.partial(self._kernel_directory, spec)
+            times = self._options.confirm
+            result = self._executor.confirm(job, kernel, directory, before, tests, times)
         except Exception as error:  # noqa: BLE001  (what was observed before stands)
             told = tell(error, self._options.out)
             note = f"what was lost could not be run again: {told.line}"
@@ -407,25 +367,18 @@ class Run:
         self._store()
         self._progress.finish(spec, f"{len(tests)} of its tests were run again")
 
-    def _found_again(
-        self, spec: str, root: Root, payload: Path
-    ) -> tuple[BootableKernel, Workplace]:
-        """A kernel that had finished before the run was interrupted, to be booted once more."""
-        kernel = self._resolve(spec)
-        directory = self._kernel_directory(spec, kernel.release)
-        return kernel, self._workplace(directory, root, payload)
-
     def _kernel_directory(self, spec: str, release: str) -> Path:
         """A directory of this kernel's own, even if two specs have the same release."""
         with self._lock:
-            if spec in self._earlier:
-                return self._earlier[spec]
+            if spec in self._placed:
+                return self._placed[spec]
             name, number = release, 1
             while name in self._directories:
                 number += 1
                 name = f"{release}~{number}"
             self._directories.add(name)
-        directory = self._options.out / _KERNELS / name
+            directory = self._options.out / _KERNELS / name
+            self._placed[spec] = directory
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
@@ -443,18 +396,12 @@ class Run:
             started=self._started,
             command=self._options.command,
             seed=self._options.selection.seed,
-            host=HostInfo(
-                accel=self._accel.name if self._accel else "",
-                accel_reason=self._accel.reason if self._accel else "no guest was started",
-                qemu=qemu_version(),
-                vng=importlib.metadata.version("virtme-ng"),
-                cpus=os.cpu_count() or 1,
-            ),
+            host=self._executor.host(),
             kernels=tuple(kernels),
             id=self._id,
             control=self._control,
             ended=ended,
-            revisions=self._revisions,
+            revisions=replace(self._revisions, image=self._executor.image()),
             shard=self._options.shard,
             expectations=self._options.expectations.entries(),
         )
@@ -463,11 +410,6 @@ class Run:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _image_key(root: Root) -> str:
-    """Which guest image it is: the cache keeps each under its key."""
-    return root.path.parent.name if root.kind == "disk" else str(root.path)
 
 
 @contextlib.contextmanager

@@ -32,4 +32,5 @@ class RunOptions:
     repeat: int = 1  # how often the whole plan is run
     confirm: int = CONFIRM  # how often what was lost is run again before it is said
     dump_memory: Path | None = None  # directory for the memory of guests that stand still
+    executor: str = "local"  # where guests are: as ``--executor``
     shard: Shard | None = None  # ``specs`` are its own kernels; None: all there are

@@ -81,6 +81,10 @@ ELSEWHERE = {
         " debian:6.12.95+deb13-amd64 ./vmlinuz-a ./vmlinuz-b",
         "afalg-harness report merge part-1 part-2 part-3 --out whole",
     ),
+    "tests/unit/executors/test_names.py": (
+        "afalg-harness run --executor dask://10.0.0.1:8786 debian:6.12.95+deb13-amd64"
+        " debian:trixie",
+    ),
     "tests/unit/history/test_validation.py": (
         "afalg-harness validate debian:trixie-security --new-since last -q >>validated.md",
     ),

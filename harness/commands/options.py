@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.commands import completion
 from harness.commands.completion import completed
 from harness.errors import InputError
+from harness.executors.names import check_executor
 from harness.kernels.sources import KernelSources
 from harness.mirror import given_mirror
 
@@ -57,6 +58,26 @@ def _whole_number(text: str) -> int | None:
     """The count that ``text`` is, None if it is none that could be meant."""
     digits = text.strip()
     return int(digits) if digits.isdecimal() and len(digits) <= _DIGITS else None
+
+
+def executor(text: str) -> str:
+    """Argparse type: where guests are."""
+    try:
+        return check_executor(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_executor_option(container: argparse._ActionsContainer) -> None:
+    """``--executor``."""
+    container.add_argument(
+        "--executor",
+        type=executor,
+        default="local",
+        metavar="local|dask:local|dask://HOST:PORT",
+        help="where guests are: on this machine (default), in Dask workers on it, or in those of"
+        " the Dask cluster whose scheduler is at HOST:PORT; a guest for each resource `vm`",
+    )
 
 
 def shard(text: str) -> tuple[int, int]:

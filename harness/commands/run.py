@@ -19,6 +19,7 @@ import argparse
 from harness.commands import completion
 from harness.commands.completion import completed
 from harness.commands.options import (
+    add_executor_option,
     add_guest_options,
     add_source_options,
     add_store_option,
@@ -96,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_where(parser: argparse.ArgumentParser) -> None:
     machines = parser.add_argument_group("more than one machine")
+    add_executor_option(machines)
     machines.add_argument(
         "--shard",
         type=shard,

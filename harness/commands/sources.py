@@ -8,14 +8,13 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.kernels.sources import KernelSources
-from harness.locations import default_cache_dir
+from harness.locations import own_cache_dir
 from harness.mirror import given_mirror
 
 
 def cache_directory(arguments: argparse.Namespace) -> Path:
     """The cache that ``--cache`` or the environment names, absolute (not created)."""
-    named = arguments.cache or os.environ.get("AFALG_CACHE")
-    return (Path(named) if named else default_cache_dir()).resolve()
+    return Path(arguments.cache).resolve() if arguments.cache else own_cache_dir()
 
 
 def kernel_sources(arguments: argparse.Namespace) -> KernelSources:

@@ -34,6 +34,11 @@ def choose_root(wanted: str, cache: Path, mirror: str | None, progress: Progress
     return Root("directory" if is_directory else "disk", path)
 
 
+def image_key(root: Root) -> str:
+    """Which guest image it is: the cache keeps each under its key."""
+    return root.path.parent.name if root.kind == "disk" else str(root.path)
+
+
 def refuse_bad_root(wanted: str) -> None:
     """Raise InputError for a root that ``choose_root`` or no guest could use; nothing is built."""
     if wanted == "image":

@@ -18,6 +18,7 @@ from harness import run as module
 from harness.capacity import GUEST_BYTES
 from harness.cli import main
 from harness.errors import InfrastructureError, InputError
+from harness.executors import local
 from harness.faults import tell
 from harness.guest.accel import Accel
 from harness.guest.schedule import WHOLE, Order
@@ -119,15 +120,15 @@ def _run(
 
 
 def _play(monkeypatch: pytest.MonkeyPatch, lab: _Lab) -> None:
-    monkeypatch.setattr(module, "resolve", lab.resolve)
+    monkeypatch.setattr(local, "resolve", lab.resolve)
     monkeypatch.setattr(job, "observe", lab.observe)
-    monkeypatch.setattr(module, "qemu_version", lambda: "7.2")
-    monkeypatch.setattr(module, "choose_root", lambda *_: Root("disk", Path("/image")))
+    monkeypatch.setattr(local, "qemu_version", lambda: "7.2")
+    monkeypatch.setattr(local, "choose_root", lambda *_: Root("disk", Path("/image")))
     monkeypatch.setattr(module, "write_payload", lambda *_: None)
     monkeypatch.setattr(module, "revision", lambda *_: "s")
     monkeypatch.setattr(module, "own_revisions", lambda *_: ())
-    monkeypatch.setattr(module, "choose_accel", lambda *_: Accel(lab.accel, "played"))
-    monkeypatch.setattr(module, "control_boot", lambda *_: lab.control)
+    monkeypatch.setattr(local, "choose_accel", lambda *_: Accel(lab.accel, "played"))
+    monkeypatch.setattr(local, "control_boot", lambda *_: lab.control)
 
 
 def _options(tmp_path: Path, *specs: str, baseline: str | None = None, jobs: int = 1) -> RunOptions:
@@ -484,11 +485,12 @@ def test_how_many_guests_at_once(
 ) -> None:
     """With room for two in memory: more are obeyed, and said."""
     _play(monkeypatch, _Lab({}))
-    monkeypatch.setattr(module, "default_jobs", lambda accel: {"tcg": 2}[accel])
-    monkeypatch.setattr(module, "free_memory", lambda: 2 * GUEST_BYTES)
+    monkeypatch.setattr(local, "default_jobs", lambda accel: {"tcg": 2}[accel])
+    monkeypatch.setattr(local, "free_memory", lambda: 2 * GUEST_BYTES)
     console = io.StringIO()
     options = replace(_options(tmp_path, "a", "b", "c"), jobs=asked, accel="tcg")
-    assert Run(options, LineProgress(Console(file=console)))._jobs() == jobs
+    executor = local.LocalExecutor(options, LineProgress(Console(file=console)), threading.Event())
+    assert executor.at_once(3) == jobs
     assert ("2.5 GiB of free memory are enough for 2" in console.getvalue()) is said
 
 

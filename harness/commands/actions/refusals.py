@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from harness.commands.sources import cache_directory
 from harness.errors import InputError
+from harness.executors.names import is_elsewhere
 from harness.guest.accel import refuse_missing_kvm
 from harness.guest.payload import parts_of
 from harness.guest.root import refuse_bad_root
@@ -31,12 +32,23 @@ def refuse_bad_kernels(specs: Iterable[str], sources: KernelSources, progress: P
     refuse_impossible(specs, sources, progress)
 
 
+def _refuse_what_is_here(options: RunOptions, specs: Sequence[str]) -> None:
+    """Raise InputError for what other machines do not have."""
+    if "host" in specs:
+        raise InputError(f"host: is another kernel on each machine of {options.executor}")
+    if options.dump_memory is not None:
+        raise InputError(f"--dump-guest-memory: not with {options.executor}")
+
+
 def refuse_bad_run(options: RunOptions, specs: Iterable[str], progress: Progress) -> None:
     """Raise InputError if the run of ``options`` cannot come to anything."""
     parts_of(options.selection)
     dump = options.dump_memory
     if dump is not None and dump.exists() and not dump.is_dir():
         raise InputError(f"--dump-guest-memory {dump}: not a directory")
+    specs = list(specs)
+    if is_elsewhere(options.executor):
+        _refuse_what_is_here(options, specs)
     refuse_bad_kernels(specs, options.sources, progress)
     if options.selection.arguments:
         progress.report("suite", "looking for the tests that -k selects")

@@ -6,6 +6,7 @@ import argparse
 import functools
 import shlex
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from harness.commands.parsers import command_parser
 from harness.commands.signals import stopping
 from harness.commands.sources import kernel_sources
 from harness.errors import ExitCode, InputError
+from harness.executors.choice import executors_of
+from harness.executors.names import is_elsewhere
 from harness.guest.payload import Selection
 from harness.history.keeping import keep, with_records
 from harness.history.last_good import NAME as LAST_GOOD
@@ -132,7 +135,8 @@ def run_kernels(
     store.check_address()
     with progress_display(ProgressConsole(), arguments.quiet) as progress:
         if earlier is None:
-            refuse_bad_guest(arguments)
+            if not is_elsewhere(options.executor):
+                refuse_bad_guest(arguments)
             options = _with_baseline(options, store, progress)
             # Of a shard all the others as well: what is wrong is said by each of them.
             whole = options.shard.specs if options.shard else ()
@@ -175,6 +179,7 @@ def run_options(arguments: argparse.Namespace, out: Path, command: str) -> RunOp
         repeat=arguments.repeat,
         confirm=arguments.confirm,
         dump_memory=arguments.dump_guest_memory,
+        executor=arguments.executor,
     )
 
 
@@ -199,6 +204,9 @@ def _run_interruptibly(
     options: RunOptions, progress: Progress, earlier: RunResult | None, store: Store
 ) -> RunResult:
     """Run; the first SIGINT, SIGTERM or SIGHUP ends the guests and keeps what is there."""
-    run = Run(options, progress, earlier, functools.partial(with_records, store))
-    with stopping(run.stop, progress):
-        return run.execute()
+    stop, look_up = threading.Event(), functools.partial(with_records, store)
+    with (
+        stopping(stop, progress),
+        executors_of(options, progress) as executors,
+    ):
+        return Run(options, progress, earlier, look_up, executors=executors, stop=stop).execute()

@@ -1,0 +1,145 @@
+"""Guests on this machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.capacity import default_jobs, free_memory, guests_in_memory
+from harness.executors.executor import Directory, Found
+from harness.guest.accel import Accel, choose_accel, control_boot, likely_accel, qemu_version
+from harness.guest.bytecode import add_bytecode
+from harness.guest.root import choose_root, image_key
+from harness.guest.vng import Root
+from harness.job import KernelJob, Workplace, confirm_kernel, run_kernel
+from harness.kernels.resolve import resolve
+from harness.model import BootableKernel, HostInfo, KernelResult
+from harness.processes import interruptible
+from harness.progress import Progress
+from harness.run_options import RunOptions
+
+
+class LocalExecutor:
+    """Boots kernels here, as an ``Executor``."""
+
+    def __init__(self, options: RunOptions, progress: Progress, stop: threading.Event) -> None:
+        self._options = options
+        self._progress = progress
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._accel: Accel | None = None
+        self._root: Root | None = None
+        self._payload = Path()
+
+    def check(self) -> None:
+        """Raise HostError without QEMU."""
+        qemu_version()
+
+    def prepare(self) -> None:
+        """Build the guest image if need be."""
+        sources = self._options.sources
+        with interruptible(self._stop):
+            self._root = choose_root(
+                self._options.root, sources.cache, sources.mirror, self._progress
+            )
+
+    def load(self, payload: Path) -> None:
+        """Add bytecode to ``payload``, which stays where it is."""
+        assert self._root is not None
+        self._payload = payload
+        add_bytecode(payload, self._root, self._progress)
+
+    def at_once(self, kernels: int) -> int:
+        """How many guests at once: what was asked for, be it more than fits, or what fits."""
+        options = self._options
+        if options.jobs is None:
+            return default_jobs(likely_accel(options.accel, options.sources.cache))
+        free = free_memory()
+        fit, wanted = guests_in_memory(free), min(options.jobs, kernels)
+        if wanted > max(1, fit):
+            room = f"{free / (1 << 30):.1f} GiB of free memory are enough for {fit}"
+            self._progress.finish("afalg-harness", f"{wanted} guests at once as asked for: {room}")
+        return options.jobs
+
+    def slots(self) -> int:
+        """As many as were asked for, or fit by default."""
+        accel = likely_accel(self._options.accel, self._options.sources.cache)
+        return self._options.jobs or default_jobs(accel)
+
+    def accel(self) -> str:
+        """What was chosen, or most likely will be."""
+        if self._accel is not None:
+            return self._accel.name
+        return likely_accel(self._options.accel, self._options.sources.cache)
+
+    def host(self) -> HostInfo:
+        """This machine."""
+        return HostInfo(
+            accel=self._accel.name if self._accel else "",
+            accel_reason=self._accel.reason if self._accel else "no guest was started",
+            qemu=qemu_version(),
+            vng=importlib.metadata.version("virtme-ng"),
+            cpus=os.cpu_count() or 1,
+        )
+
+    def image(self) -> str:
+        """The cache keeps each image under its key."""
+        return image_key(self._root) if self._root is not None else ""
+
+    def find(self, spec: str) -> BootableKernel:
+        """Fetch, build and prepare the kernel."""
+        with interruptible(self._stop):
+            return resolve(spec, self._options.sources, self._progress)
+
+    def run(
+        self, job: KernelJob, kernel: Found, directory: Directory, earlier: Path | None
+    ) -> KernelResult:
+        """Boot it."""
+        assert isinstance(kernel, BootableKernel)
+        return run_kernel(job, kernel, self._workplace(directory(kernel.release)))
+
+    def confirm(
+        self,
+        job: KernelJob,
+        kernel: Found,
+        directory: Directory,
+        before: KernelResult,
+        tests: Sequence[str],
+        times: int,
+    ) -> KernelResult:
+        """Boot it once more."""
+        assert isinstance(kernel, BootableKernel)
+        place = self._workplace(directory(kernel.release))
+        return confirm_kernel(job, kernel, place, before, tests, times)
+
+    def control(self, release: str) -> str | None:
+        """Boot another kernel of the cache."""
+        if self._accel is None:
+            return None
+        with interruptible(self._stop):
+            cache = self._options.sources.cache
+            return control_boot(self._accel.name, cache, Path(f"vmlinuz-{release}"))
+
+    def _workplace(self, directory: Path) -> Workplace:
+        assert self._root is not None
+        return Workplace(
+            self._root,
+            self._payload,
+            directory,
+            self._choose_accel,
+            self._stop,
+            self._progress,
+            self._options.dump_memory,
+        )
+
+    def _choose_accel(self, kernel: BootableKernel) -> Accel:
+        options = self._options
+        with self._lock:
+            if self._accel is None:
+                self._accel = choose_accel(
+                    options.accel, kernel.image, options.sources.cache, self._progress
+                )
+            return self._accel

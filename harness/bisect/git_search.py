@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.bisect.ends import Ends, Question
-from harness.bisect.search import Announce, described, estimate
+from harness.bisect.search import Announce, all_at_once, described, estimate
 from harness.bisect.state import BisectState, Step
 from harness.bisect.strategy import Answer
 from harness.bisect.tester import Tester
@@ -60,6 +62,28 @@ class _Repository:
         """The commit to test next."""
         return self.git("rev-parse", "BISECT_HEAD").strip()
 
+    def ahead(self, count: int) -> list[str]:
+        """The commit to test next and those one of which comes after it: ``count`` at most.
+
+        By halving alone: where commits were skipped, git goes elsewhere.
+        """
+        old = self.git("for-each-ref", "--format=%(objectname)", "refs/bisect/old-*").split()
+        new = self.git("rev-parse", "refs/bisect/new").strip()
+        found: dict[str, None] = {}
+        ranges = deque([(new, old, self.head())])
+        while ranges and len(found) < count:
+            new, old, middle = ranges.popleft()
+            found[middle] = None
+            for upper, lower in ((middle, old), (new, [*old, middle])):
+                following = self._middle(upper, lower)
+                if following not in ("", upper):
+                    ranges.append((upper, lower, following))
+        return list(found)
+
+    def _middle(self, new: str, old: Sequence[str]) -> str:
+        """The commit that halves what is in ``new`` and not in ``old``; "" if nothing is."""
+        return self.git("rev-list", "--bisect", new, "--not", *old).strip()
+
 
 def search_git(
     path: Path,
@@ -84,13 +108,16 @@ def search_git(
         spec = f"git:{path}@{commit.id}"
         known = state.steps.get(spec)
         if known is None:
-            seen_by = next((done.test for done in state.steps.values() if done.test), "")
+            seen_by = next((done.test for done in [*state.steps.values()] if done.test), "")
             known = tester.test(spec, state, seen_by)
             state.record(known)
         announce(f"{commit.id[:12]} {commit.subject}: {described(known)}")
         return known
 
-    old, new = step(old_commit), step(new_commit)
+    def steps(commits: Sequence[Commit]) -> list[Step]:
+        return all_at_once(step, commits, tester.at_once, tester.stop)
+
+    old, new = steps([old_commit, new_commit])
     ends = question.ends(old, new)
     if not ends.differ():
         return GitSearchResult(question, ends, old, new, ())
@@ -101,7 +128,10 @@ def search_git(
     while not (found := _found(said)):
         if left := re.search(r"(\d+) revisions? left.*?roughly (\d+) step", said, re.DOTALL):
             announce(estimate(int(left[1]), int(left[2]), state))
-        answer = ends.answer(step(tree.commit(repository.head())).value)
+        head = tree.commit(repository.head())
+        if tester.at_once > 1 and f"git:{path}@{head.id}" not in state.steps:
+            steps([tree.commit(one) for one in repository.ahead(tester.at_once)])
+        answer = ends.answer(step(head).value)
         said = _tell(repository, answer)
     log = repository.git("bisect", "log")
     told = repository.git("show", "--no-patch", "--stat", found[0]) if len(found) == 1 else ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from typing import TypeVar
 
 from harness.bisect.code_words import CodeWords
 from harness.bisect.ends import Ends, Question
@@ -15,7 +16,7 @@ from harness.bisect.strategy import (
     Answer,
     Found,
     Guess,
-    next_index,
+    next_indexes,
     possible_next,
     steps_left,
 )
@@ -34,6 +35,8 @@ class SearchResult:
 
 Announce = Callable[[str], None]
 
+_T = TypeVar("_T")
+
 
 def search(
     specs: Sequence[str],
@@ -47,7 +50,9 @@ def search(
 
     Where the code of kernels has a word on the check (``words``), those around the change
     by their code come first.
-    Steps that ``state`` knows are not tested again; each new one is stored as it ends.
+    Steps that ``state`` knows are not tested again; each new one is stored as it ends. Where the
+    tester may test several at once, both ends are, and what lies between is not halved but parted
+    into as many parts and one more.
     What may be needed next is fetched while a kernel is tested; where code has a word, that
     is what a search by it alone would need (``scout.py``). Raises as Question.ends and
     Tester.test do.
@@ -66,17 +71,23 @@ def search(
             for other in following:
                 if specs[other] not in state.steps:
                     ahead.submit(fetch_ahead, tester, specs[other], enough)
-            seen_by = next((done.test for done in state.steps.values() if done.test), "")
+            seen_by = next((done.test for done in [*state.steps.values()] if done.test), "")
             done = tester.test(spec, state, seen_by)
             state.record(done)
             announce(f"{spec}: {described(done)}")
             return done
 
+        def steps(indexes: Sequence[int]) -> list[Step]:
+            return all_at_once(lambda index: step(index, ()), indexes, tester.at_once, tester.stop)
+
         try:
             if scout is not None:
                 ahead.submit(scout.go)
-            old = step(0, [last])
-            new = step(last, [] if scout is not None else [last // 2])
+            if tester.at_once > 1:
+                old, new = steps((0, last))
+            else:
+                old = step(0, [last])
+                new = step(last, [] if scout is not None else [last // 2])
             ends = question.ends(old, new)
             if not ends.differ():
                 return SearchResult(ends, old, new, None)
@@ -84,16 +95,46 @@ def search(
             guess = _guess(specs, ends, words)
             if scout is not None and guess is not None:
                 scout.wait(tester.stop)
-            while isinstance(at := next_index(len(specs), answers, guess), int):
-                announce(_left(specs, answers, state))
-                if at != next_index(len(specs), answers):
-                    announce(f"{specs[at]} is tried next, going by the kernels' code")
-                done = step(at, possible_next(len(specs), answers, at, guess))
-                answers[at] = ends.answer(done.value)
-            return SearchResult(ends, old, new, at)
+            while not isinstance(found := _next(specs, answers, tester, guess), Found):
+                announce(_left(specs, answers, state, tester.at_once))
+                at = found[0]
+                if guess is not None and found != _next(specs, answers, tester, None):
+                    named = " and ".join(specs[index] for index in found)
+                    announce(f"{named}: tried next, going by the kernels' code")
+                if len(found) > 1:
+                    done = steps(found)
+                else:
+                    done = [step(at, possible_next(len(specs), answers, at, guess))]
+                told = (ends.answer(one.value) for one in done)
+                answers.update(zip(found, told, strict=True))
+            return SearchResult(ends, old, new, found)
         finally:
             enough.set()
             ahead.shutdown(wait=True, cancel_futures=True)
+
+
+def _next(
+    specs: Sequence[str], answers: dict[int, Answer], tester: Tester, guess: Guess | None
+) -> tuple[int, ...] | Found:
+    return next_indexes(len(specs), answers, tester.at_once, guess)
+
+
+def all_at_once(
+    test: Callable[[_T], Step], items: Sequence[_T], at_once: int, stop: threading.Event
+) -> list[Step]:
+    """Test ``items`` beside each other; the steps in their order.
+
+    Raises what the first of them does that fails; ``stop`` is set then, and ends the others.
+    """
+    with ThreadPoolExecutor(at_once, thread_name_prefix="test") as testers:
+        testing = [testers.submit(test, item) for item in items]
+        try:
+            for future in as_completed(testing):
+                future.result()
+        except BaseException:
+            stop.set()
+            raise
+    return [future.result() for future in testing]
 
 
 def _scout(
@@ -125,8 +166,10 @@ def described(step: Step) -> str:
     return f"skipped: {step.reason}"
 
 
-def _left(specs: Sequence[str], answers: dict[int, Answer], state: BisectState) -> str:
-    steps = steps_left(len(specs), answers)
+def _left(
+    specs: Sequence[str], answers: dict[int, Answer], state: BisectState, at_once: int
+) -> str:
+    steps = steps_left(len(specs), answers, at_once)
     known = sorted(index for index, answer in answers.items() if answer is not Answer.SKIP)
     new = next(index for index in known if answers[index] is Answer.NEW)
     old = max(index for index in known if index < new)

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import shutil
+import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class BisectState:
         self.directory = directory
         self._asked = asked
         self.steps: dict[str, Step] = {}
+        self._recording = threading.Lock()
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(directory / ".lock")
@@ -115,8 +117,9 @@ class BisectState:
 
     def record(self, step: Step) -> None:
         """Store a step. Raises InfrastructureError if that cannot be done (disk full)."""
-        self.steps[step.spec] = step
-        self._save()
+        with self._recording:
+            self.steps[step.spec] = step
+            self._save()
 
     def _save(self) -> None:
         content = {

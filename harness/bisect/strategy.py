@@ -55,6 +55,29 @@ def next_index(
     return _halve(length, supposed)
 
 
+def next_indexes(
+    length: int, answers: Mapping[int, Answer], at_once: int, guess: Guess | None = None
+) -> tuple[int, ...] | Found:
+    """The candidates to test next, ``at_once`` of them at most, or the result.
+
+    As ``next_index``, which is the first of them; several part what is left into parts of one
+    size. Where a guess leads to two, between which it changes, these are all.
+    """
+    first = next_index(length, answers, guess)
+    if isinstance(first, Found) or at_once <= 1:
+        return first if isinstance(first, Found) else (first,)
+    if guess is not None and not _is_refuted(guess, answers):
+        around = bounds(length, _suppose(length, answers, guess))
+        untested = [index for index in around if index not in answers]
+        if first in untested:
+            return tuple(dict.fromkeys((first, *untested)))[:at_once]
+    old, new = bounds(length, answers)
+    left = [index for index in range(old + 1, new) if index not in answers]
+    count = min(at_once, len(left))
+    parts = (left[(number + 1) * len(left) // (count + 1)] for number in range(count))
+    return tuple(dict.fromkeys(parts))
+
+
 def _is_refuted(guess: Guess, answers: Mapping[int, Answer]) -> bool:
     told = ((guess(index), answer) for index, answer in answers.items())
     return any(
@@ -131,7 +154,12 @@ def possible_next(
     return [index for index in following if isinstance(index, int)]
 
 
-def steps_left(length: int, answers: Mapping[int, Answer]) -> int:
-    """How many tests are left if none is skipped."""
+def steps_left(length: int, answers: Mapping[int, Answer], at_once: int = 1) -> int:
+    """How many rounds of tests are left, so many ``at_once``, if none is skipped."""
     old, new = bounds(length, answers)
-    return sum(index not in answers for index in range(old + 1, new)).bit_length()
+    left, rounds = sum(index not in answers for index in range(old + 1, new)), 0
+    while left:
+        left -= min(at_once, left)  # the longest of the parts, rounded up
+        left = -(-left // (at_once + 1))
+        rounds += 1
+    return rounds

@@ -16,6 +16,9 @@ from harness.errors import (
     InputError,
     Interrupted,
 )
+from harness.executors.executor import Executors
+from harness.executors.local import LocalExecutor
+from harness.executors.names import is_elsewhere
 from harness.judge.exit_code import killed_from_outside
 from harness.kernels.resolve import resolve
 from harness.model import KernelResult, Outcome, State, Status
@@ -39,6 +42,8 @@ class Tester:
     stop: threading.Event
     suites: tuple[str, ...] = ()  # where the check is a command: the suite that holds it
     find: str = ""  # the value that --find asks for
+    executors: Executors = LocalExecutor  # where guests are
+    at_once: int = 1  # how many kernels may be tested at a time
 
     def test(self, spec: str, state: BisectState, test: str = "") -> Step:
         """The step for ``spec``; ``test`` is the id of the test that saw the check before.
@@ -48,10 +53,15 @@ class Tester:
         """
         started = time.monotonic()
         try:
-            with interruptible(self.stop):
-                resolve(spec, self.options.sources, self.progress)
+            if not is_elsewhere(self.options.executor):
+                with interruptible(self.stop):
+                    resolve(spec, self.options.sources, self.progress)
+            return self._votes(spec, state, test, started)
         except (BuildError, InputError) as error:
             return Step(spec, "", f"cannot be had: {error}")
+
+    def _votes(self, spec: str, state: BisectState, test: str, started: float) -> Step:
+        """Boot it as often as it takes."""
         votes: list[Seen] = []
         runs: list[str] = []
         release = ""
@@ -102,9 +112,10 @@ class Tester:
         out = state.run_directory(spec, number)
         selection = replace(self.options.selection, suites=self.suites or self.check.suites(test))
         options = replace(self.options, specs=(spec,), out=out, selection=selection, boots=_BOOTS)
-        run = Run(options, self.progress)
-        run.stop = self.stop
+        run = Run(options, self.progress, executors=self.executors, stop=self.stop)
         whole = run.execute()
+        if isinstance(error := run.errors.get(spec), BuildError | InputError):
+            raise error  # where it was to be built, elsewhere
         result = whole.kernels[0]
         killed = killed_from_outside(result)
         if self.stop.is_set() or (result.status is Status.INTERRUPTED and not killed):
@@ -126,8 +137,10 @@ def majority(votes: list[str]) -> str | None:
 def fetch_ahead(tester: Tester, spec: str, stop: threading.Event) -> None:
     """Resolve a kernel that may be needed soon; ``stop`` ends that.
 
-    If it fails that is seen when the kernel is needed.
+    If it fails that is seen when the kernel is needed. Whoever boots it elsewhere fetches it.
     """
+    if is_elsewhere(tester.options.executor):
+        return
     try:
         with interruptible(stop):
             resolve(spec, tester.options.sources, SilentProgress())

@@ -39,6 +39,7 @@ import argparse
 from harness.commands import completion
 from harness.commands.completion import completed
 from harness.commands.options import (
+    add_executor_option,
     add_guest_options,
     add_source_options,
     path,
@@ -94,6 +95,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fresh", action="store_true", help="forget the steps that are stored in its directory"
     )
+    machines = parser.add_argument_group("more than one at once")
+    machines.add_argument(
+        "--jobs",
+        type=positive_integer,
+        metavar="N",
+        help="test N kernels at once, which part what is left into N + 1 parts (default: 1; of a"
+        " cluster as many as it has room for)",
+    )
+    add_executor_option(machines)
     add_guest_options(parser)
     add_source_options(parser)
 

@@ -61,5 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=path, metavar="DIR", help="its directory (default: runs/<UTC time>-<id>)"
     )
+    parser.set_defaults(executor="local", jobs=1)
     add_guest_options(parser)
     add_source_options(parser)

@@ -41,6 +41,8 @@ from harness.commands.display import progress_display
 from harness.commands.signals import stopping
 from harness.commands.sources import kernel_sources
 from harness.errors import ExitCode, InputError
+from harness.executors.choice import executors_of
+from harness.executors.names import is_elsewhere
 from harness.guest.payload import Selection
 from harness.judge.expectations import Expectations
 from harness.kernels.resolve import available
@@ -54,7 +56,8 @@ from harness.run_options import RunOptions
 def execute(arguments: argparse.Namespace) -> int:
     """Bisect; returns the exit code."""
     question = _question(arguments)
-    refuse_bad_guest(arguments)
+    if not is_elsewhere(arguments.executor):
+        refuse_bad_guest(arguments)
     among = split_among(arguments.among)
     if arguments.among and not among:
         raise InputError("--among: names no kernel")
@@ -95,7 +98,15 @@ def _bisect(
     state = BisectState(out, asked, fresh=arguments.fresh)
     try:
         tester = make_tester(arguments, question.check, out, progress, question.find)
-        with stopping(tester.stop, progress):
+        with (
+            stopping(tester.stop, progress),
+            executors_of(tester.options, progress) as executors,
+        ):
+            executor = executors(tester.options, progress, tester.stop)
+            executor.check()
+            room = executor.slots() if is_elsewhere(arguments.executor) else 1
+            at_once = arguments.jobs or room
+            tester = replace(tester, executors=executors, at_once=at_once)
             announce = functools.partial(progress.finish, "bisect")
             work = _Work(question, tester, state, announce, _again(arguments))
             if candidates is not None:
@@ -152,6 +163,8 @@ def make_tester(
         command="afalg-harness bisect",
         expectations=Expectations(),
         selection=Selection(),
+        jobs=arguments.jobs,
+        executor=arguments.executor,
         accel=arguments.accel,
         root=arguments.root,
         append=tuple(arguments.append),

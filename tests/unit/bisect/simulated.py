@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -63,9 +62,10 @@ def simulate(
     booted: list[str] = []
 
     class SimulatedRun:
-        def __init__(self, options: RunOptions, _: object) -> None:
+        errors: ClassVar[dict[str, Exception]] = {}
+
+        def __init__(self, options: RunOptions, _: object, **__: object) -> None:
             self.spec = options.specs[0]
-            self.stop = threading.Event()
 
         def execute(self) -> Any:
             booted.append(self.spec)

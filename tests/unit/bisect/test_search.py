@@ -41,10 +41,15 @@ class FakeTester:
     tested: list[str] = field(default_factory=list)
     seen_by: list[str] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
+    at_once: int = 1
+    #: If it is given, a test waits in it for the others that are tested at once.
+    together: threading.Barrier | None = None
 
     def test(self, spec: str, state: BisectState, test: str = "") -> Step:
         self.tested.append(spec)
         self.seen_by.append(test)
+        if self.together is not None:
+            self.together.wait(60)
         value = self.values[spec.rpartition("@")[2]]
         if isinstance(value, Exception):
             raise value
@@ -68,6 +73,33 @@ def run(values: Mapping[str, str | Exception], out: Path, find: str = "", **opti
     finally:
         state.close()
     return outcome, tester
+
+
+def test_several_kernels_are_tested_beside_each_other(tmp_path: Path) -> None:
+    """Each waits until the other is there: the ends, then the two that part the rest."""
+    tester = FakeTester(values("pppaaa"), at_once=2, together=threading.Barrier(2))
+    state = BisectState(tmp_path, ASKED, fresh=False)
+    told: list[str] = []
+    try:
+        outcome = search(SPECS, ask(), tester, state, told.append)  # type: ignore[arg-type]
+    finally:
+        state.close()
+    assert outcome.found == Found(2, 3)
+    assert [set(tester.tested[:2]), set(tester.tested[2:])] == [{"a", "f"}, {"c", "d"}]
+    assert "between a and f: 4 left, 2 steps to go, some 0.0 minutes" in told
+    assert set(BisectState(tmp_path, ASKED, fresh=False).steps) == {"a", "c", "d", "f"}
+
+
+def test_what_fails_beside_others_ends_them(tmp_path: Path) -> None:
+    broken = InfrastructureError("the network is gone")
+    tester = FakeTester({**values("pppaaa"), "c": broken}, at_once=2)
+    state = BisectState(tmp_path, ASKED, fresh=False)
+    try:
+        with pytest.raises(InfrastructureError, match="network"):
+            search(SPECS, ask(), tester, state, lambda _: None)  # type: ignore[arg-type]
+    finally:
+        state.close()
+    assert tester.stop.is_set()
 
 
 def ask(find: str = "", names: tuple[str, str] = ("old", "new")) -> Question:
@@ -386,9 +418,15 @@ def commit_id(tree: Path, revision: str) -> str:
     return done.stdout.strip()
 
 
-def git_bisect(tree: Path, text: str, out: Path, ends: tuple[str, str] | None = None) -> Any:
+def git_bisect(
+    tree: Path,
+    text: str,
+    out: Path,
+    ends: tuple[str, str] | None = None,
+    at_once: int = 1,
+) -> Any:
     table = {commit_id(tree, f"v{n}"): "" if char == "-" else char for n, char in enumerate(text)}
-    tester = FakeTester(table)
+    tester = FakeTester(table, at_once=at_once)
     state = BisectState(out, ASKED, fresh=False)
     try:
         ends = ends or ("v0", f"v{len(text) - 1}")
@@ -410,6 +448,22 @@ def test_git_names_the_commit(tree: Callable[[int], Path], tmp_path: Path) -> No
     assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
     _, again = git_bisect(path, "pppppaaaa", tmp_path / "out")
     assert again.tested == []
+
+
+@pytest.mark.parametrize("text", ["pppppaaaa", "paaaaaaaa", "ppppppppa", "pp-ppaaaa"])
+def test_git_finds_the_same_with_several_at_once(
+    tree: Callable[[int], Path], tmp_path: Path, text: str
+) -> None:
+    """Three: the one that git names, and those one of which it names next."""
+    path = tree(9)
+    one, alone = git_bisect(path, text, tmp_path / "one")
+    found, tester = git_bisect(path, text, tmp_path / "many", at_once=3)
+    assert found.first_new == one.first_new != ()
+    assert len(tester.tested) == len(set(tester.tested))
+    assert set(alone.tested) <= set(tester.tested)
+    ends, names = 2, {commit_id(path, f"v{number}"): number for number in range(9)}
+    first = {names[spec.rpartition("@")[2]] for spec in tester.tested[ends : ends + 3]}
+    assert first == {4, 2, 6}
 
 
 def test_git_skips_what_cannot_be_tested(tree: Callable[[int], Path], tmp_path: Path) -> None:

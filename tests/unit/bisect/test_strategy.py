@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.bisect.strategy import Answer, Found, next_index, possible_next, steps_left
+from harness.bisect.strategy import (
+    Answer,
+    Found,
+    next_index,
+    next_indexes,
+    possible_next,
+    steps_left,
+)
 
 OLD, NEW, SKIP = Answer.OLD, Answer.NEW, Answer.SKIP
 
@@ -157,3 +164,54 @@ def test_a_guess_that_was_refuted_is_not_asked_any_more() -> None:
     assert tested[0] == 5 and len(tested) <= 6
     # At the ends already.
     assert search(truth, [NEW] * 32) == search(truth, [OLD] * 32) == search(truth)
+
+
+def search_many(
+    truth: Sequence[Answer], at_once: int, words: Sequence[Answer | None] | None = None
+) -> tuple[Found, list[tuple[int, ...]]]:
+    """Search with several tests at once; the result and each round."""
+    length = len(truth)
+    guess = words.__getitem__ if words is not None else None
+    answers, rounds = {0: OLD, length - 1: NEW}, []
+    while not isinstance(at := next_indexes(length, answers, at_once, guess), Found):
+        assert 0 < len(at) <= at_once
+        assert len(set(at)) == len(at) and not set(at) & answers.keys()
+        left = steps_left(length, answers, at_once)
+        answers.update((index, truth[index]) for index in at)
+        rounds.append(at)
+        if guess is None and SKIP not in truth:
+            assert steps_left(length, answers, at_once) < left
+    return at, rounds
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("length", [*range(2, 40), 97])
+def test_several_at_once_find_every_place(length: int, at_once: int) -> None:
+    for first_new in range(1, length):
+        truth = [NEW if at >= first_new else OLD for at in range(length)]
+        found, rounds = search_many(truth, at_once)
+        assert found == Found(first_new - 1, first_new)
+        assert len(rounds) <= math.ceil(math.log(length, at_once + 1) + 1e-9)
+
+
+def test_one_at_once_is_halving() -> None:
+    truth = [OLD] * 30 + [NEW] * 31
+    found, tested = search(truth)
+    assert search_many(truth, 1) == (found, [(at,) for at in tested])
+
+
+@given(st.lists(st.sampled_from((OLD, NEW, SKIP)), max_size=12), st.integers(1, 5))
+def test_several_at_once_end_whatever_comes(middle: list[Answer], at_once: int) -> None:
+    """Also where kernels are not in order, and some cannot be tested."""
+    truth = [OLD, *middle, NEW]
+    found, _ = search_many(truth, at_once)
+    assert (truth[found.last_old], truth[found.first_new]) == (OLD, NEW)
+    assert all(truth[at] is SKIP for at in range(found.last_old + 1, found.first_new))
+
+
+@pytest.mark.parametrize("at_once", [2, 4])
+def test_both_kernels_that_code_names_are_tested_at_once(at_once: int) -> None:
+    truth = [OLD] * 30 + [NEW] * 31
+    found, rounds = search_many(truth, at_once, truth)
+    assert found == Found(29, 30)
+    assert [set(one) for one in rounds] == [{29, 30}]

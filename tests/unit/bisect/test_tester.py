@@ -6,7 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -59,9 +59,10 @@ def make(
     answers = iter(boots)
 
     class FakeRun:
-        def __init__(self, options: RunOptions, _: object) -> None:
+        errors: ClassVar[dict[str, Exception]] = {}
+
+        def __init__(self, options: RunOptions, _: object, **__: object) -> None:
             self.options = options
-            self.stop = threading.Event()
 
         def execute(self) -> Any:
             test = TestResult(TEST, OUTCOMES[next(answers)])

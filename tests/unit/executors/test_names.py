@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from harness.cli import main
+from harness.cli import build_parser, main
 from harness.errors import InputError
 from harness.executors.names import check_executor, is_elsewhere, scheduler_address
+from tests.documented import arguments
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,9 @@ def test_what_only_this_machine_has(
 def test_a_run_here_does_not_import_dask() -> None:
     code = "import sys, harness.commands.actions.run; sys.exit('distributed' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_command_that_is_shown() -> None:
+    words = arguments("--executor dask://10.0.0.1:8786")
+    parsed = build_parser(words).parse_args(words)
+    assert scheduler_address(parsed.executor) == "tcp://10.0.0.1:8786"

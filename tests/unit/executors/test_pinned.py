@@ -9,12 +9,13 @@ import pytest
 
 from harness.errors import InputError
 from harness.executors import pinned as module
+from harness.executors.executor import PinnedKernel
 from harness.executors.pinned import check_files, pin
 from harness.kernels.sources import KernelSources
 from harness.progress import SilentProgress
 
 
-def _pin(spec: str) -> module.PinnedKernel:
+def _pin(spec: str) -> PinnedKernel:
     return pin(spec, KernelSources(Path("/no/cache")), SilentProgress())
 
 

@@ -82,7 +82,10 @@ class _Repository:
 
     def _middle(self, new: str, old: Sequence[str]) -> str:
         """The commit that halves what is in ``new`` and not in ``old``; "" if nothing is."""
-        return self.git("rev-list", "--bisect", new, "--not", *old).strip()
+        # --bisect alone would add this bisect's own ends to these.
+        said = self.git("rev-list", "--bisect-vars", new, "--not", *old)
+        found = re.search(r"^bisect_rev='?([0-9a-f]*)'?$", said, re.MULTILINE)
+        return found[1] if found is not None else ""
 
 
 def search_git(

@@ -38,9 +38,10 @@ def _parent(process: int) -> int:
     return int(text.rpartition(")")[2].split()[1])
 
 
-def _guests(run: int) -> list[int]:
-    """QEMU processes below a run."""
-    return [process for process in _qemu_processes() if run in _ancestors(process)]
+def _guests(run: subprocess.Popen[bytes]) -> list[int]:
+    """QEMU processes below a run that goes on."""
+    assert run.poll() is None, "it ended before a guest was seen"
+    return [process for process in _qemu_processes() if run.pid in _ancestors(process)]
 
 
 def _qemu_processes() -> list[int]:
@@ -70,12 +71,12 @@ def test_a_guest_ends_with_its_worker_and_runs_on_another(tmp_path: Path) -> Non
     suite, out = tmp_path / "tiny", tmp_path / "run"
     suite.mkdir()
     (suite / "test_it.py").write_text(_SUITE)
-    argv = [COMMAND, "run", AFTER, "--suite", suite, "--out", out, "--no-store"]
+    argv: list[str | Path] = [COMMAND, "run", AFTER, "--suite", suite, "--out", out, "--no-store"]
     argv += ["--executor", "dask:local", "--jobs", "1"]
     with (tmp_path / "said").open("w") as said:
         run = subprocess.Popen(argv, stdout=said, stderr=said)
     try:
-        (guest,) = _await(_SECONDS, lambda: _guests(run.pid) or (run.poll() is not None and [0]))
+        (guest,) = _await(_SECONDS, lambda: _guests(run))
         group = os.getpgid(guest)
         # vng leads the group; its parent is the worker.
         os.kill(_parent(group), signal.SIGKILL)

@@ -33,8 +33,7 @@ def test_addresses(text: str, address: str) -> None:
 def test_what_is_none(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match=r"dask://HOST:PORT"):
         check_executor(text)
-    with pytest.raises(SystemExit):
-        main(["run", "x", f"--executor={text}"])
+    assert main(["run", "x", f"--executor={text}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 

@@ -132,7 +132,7 @@ def test_another_file_runs_the_like(file: str, command: str) -> None:
     [
         one
         for one in (*(one for _, one in (*_ELSEWHERE, *_LIKE)), *_NEEDS)
-        if documented.PROGRAM in one
+        if documented.arguments_of(one)
     ],
 )
 def test_it_parses(command: str) -> None:

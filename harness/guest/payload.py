@@ -23,7 +23,6 @@ import harness.guest
 from harness.defaults import SEED, TEST_SECONDS
 from harness.errors import InputError
 from harness.guest import inside
-from harness.guest.inside import own_suites
 from harness.guest.oracle import known_answers
 from harness.locations import suite_dir
 from harness.suites import suite_names
@@ -32,6 +31,8 @@ _SETTINGS = "settings.json"
 _BYTECODE = "__pycache__"
 #: Folder of the built-in suite's helper modules; pytest looks for no tests in it.
 _HELPERS = ".helpers"
+#: Pytest's plugin for suites of the user's. Imported by nobody here: it would bring pytest along.
+_PLUGIN = f"{inside.__name__}.own_suites"
 #: What is imported in the guest beside Python's own modules.
 _PYTEST_PARTS = frozenset(
     ("harness", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "attr", "py", "pygments")
@@ -257,7 +258,7 @@ def _names_of_ours() -> set[str]:
 
 def _pytest_options(selection: Selection, chosen: _Chosen) -> list[str]:
     folders = [own.name for own in chosen.own if own.path.is_dir()]
-    plugin = ["-p", own_suites.__name__] if folders else []
+    plugin = ["-p", _PLUGIN] if folders else []
     return [
         # Said, since pytest prefers a pytest.ini beside the tests, of a suite of the user's.
         *("-c", "pytest.ini", f"--override-ini=pythonpath={_HELPERS}"),

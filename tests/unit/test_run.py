@@ -45,7 +45,7 @@ from harness.progress import LineProgress, SilentProgress
 from harness.report import render, results_file
 from harness.run import Run, planned_roles
 from harness.run_options import RunOptions
-from harness.static import reading
+from harness.static import witness
 
 _IDENTITY = GuestIdentity("r", "v", "x86_64", "", "n")
 _PANIC = ConsoleEvent("panic", "Kernel panic - not syncing: x", 1.0)
@@ -466,7 +466,7 @@ def test_code_that_cannot_be_read_is_silent_and_no_error(
     def ask(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(reading, "ask", ask)
+    monkeypatch.setattr(witness, "ask", ask)
     monkeypatch.setattr(_Lab, "image", Path("/another"))  # of which nothing was read yet
     result = _run(monkeypatch, tmp_path, _Lab({"debian:a": [Status.COMPLETED]}), "debian:a")
     kernel = result.kernels[0]

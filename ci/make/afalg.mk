@@ -7,7 +7,7 @@
 #   include ~/afalg-harness/ci/make/afalg.mk
 #
 # What other AFALG_... variables there are stands at the top of ci/check-kernels.sh. make itself
-# ends with 2 whatever went wrong; "Error N" in its last line is the exit code.
+# ends with 2 whatever went wrong; the line "afalg: regression (1)", say, has the exit code.
 afalg_directory := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 
 # The kernel's Makefile calls itself once more where O= is; this is for that second call.

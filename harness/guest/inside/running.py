@@ -30,6 +30,7 @@ REPORTING = (
     "pytest_runtest_makereport",
 )
 _KNOWN = ("_pytest.", "harness.guest.inside.")
+_PHASES = ("setup", "call", "teardown")
 _ENDS_ALL = (pytest.exit.Exception, KeyboardInterrupt)
 #: Instead of capturing what each phase of a test prints.
 ARGUMENTS = ("--capture=no",)
@@ -53,12 +54,14 @@ class Runner:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._is_watched = True
         self._hooks: dict[Path, pluggy.HookRelay] = {}
+        self._phases: dict[str, pluggy.HookCaller] = {}
+        self._is_watched = True
 
     def pytest_plugin_registered(self) -> None:
-        """A ``conftest.py`` concerns some paths, and does not concern others."""
+        """Whatever is known of hooks is out of date: this may be a ``conftest.py``."""
         self._hooks.clear()
+        self._phases.clear()
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Ask pytest once, and not for each hook of each test, which hooks a path has."""
@@ -86,14 +89,8 @@ class Runner:
             yield
 
     @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, None, None]:
+    def pytest_runtestloop(self) -> Generator[None, None, None]:
         """Nor is what tests print."""
-        hooks = session.config.hook
-        self._is_watched = any(
-            not implementation.function.__module__.startswith(_KNOWN)
-            for name in REPORTING
-            for implementation in getattr(hooks, name).get_hookimpls()
-        )
         with _unheard():
             yield
 
@@ -101,24 +98,40 @@ class Runner:
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> bool | None:
         """Run one test; leaves it to pytest if somebody else wants reports."""
-        if self._is_watched:
+        if self._somebody_watches(item.config):
             return None
         self._recorder.pytest_runtest_logstart(item.nodeid)
-        hook = item.ihook
-        if self._passes("setup", item, lambda: hook.pytest_runtest_setup(item=item)):
-            self._passes("call", item, lambda: hook.pytest_runtest_call(item=item))
-        self._passes(
-            "teardown", item, lambda: hook.pytest_runtest_teardown(item=item, nextitem=nextitem)
-        )
+        hooks = dict(self._phases)
+        if item.ihook is not item.config.hook:  # some conftest.py does not concern this test
+            hooks = {name: getattr(item.ihook, f"pytest_runtest_{name}") for name in _PHASES}
+        if self._passes("setup", item, lambda: hooks["setup"](item=item)):
+            self._passes("call", item, lambda: hooks["call"](item=item))
+        self._passes("teardown", item, lambda: hooks["teardown"](item=item, nextitem=nextitem))
         _let_go(item)
         self._recorder.pytest_runtest_logfinish(item.nodeid)
         return True
+
+    def _somebody_watches(self, config: pytest.Config) -> bool:
+        """Whether reports are wanted; makes the hooks of the phases of a test, too."""
+        if not self._phases:
+            manager = config.pluginmanager
+            # It has nothing to capture; ``capsys`` and its like go on by themselves.
+            capturing = [manager.get_plugin("capturemanager")]
+            for name in _PHASES:
+                self._phases[name] = manager.subset_hook_caller(f"pytest_runtest_{name}", capturing)
+            self._is_watched = any(
+                not implementation.function.__module__.startswith(_KNOWN)
+                for name in REPORTING
+                for implementation in getattr(config.hook, name).get_hookimpls()
+            )
+        return self._is_watched
 
     def _passes(self, when: str, item: pytest.Item, run: Callable[[], None]) -> bool:
         """Run one phase of a test; whether it passed."""
         call = pytest.CallInfo.from_call(run, when, _ENDS_ALL)  # type: ignore[arg-type]
         # A test that is expected to fail has not passed yet if it does not raise.
-        if call.excinfo is None and item.get_closest_marker("xfail") is None:
+        may_fail = when == "call" and item.get_closest_marker("xfail") is not None
+        if call.excinfo is None and not may_fail and not self._somebody_watches(item.config):
             self._recorder.phase_passed(when)
             return True
         report = item.ihook.pytest_runtest_makereport(item=item, call=call)

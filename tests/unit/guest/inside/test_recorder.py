@@ -266,9 +266,21 @@ def pytest_runtest_makereport(item, call):
     item.phases = [*getattr(item, "phases", []), call.when]
 """
 
+_WATCHES_LATER = f"""
+import sys
+{_WATCHES}
+@pytest.fixture(scope="session", autouse=True)
+def watching(request):
+    request.config.pluginmanager.register(type("Watching", (), {{
+        "pytest_runtest_makereport": staticmethod(watch)
+    }}))
+""".replace("def pytest_runtest_makereport", "def watch")
+
 
 @pytest.mark.parametrize(
-    ("conftest", "phases"), [("", "None"), (_WATCHES, "['setup', 'call']")], ids=["no", "yes"]
+    ("conftest", "phases"),
+    [("", "None"), (_WATCHES, "['setup', 'call']"), (_WATCHES_LATER, "['setup', 'call']")],
+    ids=["no", "yes", "later"],
 )
 def test_a_conftest_of_the_users_sees_each_phase(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], conftest: str, phases: str

@@ -30,6 +30,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import benchmark_table
 from benchmark_table import Figures
@@ -37,7 +38,8 @@ from guest_instructions import Uncounted, counted
 from spending import Spent, spend
 from time_split import split_of
 
-from harness.errors import ExitCode, HarnessError
+from harness.commands.options import positive_integer
+from harness.errors import ExitCode, HarnessError, InputError
 from harness.guest.accel import qemu_version
 from harness.guest.journal import EVENTS, read_journal
 from harness.guest.vng import QEMU
@@ -287,6 +289,7 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, object], int]:
     with tempfile.TemporaryDirectory(prefix="afalg-benchmark-") as scratch:
         benchmark = Benchmark(options, Path(scratch))
         record: dict[str, object] = {"schema": 1, "about": about(benchmark, options)}
+        _write(record, options.json)  # before hours are spent
         benchmark.warm_up(rows)
         for number in range(options.repeats):
             for row in dict.fromkeys(rows):
@@ -309,7 +312,10 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, object], int]:
 
 def _write(record: Mapping[str, object], path: Path | None) -> None:
     if path is not None:
-        path.write_text(json.dumps(record, indent=1) + "\n")
+        try:
+            path.write_text(json.dumps(record, indent=1) + "\n")
+        except OSError as error:
+            raise InputError(f"--json {path}: {error.strerror or error}") from error
 
 
 def _rows(text: str) -> list[str]:
@@ -328,7 +334,7 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--rows", type=_rows, default=_rows("run,jobs,reuse,hang,bisect"))
     found.add_argument("--instructions", action="store_true", help="the row instructions as well")
-    found.add_argument("--repeats", type=int, default=5, metavar="N")
+    found.add_argument("--repeats", type=positive_integer, default=5, metavar="N")
     found.add_argument("--kernel", default=_KERNEL, metavar="SPEC")
     found.add_argument("--kernels", nargs="+", default=_SIX, metavar="SPEC", help="of the row jobs")
     found.add_argument("--hanging", nargs="+", default=_HANG_SUITES, metavar="SUITE|ID")
@@ -342,24 +348,26 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """A record that was written before. Raises InputError."""
+    try:
+        record = json.loads(path.read_text())
+        list(benchmark_table.lines(record))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: no figures of ci/benchmark.py ({error})") from error
+    assert isinstance(record, dict)
+    return record
+
+
 def main() -> int:
     """Measure, or read, and print; returns the exit code."""
     options = parser().parse_args()
     try:
-        before = json.loads(options.against.read_text()) if options.against else None
-        if options.read:
-            record, code = json.loads(options.read.read_text()), int(ExitCode.OK)
-        else:
-            record, code = measure(options)
-    except HarnessError as error:
+        before = _read(options.against) if options.against else None
+        record, code = (_read(options.read), 0) if options.read else measure(options)
+    except (HarnessError, NotMeasured) as error:
         print(f"benchmark: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    except NotMeasured as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return int(ExitCode.INFRASTRUCTURE)
-    except (OSError, ValueError) as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return int(ExitCode.USAGE)
+        return int(getattr(error, "exit_code", ExitCode.INFRASTRUCTURE))
     for line in benchmark_table.lines(record, before):
         print(line)
     return int(code)

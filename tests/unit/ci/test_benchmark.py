@@ -86,9 +86,10 @@ def test_stored_figures_are_read_instead_of_measured(
     monkeypatch.setattr(sys, "argv", words)
     assert benchmark.main() == 0
     assert "20.00     0.50" in capsys.readouterr().out
-    before.write_text("{")
-    assert benchmark.main() == 2
-    assert capsys.readouterr().err.startswith("benchmark: ")
+    for broken in ("{", "{}", "[]", json.dumps(_record() | {"figures": {}})):
+        before.write_text(broken)
+        assert benchmark.main() == 2
+        assert capsys.readouterr().err.startswith(f"benchmark: {before}: no figures")
 
 
 def test_time_in_which_tests_overlap_counts_once() -> None:

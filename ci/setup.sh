@@ -22,9 +22,10 @@ packages=(
     xz-utils zstd              # packages and modules compressed with them
 )
 # The tests make packages with the tools that distributions make theirs with, look at the
-# HTML report as people do, and keep runs in a database server.
+# HTML report as people do, set man pages, and keep runs in a database server.
 tested_with=(
     chromium
+    groff-base                 # the man pages
     libarchive-tools           # bsdtar, which makepkg calls and its package does not bring
     linux-perf                 # counts guest instructions under KVM (ci/benchmark.py)
     lzop                       # kernels compressed with it, which hardly any is today

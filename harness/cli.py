@@ -72,7 +72,11 @@ class _Version(argparse.Action):
 
 
 def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """The parser of the command line ``words``; None: of any, with all that is in it."""
+    """The parser of the command line ``words``; None: of any, with all that is in it.
+
+    Nothing that the harness is built on is imported: help and completion are there at once, and
+    the man pages can be made while a wheel is built, where nothing of that is installed.
+    """
     parser = Parser(
         prog="afalg-harness",
         description=_DESCRIPTION,

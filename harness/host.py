@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import importlib.metadata
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -13,16 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.capacity import GUEST_BYTES, free_memory, guests_in_memory
-from harness.errors import HostError, InfrastructureError
+from harness.distributions import install_command
+from harness.errors import HarnessError, HostError, InfrastructureError
 from harness.guest.accel import qemu_version
 from harness.guest.vng import QEMU
 from harness.kernels.source.kbuild import find_compiler
+from harness.mirror import choose_mirror
 from harness.processes import PACKAGES, find_program, find_vng, finish
 from harness.scratch import scratch_place
 
 _NEEDED_BYTES = 3 << 30  # image, two kernels with their packages, room to build
 _TEMPORARY_BYTES = 512 << 20  # what a guest writes, the initramfs, the suite
 _VNG_VERSION = (1, 42)
+_RANGES = (Path("/etc/subuid"), Path("/etc/subgid"))
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -35,12 +39,14 @@ class HostCheck:
     found: str  # what was seen
     remedy: str = ""  # command that mends it, if not ok
     required: bool = True  # False: good to have
+    package: str = ""  # Debian's name of the package that mends it, if that is one
 
 
 def check_host(cache: Path) -> list[HostCheck]:
     """All checks of this host; ``cache`` is the cache directory that will be used."""
     checks = [_program(name, package) for name, package in _programs()]
-    checks += [check() for check in (_python, _vng, _busybox, _keyring, _kvm, _terminals, _memory)]
+    checks += [check() for check in (_python, _vng, _busybox, _keyring, _mirror)]
+    checks += [check() for check in (_kvm, _terminals, _memory)]
     checks += [_mounts()] if os.geteuid() == 0 else _user_namespaces()
     checks.append(_builds())
     checks += [_cache(cache), _temporary_files()]
@@ -58,17 +64,19 @@ def _program(name: str, package: str) -> HostCheck:
         path = find_program(name)
         found = f"{path} ({qemu_version()})" if name == QEMU else path
     except HostError:
-        return HostCheck(name, False, "not installed", f"apt-get install {package}")
+        return _package_missing(name, "not installed", package)
     except InfrastructureError as error:
-        return HostCheck(name, False, str(error), f"apt-get install --reinstall {package}")
+        return HostCheck(name, False, str(error), f"{install_command(package)} (again)")
     return HostCheck(name, True, found)
+
+
+def _package_missing(name: str, found: str, package: str) -> HostCheck:
+    return HostCheck(name, False, found, install_command(package), package=package)
 
 
 def _python() -> HostCheck:
     version = ".".join(map(str, sys.version_info[:3]))
-    return HostCheck(
-        "python", sys.version_info >= (3, 11), version, "apt-get install python3 (>= 3.11)"
-    )
+    return HostCheck("python", sys.version_info >= (3, 11), version, "Python 3.11 or later")
 
 
 def _vng() -> HostCheck:
@@ -84,23 +92,32 @@ def _vng() -> HostCheck:
 
 def _busybox() -> HostCheck:
     # vng copies it into the initramfs, where no library is.
-    remedy = "apt-get install busybox-static"
+    package = PACKAGES["busybox"]
     try:
         path = find_program("busybox")
         kind = finish(["file", "-L", path]).stdout
     except HostError as error:
-        return HostCheck("busybox", False, str(error), remedy)
-    static = "static" in kind
-    return HostCheck("busybox", static, path if static else f"{path} is not static", remedy)
+        return _package_missing("busybox", str(error), package)
+    if "static" not in kind:
+        return _package_missing("busybox", f"{path} is not static", package)
+    return HostCheck("busybox", True, path)
 
 
 def _keyring() -> HostCheck:
-    return HostCheck(
-        "archive keyring",
-        _KEYRING.is_file(),
-        str(_KEYRING) if _KEYRING.is_file() else f"no {_KEYRING}",
-        "apt-get install debian-archive-keyring",
-    )
+    if not _KEYRING.is_file():
+        return _package_missing("archive keyring", f"no {_KEYRING}", _KEYRING.stem)
+    return HostCheck("archive keyring", True, str(_KEYRING))
+
+
+def _mirror() -> HostCheck:
+    """Where Debian is had from: of it are the guest's root and most kernels."""
+    try:
+        named = os.environ.get("AFALG_MIRROR")
+        mirror = choose_mirror(named)
+    except HarnessError as error:
+        return HostCheck("mirror", False, str(error), "export AFALG_MIRROR=URL")
+    source = "AFALG_MIRROR" if named else "apt on this machine"
+    return HostCheck("mirror", True, f"{mirror.main} ({source})")
 
 
 def _kvm() -> HostCheck:
@@ -169,14 +186,11 @@ def _user_namespaces() -> Iterator[HostCheck]:
     """What mmdebstrap needs to build the guest image without root."""
     yield _program("newuidmap", PACKAGES["newuidmap"])
     user = getpass.getuser()
-    ranges = Path("/etc/subuid")
-    granted = ranges.is_file() and any(
-        line.startswith(f"{user}:") for line in ranges.read_text().splitlines()
-    )
+    lacking = [str(path) for path in _RANGES if not _has_range(path, user)]
     yield HostCheck(
-        "subordinate uids",
-        granted,
-        f"{user} has a range in /etc/subuid" if granted else f"{user} has none in /etc/subuid",
+        "subordinate ids",
+        not lacking,
+        f"{user} has none in {' and '.join(lacking)}" if lacking else f"{user} has a range of both",
         f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
     )
     yield _mounting(
@@ -186,8 +200,24 @@ def _user_namespaces() -> Iterator[HostCheck]:
     )
 
 
+def _has_range(path: Path, user: str) -> bool:
+    """Whether ``user`` has subordinate ids by ``path``, /etc/subuid or /etc/subgid."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.startswith((f"{user}:", f"{os.geteuid()}:")) for line in lines)
+
+
 def _cache(cache: Path) -> HostCheck:
-    return _room("cache", cache, _NEEDED_BYTES, "--cache DIR or AFALG_CACHE")
+    """Room in the cache, and the right to all of it: part may be of a run by root, say."""
+    check = _room("cache", cache, _NEEDED_BYTES, "--cache DIR or AFALG_CACHE")
+    if check.ok:
+        for place in sorted(cache.glob("*/")) if cache.is_dir() else ():
+            if not os.access(place, os.W_OK | os.X_OK):
+                remedy = f"chown -R {getpass.getuser()} {shlex.quote(str(cache))}"
+                return HostCheck("cache", False, f"{place} cannot be written to", remedy)
+    return check
 
 
 def _temporary_files() -> HostCheck:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
-
 _PACKAGE = Path(__file__).resolve().parent
 
 
 def default_cache_dir() -> Path:
     """The XDG cache directory of this program (not created)."""
+    import platformdirs  # noqa: PLC0415  (see harness/cli.py)
+
     return Path(platformdirs.user_cache_dir("afalg-harness"))
 
 
@@ -22,6 +22,8 @@ def own_cache_dir() -> Path:
 
 def default_store() -> Path:
     """The SQLite file of runs in the XDG data directory of this program (not created)."""
+    import platformdirs  # noqa: PLC0415  (see harness/cli.py)
+
     return Path(platformdirs.user_data_dir("afalg-harness")) / "runs.sqlite"
 
 

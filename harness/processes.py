@@ -19,9 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
+from harness.distributions import install_command
 from harness.errors import HostError, InfrastructureError, Interrupted
 
-#: Debian package that holds each program we call.
+#: Debian package that holds each program we call; harness/distributions.py has other names.
 PACKAGES = {
     "addr2line": "binutils",
     "apt-get": "apt",
@@ -75,12 +76,11 @@ def search_path() -> str:
 def find_program(name: str) -> str:
     """Absolute path of a program, also in the sbin directories that users lack on PATH.
 
-    Raises HostError naming the Debian package that has it.
+    Raises HostError naming the package that has it.
     """
     found = shutil.which(name, path=search_path())
     if found is None:
-        package = PACKAGES.get(name, name)
-        raise HostError(f"{name} is not installed; apt-get install {package}")
+        raise HostError(f"{name} is not installed; {install_command(PACKAGES.get(name, name))}")
     return found
 
 

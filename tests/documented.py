@@ -124,6 +124,12 @@ NEEDS: dict[str, tuple[str, ...]] = {
         ".venv/bin/python ci/benchmark.py --against before.json --json after.json",
         ".venv/bin/python ci/benchmark.py --read after.json --against before.json",
     ),
+    "podman, and the registry that it has debian:13 from": (
+        "podman build --tag afalg --file ci/Containerfile .",
+        "podman run --rm --cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt"
+        " apparmor=unconfined --device /dev/kvm --volume afalg-cache:/cache --volume .:/work afalg"
+        " run debian:trixie-backports",
+    ),
     "an account at Buildkite; the file is checked by the vendor's schema": (
         "buildkite-agent pipeline upload ci/buildkite/pipeline.yml",
     ),

@@ -7,6 +7,7 @@ import argparse
 from harness.commands import completion
 from harness.commands.completion import completed
 from harness.commands.options import path
+from harness.report.formats import PURPOSES, SYNONYMS
 
 
 def add_stored_run(parser: argparse.ArgumentParser) -> None:
@@ -59,15 +60,13 @@ def add_exit_option(parser: argparse.ArgumentParser) -> None:
 
 def add_report_options(parser: argparse.ArgumentParser, where: str) -> None:
     """``--format`` and ``--output``; ``where`` says where reports go without it."""
-    from harness.report.render import FORMATS, SYNONYMS  # noqa: PLC0415  (gate needs none)
-
     group = parser.add_argument_group("the report")
-    told = "; ".join(f"{name}: {one.told}" for name, one in FORMATS.items())
+    told = "; ".join(f"{name}: {purpose}" for name, purpose in PURPOSES.items())
     synonyms = ", ".join(f"{word} is {name}" for word, name in SYNONYMS.items())
     group.add_argument(
         "--format",
         action="append",
-        choices=sorted({*FORMATS, *SYNONYMS}),
+        choices=sorted({*PURPOSES, *SYNONYMS}),
         metavar="F",
         default=[],
         help=f"{told} ({synonyms}; repeatable; default: print the answer)",

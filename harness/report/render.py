@@ -22,6 +22,7 @@ from harness.report import (
     screen,
     summary,
 )
+from harness.report.formats import SYNONYMS
 from harness.report.html import page as html
 from harness.report.options import ReportOptions
 
@@ -35,25 +36,22 @@ class Format:
 
     file_name: str
     pieces: Pieces
-    told: str  # what it is for, for --help
 
 
 FORMATS: Mapping[str, Format] = {
-    "json": Format(results_file.FILE_NAME, results_file.pieces, "everything, for programs"),
-    "junit": Format("junit.xml", junit.pieces, "JUnit XML, for CI servers"),
-    "summary": Format("summary.md", summary.pieces, "Markdown, for a pull request"),
-    "checklist": Format(checklist.FILE_NAME, checklist.pieces, "an item of a release checklist"),
-    "mail": Format("report.eml", mail.pieces, "a mail to a kernel mailing list"),
-    "ktap": Format("report.ktap", ktap.pieces, "KTAP, for kunit.py, LAVA and openQA"),
-    "kcidb": Format("kcidb.json", kcidb.pieces, "a KCIDB report (v5.3)"),
-    "github": Format("annotations.txt", github.pieces, "annotations of a GitHub job"),
-    "nipa": Format("checks.json", nipa.pieces, "checks for patchwork, as NIPA makes them"),
-    "csv": Format("results.csv", csv_table.pieces, "a table, for spreadsheets"),
-    "text": Format("report.txt", screen.pieces, "the answer, as it is printed by default"),
-    "html": Format(html.FILE_NAME, html.pieces, "one page with everything, for browsers"),
+    "json": Format(results_file.FILE_NAME, results_file.pieces),
+    "junit": Format("junit.xml", junit.pieces),
+    "summary": Format("summary.md", summary.pieces),
+    "checklist": Format(checklist.FILE_NAME, checklist.pieces),
+    "mail": Format("report.eml", mail.pieces),
+    "ktap": Format("report.ktap", ktap.pieces),
+    "kcidb": Format("kcidb.json", kcidb.pieces),
+    "github": Format("annotations.txt", github.pieces),
+    "nipa": Format("checks.json", nipa.pieces),
+    "csv": Format("results.csv", csv_table.pieces),
+    "text": Format("report.txt", screen.pieces),
+    "html": Format(html.FILE_NAME, html.pieces),
 }
-#: Other words for a format.
-SYNONYMS: Mapping[str, str] = {"md": "summary", "markdown": "summary"}
 
 
 def format_named(name: str) -> Format:

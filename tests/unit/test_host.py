@@ -131,3 +131,57 @@ def test_qemu_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     check = _check("qemu-system-x86_64", tmp_path)
     assert not check.ok
     assert "no library" in check.found
+
+
+def test_a_cache_of_which_part_is_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run by root leaves it."""
+    (tmp_path / "kernels").mkdir()
+    assert _check("cache", tmp_path).ok
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "kernels")
+    check = _check("cache", tmp_path)
+    assert not check.ok
+    assert check.found == f"{tmp_path}/kernels cannot be written to"
+    assert check.remedy.startswith("chown -R ")
+
+
+@pytest.mark.parametrize(
+    ("subuid", "subgid", "found"),
+    [
+        ("me:100000:65536", "me:100000:65536", "me has a range of both"),
+        ("me:100000:65536", "metoo:100000:65536", "me has none in {}/subgid"),
+        (None, "", "me has none in {0}/subuid and {0}/subgid"),
+    ],
+)
+def test_subordinate_ids(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    subuid: str | None,
+    subgid: str,
+    found: str,
+) -> None:
+    ranges = (tmp_path / "subuid", tmp_path / "subgid")
+    for path, text in zip(ranges, (subuid, subgid), strict=True):
+        if text is not None:
+            path.write_text(f"root:1:1\n{text}\n")
+    monkeypatch.setattr(host, "_RANGES", ranges)
+    monkeypatch.setattr("getpass.getuser", lambda: "me")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    (check,) = (each for each in host._user_namespaces() if each.name == "subordinate ids")
+    assert check.found == found.format(tmp_path)
+    assert check.ok == (found == "me has a range of both")
+
+
+def test_a_mirror_that_nobody_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As where apt is there and Debian is not."""
+    monkeypatch.delenv("AFALG_MIRROR", raising=False)
+
+    def none() -> None:
+        raise HostError("apt on this machine has no mirror of Debian")
+
+    monkeypatch.setattr("harness.mirror.find_machine_mirror", none)
+    check = _check("mirror", tmp_path)
+    assert (check.ok, check.found) == (False, "apt on this machine has no mirror of Debian")
+    monkeypatch.setenv("AFALG_MIRROR", "nonsense")
+    assert "is not the URL of a mirror" in _check("mirror", tmp_path).found

@@ -384,7 +384,7 @@ def test_a_regression_stays_one_beside_a_fault_of_the_judge(
 def test_a_report_that_cannot_be_made_loses_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    broken = render.Format("junit.xml", _raise_type_error, "")
+    broken = render.Format("junit.xml", _raise_type_error)
     monkeypatch.setitem(render.FORMATS, "junit", broken)
     result = _run(monkeypatch, tmp_path, _Lab({"a": [Status.COMPLETED]}), "a")
     assert result.exit_code == 3

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from harness.commands.sources import cache_directory
+from harness.distributions import install_command
 from harness.errors import ExitCode
 from harness.host import check_host
 
@@ -35,6 +36,9 @@ def execute(arguments: argparse.Namespace) -> int:
         if "extra ==" not in requirement:
             name = re.split(r"[^\w.-]", requirement)[0]
             console.print(f"     {name} {version(name)}")
+    packages = [check.package for check in checks if check.package]
+    if len(packages) > 1:
+        console.print(f"all that is missing: {escape(install_command(*packages))}")
     fit = all(check.ok for check in checks if check.required)
     console.print("this host is fit" if fit else "this host is not fit: see above")
     return ExitCode.OK if fit else ExitCode.INFRASTRUCTURE

@@ -14,9 +14,10 @@ from harness.errors import InfrastructureError, InputError
 from harness.judge.expectations import Expectations, load_expectations, run_expectations
 from harness.model import RunResult
 from harness.output import reader_may_leave
+from harness.report.formats import SYNONYMS
 from harness.report.nipa import nipa_exit
 from harness.report.options import ReportOptions, labels_of
-from harness.report.render import SYNONYMS, format_named, pieces, write
+from harness.report.render import format_named, pieces, write
 from harness.report.screen import print_result
 
 _STDOUT = Path("-")

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.distributions import install_command
 from harness.errors import BuildError, HostError, InfrastructureError
 from harness.kernels.source.fragments import Fragment, check_granted
 from harness.processes import find_program, find_vng, finish, helper, run, search_path
@@ -69,7 +70,7 @@ def find_compiler() -> Compiler:
     for header, package in _HEADERS.items():
         tried = finish([compiler, "-E", "-x", "c", "-"], stdin=f"#include <{header}>\n".encode())
         if tried.returncode != 0:
-            raise HostError(f"{header} is not installed; apt-get install {package}")
+            raise HostError(f"{header} is not installed; {install_command(package)}")
     cached = shutil.which("ccache", path=search_path()) is not None
     return Compiler(f"ccache {name}" if cached else name, version)
 

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from harness.errors import InputError
 from harness.model import CodeWord, Control, Fact, KernelResult, Role, RunResult, State
 from harness.report import results_file
+from harness.report.formats import PURPOSES, SYNONYMS
 from harness.report.options import ReportOptions
 from harness.report.render import FORMATS, render
 from harness.report.summary import summary_lines
@@ -167,3 +168,8 @@ def test_programs_have_rows_of_their_own() -> None:
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert "consumers.kcapi" in cells[0]
     assert cells[1:] == ["works", "fails"]
+
+
+def test_help_knows_every_format() -> None:
+    assert [*PURPOSES] == [*FORMATS]
+    assert {*SYNONYMS.values()} <= {*FORMATS}

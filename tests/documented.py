@@ -64,9 +64,11 @@ ELSEWHERE = {
         "afalg-harness kernels show debian:6.12.96+deb13-amd64",
         "afalg-harness kernels fetch debian:6.12.95+deb13-amd64 debian:6.12.96+deb13-amd64",
     ),
+    "tests/vm/test_host_faults.py": (
+        "afalg-harness shell debian:6.12.96+deb13-amd64 --exec 'pytest functional/test_hash.py'",
+    ),
     "tests/vm/test_shell.py": (
         "afalg-harness shell debian:6.12.96+deb13-amd64",
-        "afalg-harness shell debian:6.12.96+deb13-amd64 --exec 'pytest functional/test_hash.py'",
         "afalg-harness shell debian:6.12.96+deb13-amd64 --gdb",
     ),
     "tests/vm/test_boots.py": ("afalg-harness run --resume runs/test",),

@@ -58,6 +58,7 @@ TRUTH = (
         _PRESENT,
         _PRESENT,
         frozenset({_SHORT_READ, _ASSOCLEN, _SHORT_DIGEST}),
+        rare=True,
     ),
     Truth(
         "6.19.14+deb13-amd64",

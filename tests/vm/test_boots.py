@@ -4,76 +4,186 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.model import ChangeClass, Outcome, Purpose, Status
+import pytest
+from filelock import FileLock
+
+from harness.model import ChangeClass, KernelResult, Outcome, Purpose, RunResult, Status
 from harness.report import results_file
+from harness.scratch import leftovers, sweep
 from tests import documented
 
-from .conftest import AFTER, BEFORE, COMMAND, RunCommand, boots_that_ran, execute_until, recorded
+from .conftest import (
+    AFTER,
+    BEFORE,
+    COMMAND,
+    Finished,
+    assert_replayed,
+    boots_that_ran,
+    execute_until,
+    guest_processes,
+    recorded,
+)
 
-#: On the first of two kernels the third test waits for ever, unless it is in a part of the plan.
-_WAITS = """
+#: On the first of two kernels the third test waits for ever, in what is left of the plan the
+#: fifth, and in what is then left none. Of what fails on the newer kernel alone, one fails only
+#: among others.
+_TESTS = """
 import os, pytest, signal
+NEW = "6.12.96" in os.uname().release
+def is_whole(request): return len(request.session.items) == 8
+def has_third(request): return "test_each[2]" in [item.name for item in request.session.items]
 @pytest.mark.parametrize("number", range(6))
 def test_each(number, request):
-    whole = len(request.session.items) == 6
-    if number == 2 and whole and "6.12.95" in os.uname().release: signal.pause()
-"""
-#: Of what fails on the newer kernel alone, one fails only among others.
-_LOST = """
-import os
-NEW = "6.12.96" in os.uname().release
-def test_is_there(): pass
+    waiting = 2 if is_whole(request) else 4 if has_third(request) else None
+    if number == waiting and not NEW: signal.pause()
 def test_is_lost(): assert not NEW
-def test_is_flaky(request): assert not NEW or len(request.session.items) < 3
+def test_is_flaky(request): assert not NEW or not is_whole(request)
 """
 
 
-def _suite(tmp_path: Path, text: str) -> str:
-    folder = tmp_path / "suite"
-    folder.mkdir()
-    (folder / "test_it.py").write_text(text)
-    return str(folder)
+@dataclass(frozen=True)
+class Seen:
+    """What is there once a command has ended, in this way or that."""
+
+    ended: Finished
+    result: RunResult
+    guests: tuple[int, ...]  # processes
+    leftovers: tuple[str, ...]
+    has_records: bool
 
 
-def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
-    """kill -9 amid the first kernel's tests: what had finished is kept, the rest is run."""
-    out = tmp_path / "run"
-    arguments = (BEFORE, AFTER, "--suite", _suite(tmp_path, _WAITS))
-    killed = execute_until(out, lambda out: recorded(out, "outcome"), signal.SIGKILL, *arguments)
-    assert killed.code == -signal.SIGKILL
+@dataclass(frozen=True)
+class Story:
+    """One run that was killed, gone on with, interrupted, gone on with and asked for again."""
+
+    killed: Seen
+    interrupted: Seen
+    whole: Seen
+    again: Finished
+
+    def kernel(self, spec: str) -> KernelResult:
+        """The result of one kernel in the end."""
+        return self.whole.ended.kernel(spec)
+
+
+def _look(ended: Finished) -> Seen:
+    for _ in range(100):
+        if not guest_processes(ended.out):
+            break
+        signal.sigtimedwait([], 0.1)  # QEMU notices the closed terminal in its own time
+    return Seen(
+        ended,
+        results_file.load(ended.out),
+        tuple(guest_processes(ended.out)),
+        tuple(map(str, leftovers())),
+        recorded(ended.out, "outcome"),
+    )
+
+
+def _resume(out: Path) -> Finished:
     *resuming, _ = documented.arguments("run --resume")
-    resume: list[str | Path] = [COMMAND, *resuming, out]
-    done = subprocess.run(resume, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    result = results_file.load(out)
-    first, second = result.kernels
-    for kernel in (first, second):
+    done = subprocess.run(
+        [COMMAND, *resuming, out],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=out.parent,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr, out)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory, leaving: FileLock) -> Story:
+    """kill -9 amid the first kernel's tests, Ctrl-C amid the rest of them."""
+    folder = tmp_path_factory.mktemp("boots")
+    (folder / "suite").mkdir()
+    (folder / "suite/test_it.py").write_text(_TESTS)
+    out = folder / "run"
+    arguments = (BEFORE, AFTER, "--suite", str(folder / "suite"), "--jobs", "1", "--confirm", "1")
+    with leaving:
+        seen, interrupted = _kill_and_interrupt(out, *arguments)
+    return Story(seen, interrupted, _look(_resume(out)), _resume(out))
+
+
+def _kill_and_interrupt(out: Path, *arguments: str) -> tuple[Seen, Seen]:
+    sweep()
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        killed = execute_until(
+            out, lambda out: recorded(out, "outcome"), signal.SIGKILL, *arguments
+        )
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+    seen = _look(killed)
+    interrupted = execute_until(out, _has_ended_the_fourth, signal.SIGINT)  # it sweeps as any run
+    return seen, _look(interrupted)
+
+
+def _has_ended_the_fourth(out: Path) -> bool:
+    lines = [
+        line
+        for file in out.glob("kernels/*/events.jsonl")
+        for line in file.read_text().splitlines()
+    ]
+    return any('"type": "outcome"' in line and "test_each[3]" in line for line in lines)
+
+
+def test_a_killed_run_leaves_no_guest(story: Story) -> None:
+    """Its guest goes with it, its records stay."""
+    assert story.killed.ended.code == -signal.SIGKILL
+    assert story.killed.guests == ()
+    assert story.killed.has_records
+    assert story.killed.result.kernels[0].status is Status.INTERRUPTED
+
+
+def test_an_interrupted_run(story: Story) -> None:
+    """By Ctrl-C; both signals are taken alike (tests/unit/test_signals.py)."""
+    seen = story.interrupted
+    assert seen.ended.code == 130, seen.ended.stderr
+    assert "Traceback" not in seen.ended.stderr
+    assert seen.guests == ()
+    assert seen.leftovers == ()
+    assert seen.result.exit_code == 130
+    assert [kernel.status for kernel in seen.result.kernels] == [Status.INTERRUPTED] * 2
+    outcomes = [test.outcome for test in seen.result.kernels[0].tests[:4]]
+    assert outcomes == 4 * [Outcome.PASSED], "of both boots"
+    assert not any(kernel.verdict.ok for kernel in seen.result.kernels)
+
+
+def test_a_killed_run_is_gone_on_with(story: Story) -> None:
+    """What had finished is kept, the rest is run, after any number of attempts."""
+    whole = story.whole.ended
+    assert whole.code == 1, whole.stdout + whole.stderr  # for what was lost
+    for kernel in whole.result.kernels:
         assert kernel.status is Status.COMPLETED, kernel.status_reason
-        assert [test.outcome for test in kernel.tests] == 6 * [Outcome.PASSED]
+        assert [test.outcome for test in kernel.tests[:6]] == 6 * [Outcome.PASSED]
         assert kernel.records_lost == 0
-    boots = boots_that_ran(first)
-    assert [boot.purpose for boot in boots] == [Purpose.PLAN, Purpose.REST]
-    before, after = (set(boot.outcomes) for boot in boots)
-    assert before and not before & after
-    assert result.ended
-    again = subprocess.run(resume, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert again.returncode == 2
-    assert "has come to its end" in again.stderr
+    purposes = [boot.purpose for boot in boots_that_ran(story.kernel(BEFORE))]
+    assert purposes == [Purpose.PLAN, Purpose.REST, Purpose.REST, Purpose.CONFIRM]
+    parts = [set(boot.outcomes) for boot in boots_that_ran(story.kernel(BEFORE))[:3]]
+    assert all(parts)
+    assert sum(map(len, parts)) == len(set().union(*parts)) == 8
+    assert whole.result.ended
+    assert story.whole.guests == ()
+    assert story.again.code == 2
+    assert "has come to its end" in story.again.stderr
 
 
-def test_what_was_lost_is_confirmed(run_command: RunCommand, tmp_path: Path) -> None:
-    suite = ("--suite", _suite(tmp_path, _LOST))
-    finished = run_command(BEFORE, AFTER, *suite, "--jobs", "2", "--confirm", "1")
-    assert finished.code == 1, finished.stdout + finished.stderr
-    for kernel in finished.result.kernels:
-        boots = boots_that_ran(kernel)
-        assert [boot.purpose for boot in boots] == [Purpose.PLAN, Purpose.CONFIRM]
-        assert [len(boot.asked) for boot in boots] == [0, 2]
-    (comparison,) = finished.result.comparisons
+def test_what_was_lost_is_confirmed(story: Story) -> None:
+    for spec in (BEFORE, AFTER):
+        confirming = boots_that_ran(story.kernel(spec))[-1]
+        assert confirming.purpose is Purpose.CONFIRM
+        assert len(confirming.asked) == 2
+    (comparison,) = story.whole.result.comparisons
     classes = {change.id.rpartition("::")[2]: change.cls for change in comparison.changes}
     assert classes["test_is_lost"] is ChangeClass.REGRESSED
     assert classes["test_is_flaky"] is ChangeClass.FLAKY
-    notes = " ".join(finished.kernel(AFTER).verdict.notes)
+    notes = " ".join(story.kernel(AFTER).verdict.notes)
     assert "flaky: suite/test_it.py::test_is_flaky passed in 1 of 2 boots" in notes
+
+
+def test_files_say_what_the_run_said(story: Story) -> None:
+    assert_replayed(story.whole.ended.out)

@@ -5,34 +5,39 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from harness.judge.conclude import conclude
-from harness.judge.expectations import run_expectations
 from harness.model import Hang, Outcome, Purpose, Status
-from harness.replayed import replay_run
-from harness.report import results_file
 from harness.scratch import leftovers, sweep
 
-from .conftest import RunCommand, boots_that_ran, execute_until, guest_processes, recorded
+from .conftest import (
+    RunCommand,
+    assert_replayed,
+    booting,
+    boots_that_ran,
+    execute_until,
+    guest_processes,
+    recorded,
+)
 
 _KERNEL = "debian:6.12.43+deb12-amd64"
-_OTHER = "debian:6.12.96+deb13-amd64"
 _OLD = "debian:6.1.0-50-amd64"
 
-_PANIC = """
-def test_before(): pass
-def test_panics():
-    with open("/proc/sys/kernel/sysrq", "w") as enable: enable.write("1")
-    with open("/proc/sysrq-trigger", "w") as trigger: trigger.write("c")
-def test_after(): pass
-"""
-_KILLED = """
+_CRASHES = """
 import os, signal
+from pathlib import Path
 def test_before(): pass
+def test_floods_the_console():
+    line = b"x" * 120 + bytes([10])
+    with open("/dev/ttyS0", "wb", buffering=0) as console:
+        for _ in range(160): console.write(line * 64)
+def test_panics():
+    Path("/proc/sys/kernel/sysrq").write_text("1")
+    Path("/proc/sysrq-trigger").write_text("c")
+def test_between(): pass
 def test_dies(): os.kill(os.getpid(), signal.SIGKILL)
 def test_after(): pass
 """
@@ -71,15 +76,6 @@ def test_takes_every_cpu():
             while True: pass
     signal.pause()
 """
-_FLOOD = """
-from pathlib import Path
-def test_floods_the_console():
-    line = b"x" * 120 + bytes([10])
-    with open("/dev/ttyS0", "wb", buffering=0) as console:
-        for _ in range(800): console.write(line * 64)
-def test_panics():
-    Path("/proc/sysrq-trigger").write_text("c")
-"""
 _REPORTS = """
 def _log(text):
     with open("/dev/kmsg", "w") as log: log.write(text)
@@ -107,52 +103,49 @@ def _suite(tmp_path: Path, text: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
-    sweep()
-    assert leftovers() == []
+def _nothing_is_left(tmp_path: Path, leaving: FileLock) -> Iterator[None]:
+    with leaving:
+        sweep()
+        assert leftovers() == []
     yield
     assert guest_processes(tmp_path / "run") == []
-    assert leftovers() == []
+    with leaving:
+        assert leftovers() == []
 
 
 @pytest.fixture(autouse=True)
 def _files_say_what_the_run_said(tmp_path: Path) -> Iterator[None]:
-    """However it ended: console and records alone give the same result once more."""
     yield
-    stored, heard = results_file.load(tmp_path / "run"), replay_run(tmp_path / "run")
-    replayed = conclude(heard, run_expectations(stored), None)
-    for live, again in zip(stored.kernels, replayed.kernels, strict=True):
-        if live.directory:  # else the run died before it stored what it had seen
-            assert replace(again, verdict=live.verdict, notes=live.notes) == live
+    assert_replayed(tmp_path / "run")
 
 
-def test_a_panic(run_command: RunCommand, tmp_path: Path) -> None:
-    """The rest goes on in a second boot, the culprit runs alone in a third."""
-    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _PANIC))
+def test_crashes(run_command: RunCommand, tmp_path: Path) -> None:
+    """A panic after a flood, then pytest is killed: the rest of the plan goes on each time."""
+    limits = ("--test-timeout", "300", "--boots", "4")
+    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _CRASHES), *limits)
     kernel = finished.kernel(_KERNEL)
     assert finished.code == 1
     assert kernel.status is Status.CRASHED
     assert "sysrq triggered crash" in kernel.status_reason
-    outcomes = [test.outcome for test in kernel.tests]
-    assert outcomes == [Outcome.PASSED, Outcome.CRASHED, Outcome.PASSED]
+    assert [(test.id.rpartition("::")[2], test.outcome) for test in kernel.tests] == [
+        ("test_before", Outcome.PASSED),
+        ("test_floods_the_console", Outcome.PASSED),
+        ("test_panics", Outcome.CRASHED),
+        ("test_between", Outcome.PASSED),
+        ("test_dies", Outcome.CRASHED),
+        ("test_after", Outcome.PASSED),
+    ]
     purposes = [boot.purpose for boot in boots_that_ran(kernel)]
-    assert purposes == [Purpose.PLAN, Purpose.REST, Purpose.ALONE]
-    assert not kernel.tests[1].is_flaky
+    assert purposes == [Purpose.PLAN, Purpose.REST, Purpose.REST, Purpose.ALONE]
+    assert not kernel.tests[2].is_flaky
     assert kernel.kernel is not None
     assert len(kernel.kernel.build_id) == 40
     assert "gcc" in kernel.kernel.compiler
     assert kernel.console_events[0].kind == "panic"
     assert kernel.console_events[0].test == "endings/test_it.py::test_panics"
-    assert "sysrq_handle_crash" in (finished.out / kernel.directory / "console.log").read_text()
-
-
-def test_a_killed_suite(run_command: RunCommand, tmp_path: Path) -> None:
-    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _KILLED), "--boots", "1")
-    kernel = finished.kernel(_KERNEL)
-    assert finished.code == 1
-    assert kernel.status is Status.CRASHED
-    outcomes = [test.outcome for test in kernel.tests]
-    assert outcomes == [Outcome.PASSED, Outcome.CRASHED, Outcome.MISSING]
+    console = (finished.out / kernel.directory / "console.log").read_text()
+    assert console.count("x" * 120) > 10_000
+    assert "sysrq_handle_crash" in console
 
 
 def test_a_hang(run_command: RunCommand, tmp_path: Path) -> None:
@@ -199,46 +192,11 @@ def test_a_kernel_that_gives_no_sign_of_life(run_command: RunCommand, tmp_path: 
     assert dump.read_bytes()[:12] == b"makedumpfile"
 
 
-def test_a_flooded_console(run_command: RunCommand, tmp_path: Path) -> None:
-    limits = ("--test-timeout", "300", "--boots", "1")
-    finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _FLOOD), *limits)
-    kernel = finished.kernel(_KERNEL)
-    assert (finished.code, kernel.status) == (1, Status.CRASHED)
-    assert [test.outcome for test in kernel.tests] == [Outcome.PASSED, Outcome.CRASHED]
-    assert kernel.console_events[-1].kind == "panic"
-    assert (finished.out / kernel.directory / "console.log").stat().st_size < 10 << 20
-
-
-def test_an_interrupted_run(tmp_path: Path) -> None:
-    """By Ctrl-C; both signals are taken alike (tests/unit/test_signals.py)."""
-
-    def first_is_over(out: Path) -> bool:
-        return recorded(out, "outcome")
-
-    suite = _suite(tmp_path, _STUCK)
-    finished = execute_until(
-        tmp_path / "run", first_is_over, signal.SIGINT, _KERNEL, _OTHER, "--suite", suite
-    )
-    assert finished.code == 130
-    assert "Traceback" not in finished.stderr
-    result = finished.result
-    assert result.exit_code == 130
-    assert [kernel.status for kernel in result.kernels] == [Status.INTERRUPTED] * 2
-    assert result.kernels[0].tests[0].outcome is Outcome.PASSED
-    assert not any(kernel.verdict.ok for kernel in result.kernels)
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_qemu(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_killed_qemu(tmp_path: Path) -> None:
     """QEMU dies amid the suite: no crash of the kernel, and what had finished is kept."""
 
     def kill_qemu(out: Path) -> bool:
-        if not recorded(out, "outcome"):
-            return False
-        for process in guest_processes(out):
-            if b"qemu-system" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[0]:
-                os.kill(process, number)
-        return True
+        return recorded(out, "outcome") and _end_qemu(out, signal.SIGKILL)
 
     # Signal 0 only asks whether the process exists: the run itself is left alone.
     suite = _suite(tmp_path, _STUCK)
@@ -246,9 +204,50 @@ def test_a_killed_qemu(tmp_path: Path, number: signal.Signals) -> None:
     kernel = finished.kernel(_KERNEL)
     assert finished.code == 3
     assert kernel.status is Status.INTERRUPTED
-    assert f"QEMU was killed from outside ({number.name}" in kernel.status_reason
+    assert "QEMU was killed from outside (SIGKILL" in kernel.status_reason
     assert kernel.tests[0].outcome is Outcome.PASSED
     assert kernel.tests[-1].outcome is Outcome.MISSING
+
+
+def test_a_terminated_qemu(tmp_path: Path) -> None:
+    """While the kernel boots: that boot is not repeated, as one that failed would be."""
+
+    def end_qemu(out: Path) -> bool:
+        return booting(out) and _end_qemu(out, signal.SIGTERM)
+
+    suite = _suite(tmp_path, _STUCK)
+    finished = execute_until(tmp_path / "run", end_qemu, 0, _KERNEL, "--suite", suite)
+    kernel = finished.kernel(_KERNEL)
+    assert finished.code == 3
+    assert kernel.status is Status.INTERRUPTED
+    assert "QEMU was killed from outside (SIGTERM" in kernel.status_reason
+    assert len(kernel.boots) == 1
+
+
+def test_vng_killed_alone(tmp_path: Path) -> None:
+    """Its terminal goes with it, and QEMU with the terminal: no crash of the kernel's."""
+
+    def kill_vng(out: Path) -> bool:
+        if not booting(out):
+            return False
+        for process in guest_processes(out):
+            os.kill(os.getsid(process), signal.SIGKILL)  # vng leads their session
+        return True
+
+    suite = _suite(tmp_path, _STUCK)
+    finished = execute_until(tmp_path / "run", kill_vng, 0, _KERNEL, "--suite", suite)
+    kernel = finished.kernel(_KERNEL)
+    assert finished.code == 3
+    assert kernel.status is Status.INTERRUPTED
+    assert "killed from outside" in kernel.status_reason
+    assert len(kernel.boots) == 1
+
+
+def _end_qemu(out: Path, number: signal.Signals) -> bool:
+    for process in guest_processes(out):
+        if b"qemu-system" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[0]:
+            os.kill(process, number)
+    return True
 
 
 def test_a_silent_console(run_command: RunCommand, tmp_path: Path) -> None:
@@ -273,24 +272,3 @@ def test_a_guest_that_does_not_power_off(run_command: RunCommand, tmp_path: Path
     assert kernel.status is Status.HUNG
     assert "did not power off" in kernel.status_reason
     assert [test.outcome for test in kernel.tests] == [Outcome.PASSED] * 2
-
-
-def test_a_killed_run_leaves_no_guest(tmp_path: Path) -> None:
-    """The run itself dies by SIGKILL: its guest goes with it, its records stay."""
-    suite = _suite(tmp_path, _STUCK)
-    out = tmp_path / "run"
-    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
-    try:
-        execute_until(
-            out, lambda out: recorded(out, "outcome"), signal.SIGKILL, _KERNEL, "--suite", suite
-        )
-    finally:
-        signal.signal(signal.SIGHUP, previous)
-    for _ in range(100):
-        if not guest_processes(out):
-            break
-        signal.sigtimedwait([], 0.1)  # QEMU notices the closed terminal in its own time
-    assert guest_processes(out) == []
-    assert recorded(out, "outcome")
-    assert results_file.load(out).kernels[0].status is Status.INTERRUPTED
-    sweep()  # as the next run does

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from harness.model import Outcome, Status
-from harness.report import results_file
+from harness.processes import group_members
+from tests import documented
 
-from .conftest import COMMAND, RunCommand, execute_until, guest_processes, recorded
+from .conftest import AFTER, COMMAND, Finished, RunCommand
 
 _KERNEL = "debian:6.12.43+deb12-amd64"
 _QUICK = "def test_quick(): pass\n"
-_WAITING = """
-import signal
-def test_before(): pass
-def test_waits(): signal.pause()
+_HAND = """
+def test_mine(record_fact, known_answers, provoked):
+    record_fact("mine", state="absent", control="fired", evidence=str(len(known_answers)))
 """
 #: On the root's disk, whose writes QEMU keeps in a file.
 _FILLS = """
@@ -66,49 +69,88 @@ def test_a_full_disk_under_a_guest(
     assert list(small_disk.iterdir()) == []
 
 
-def test_two_runs_in_one_odd_place(tmp_path: Path) -> None:
-    """One in a PID namespace of its own. No word of the place reaches a shell."""
-    place = tmp_path / ("a b'\"; touch pwned; $(touch pwned) `touch pwned` &".ljust(115, "x"))
+@dataclass(frozen=True)
+class Beside:
+    """A run and a shell that were there at the same time."""
+
+    run: Finished
+    shell: Finished
+    left: tuple[Path, ...]  # files
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Beside:
+    """Both in one odd place, the shell in a PID namespace of its own."""
+    folder = tmp_path_factory.mktemp("host")
+    place = folder / ("a b'\"; touch pwned; $(touch pwned) `touch pwned` &".ljust(115, "x"))
     place.mkdir()
-    suite = _suite(tmp_path, _QUICK)
     namespace = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"]
     if subprocess.run([*namespace, "true"], check=False, capture_output=True).returncode != 0:
         namespace = []
-    words: list[str | Path] = [COMMAND, "run", _KERNEL, "--suite", suite, "--quiet", "--out"]
-    runs = [
+    write = f"printf %s '{_HAND}' > test_hand.py"
+    *shown, tests = documented.arguments("shell debian:6.12.96+deb13-amd64 --exec")
+    command = f"uname -r; {tests}; {write}; pytest -q test_hand.py; echo err >&2; exit 7"
+    suite = _suite(folder, _QUICK)
+    commands: list[list[str | Path]] = [
+        [COMMAND, "run", _KERNEL, "--suite", suite, "--out", folder / "run"],
+        [*namespace, COMMAND, *shown, command],
+    ]
+    run, shell = (
         subprocess.Popen(
-            [*prefix, *words, tmp_path / name],
-            cwd=tmp_path,
+            argv,
+            cwd=folder,
             env={**os.environ, "TMPDIR": str(place)},
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
-        for name, prefix in {"one": list[str](), "two": namespace}.items()
-    ]
-    told = [run.communicate()[0] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], told
-    for name in ("one", "two"):
-        (kernel,) = results_file.load(tmp_path / name).kernels
-        assert [test.outcome for test in kernel.tests] == [Outcome.PASSED]
-    assert [*tmp_path.rglob("pwned"), *place.iterdir()] == []
+        for argv in commands
+    )
+    out, told = folder / "run", [process.communicate() for process in (run, shell)]
+    return Beside(
+        Finished(run.returncode, *told[0], out),
+        Finished(shell.returncode, *told[1], out),
+        (*folder.rglob("pwned"), *place.iterdir()),
+    )
 
 
-def test_vng_killed_alone(tmp_path: Path) -> None:
-    """Its terminal goes with it, and QEMU with the terminal: no crash of the kernel's."""
+def test_a_run_beside_a_shell(beside: Beside) -> None:
+    """Neither takes what the other has, and no word of the place reaches a shell."""
+    assert beside.run.code == 0, beside.run.stderr
+    (kernel,) = beside.run.result.kernels
+    assert [test.outcome for test in kernel.tests] == [Outcome.PASSED]
+    assert beside.left == ()
 
-    def kill_vng(out: Path) -> bool:
-        if not recorded(out, "outcome"):
-            return False
-        for process in guest_processes(out):
-            os.kill(os.getsid(process), signal.SIGKILL)  # vng leads their session
-        return True
 
-    # Signal 0 only asks whether the process exists: the run itself is left alone.
-    suite = _suite(tmp_path, _WAITING)
-    finished = execute_until(tmp_path / "run", kill_vng, 0, _KERNEL, "--suite", suite)
-    kernel = finished.kernel(_KERNEL)
-    assert finished.code == 3
-    assert kernel.status is Status.INTERRUPTED
-    assert "killed from outside" in kernel.status_reason
-    assert [test.outcome for test in kernel.tests] == [Outcome.PASSED, Outcome.MISSING]
-    assert guest_processes(tmp_path / "run") == []
+def test_a_command(beside: Beside) -> None:
+    """Output, errors and status arrive as they are; the suite is at hand."""
+    done = beside.shell
+    assert done.code == 7, done.stderr
+    assert done.stdout.startswith(AFTER.removeprefix("debian:") + "\n")
+    assert re.search(r"^\.?fact mine = absent \(control fired\): [1-9]", done.stdout, re.MULTILINE)
+    assert len(re.findall(r"\b[1-9]\d* passed", done.stdout)) == 2, done.stdout
+    assert done.stderr.endswith("err\n")
+
+
+def test_vng_txt_boots_the_guest_again(beside: Beside, tmp_path: Path) -> None:
+    """When the run is over: the script needs nothing but the cache and the run directory."""
+    (script,) = beside.run.out.glob("kernels/*/vng.txt")
+    with subprocess.Popen(
+        ["sh", script],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        output, _ = process.communicate(timeout=1200)
+        started = time.monotonic()
+        while group_members(process.pid) and time.monotonic() < started + 10:
+            signal.sigtimedwait([], 0.1)
+        assert not group_members(process.pid)
+    records = Path(re.findall(r"^records: (.*)", output, re.MULTILINE)[0])
+    text = records.read_text()
+    assert '"type": "end"' in text, output[-2000:]
+    assert text.count('"outcome": "passed"') == 1

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 
 from harness.guest.launcher import DISK_LIMIT, USER_IDS
 from harness.model import Outcome, Status
-from harness.processes import group_members
 
 from .conftest import AFTER, COMMAND, Finished, boots_that_ran, guest_processes
 
@@ -183,27 +181,3 @@ def test_qemus_arguments_name_no_file_of_the_host(watched: Watched) -> None:
         assert part not in watched.arguments
     assert watched.arguments.count("virtserialport") == 1
     assert "-net none" in watched.arguments
-
-
-def test_vng_txt_boots_the_guest_again(watched: Watched, tmp_path: Path) -> None:
-    """When the run is over: the script needs nothing but the cache and the run directory."""
-    (script,) = watched.finished.out.glob("kernels/*/vng.txt")
-    with subprocess.Popen(
-        ["sh", script],
-        cwd=tmp_path,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        output, _ = process.communicate(timeout=1200)
-        started = time.monotonic()
-        while group_members(process.pid) and time.monotonic() < started + 10:
-            signal.sigtimedwait([], 0.1)
-        assert not group_members(process.pid)
-    records = Path(re.findall(r"^records: (.*)", output, re.MULTILINE)[0])
-    text = records.read_text()
-    assert '"type": "end"' in text, output[-2000:]
-    assert text.count('"outcome": "passed"') == len(re.findall(r"def test_", _SUITE))

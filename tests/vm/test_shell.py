@@ -1,4 +1,4 @@
-"""``afalg-harness shell`` as a person uses it."""
+"""``afalg-harness shell`` as a person uses it; with --exec: test_host_faults.py."""
 
 from __future__ import annotations
 
@@ -16,12 +16,7 @@ from tests import documented
 
 from .conftest import AFTER, COMMAND
 
-_RELEASE = AFTER.removeprefix("debian:")
 _PATIENCE = 600  # seconds
-_HAND = """
-def test_mine(record_fact, known_answers, provoked):
-    record_fact("mine", state="absent", control="fired", evidence=str(len(known_answers)))
-"""
 
 
 @pytest.fixture
@@ -43,27 +38,6 @@ def _left_behind(place: Path) -> list[str]:
         except OSError:
             continue
     return files + processes
-
-
-def test_a_command(place: Path) -> None:
-    """Output, errors and status arrive as they are; the suite is at hand."""
-    write = f"printf %s '{_HAND}' > test_hand.py"
-    *shell, shown = documented.arguments("shell debian:6.12.96+deb13-amd64 --exec")
-    command = f"uname -r; {shown}; {write}; pytest -q test_hand.py; echo err >&2; exit 7"
-    done = subprocess.run(
-        [COMMAND, *shell, command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_PATIENCE,
-        env={**os.environ, "TMPDIR": str(place)},
-    )
-    assert done.returncode == 7, done.stderr
-    assert done.stdout.startswith(f"{_RELEASE}\n")
-    assert re.search(r"^\.?fact mine = absent \(control fired\): [1-9]", done.stdout, re.MULTILINE)
-    assert len(re.findall(r"\b[1-9]\d* passed", done.stdout)) == 2, done.stdout
-    assert done.stderr.endswith("err\n")
-    assert not _left_behind(place)
 
 
 def _heed_hangup() -> None:

@@ -54,7 +54,9 @@ class FirstAnswer:
             self._tell_if_it_stands()
 
     def read(self, reading: Future[tuple[CodeFinding, ...]]) -> None:
-        """Know what the kernel's code says."""
+        """Know what the kernel's code says. Where that failed, no first answer stands."""
+        if reading.exception() is not None:
+            return  # whoever waits for it gets that
         with self._lock:
             self._code = reading.result()
             self._tell_if_it_stands()

@@ -110,6 +110,18 @@ def test_it_waits_for_what_the_code_says(display: _Display) -> None:
     assert tone is Tone.DOUBTFUL
 
 
+def test_code_that_cannot_be_read_is_for_the_run_to_say(
+    display: _Display, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer, heard = _answer(display), _heard()
+    _ends(heard, *_FACTS)
+    answer.heed(heard)
+    reading: Future[tuple[CodeFinding, ...]] = Future()
+    reading.add_done_callback(answer.read)
+    reading.set_exception(MemoryError())
+    assert (display.told, caplog.text) == ([], "")
+
+
 def test_what_is_open_is_said(display: _Display) -> None:
     answer, heard = _answer(display), _heard()
     answer.read(_code())

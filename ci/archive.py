@@ -100,6 +100,8 @@ class Campaign:
     cache: Path
     stop: threading.Event = field(default_factory=threading.Event)
     failed: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _took: list[float] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -112,6 +114,13 @@ class Campaign:
             except KeyboardInterrupt:
                 self.stop.set()  # the runs were interrupted by the same signal
                 raise
+
+    def interrupt(self, *_: object) -> None:
+        """End the runs, and begin no others: what a signal does that was sent to us alone."""
+        self.interrupted = True
+        self.stop.set()
+        for process in [*self._running]:
+            process.terminate()
 
     def _one(self, kernel: ArchiveKernel, was_cached: bool) -> None:
         if self.stop.is_set() or time.monotonic() + self._expected() > self.deadline:
@@ -152,6 +161,9 @@ class Campaign:
         with subprocess.Popen(
             [_harness(), *words, "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         ) as process:
+            self._running.append(process)
+            if self.stop.is_set():
+                process.terminate()  # a signal came amid its start
             try:
                 _, said = process.communicate(timeout=max(self.deadline - time.monotonic(), 1))
             except subprocess.TimeoutExpired:
@@ -162,6 +174,7 @@ class Campaign:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     _, said = process.communicate()
+            self._running.remove(process)
         if said:
             print(f"{release}: {said.decode(errors='replace').strip()}", flush=True)
         return process.returncode
@@ -237,7 +250,11 @@ def fill(arguments: argparse.Namespace, url: str, further: Sequence[str]) -> int
         keep=arguments.keep,
         cache=cache,
     )
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, campaign.interrupt)
     campaign.run(left, arguments.jobs)
+    if campaign.interrupted:
+        return 130
     if campaign.failed:
         print(f"not in the store: {', '.join(campaign.failed)}", flush=True)
     return 3 if campaign.failed else 0

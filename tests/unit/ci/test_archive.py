@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import stat
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -169,7 +172,7 @@ def test_page_names_what_could_not_be_had_and_what_died(tmp_path: Path) -> None:
 #: Stands for afalg-harness: writes the run that lies ready for the kernel that is asked for.
 _HARNESS = """\
 #!{python}
-import pathlib, shutil, sys
+import pathlib, shutil, signal, sys
 log = pathlib.Path({place!r}) / "log"
 log.open("a").write(" ".join(sys.argv[1:]) + "\\n")
 if sys.argv[1] == "run" and sys.argv[2] != "--resume":
@@ -178,6 +181,10 @@ if sys.argv[1] == "run" and sys.argv[2] != "--resume":
     if not ready.exists():
         sys.exit("afalg-harness: no such kernel")
     out.mkdir(parents=True)
+    begun = pathlib.Path({place!r}) / "begun"
+    if begun.exists():  # whoever reads it is waited for
+        begun.write_text("it runs")
+        signal.pause()
     shutil.copy(ready, out / "results.json")
 elif sys.argv[1] == "run":
     out = pathlib.Path(sys.argv[3])
@@ -273,6 +280,21 @@ def test_an_interrupted_run_is_gone_on_with(place: Place) -> None:
     place.campaign().run(kernels, jobs=1)
     assert place.commands[0].startswith(f"run --resume {begun}")
     assert place.stored() == {"6.12.1-amd64"}
+
+
+def test_a_signal_ends_what_runs(place: Place, tmp_path: Path) -> None:
+    """Sent to the campaign alone: no run stays behind, and none is begun."""
+    kernels = place.offer("6.12.1-amd64", "6.12.2-amd64")
+    os.mkfifo(tmp_path / "begun")
+    campaign = place.campaign()
+    running = threading.Thread(target=campaign.run, args=(kernels, 1))
+    running.start()
+    (tmp_path / "begun").read_text()
+    campaign.interrupt(signal.SIGTERM, None)
+    running.join(60)
+    assert not running.is_alive()
+    assert campaign.interrupted
+    assert [line.split()[:2] for line in place.commands] == [["run", "debian:6.12.1-amd64"]]
 
 
 def test_nothing_begins_without_time(place: Place) -> None:

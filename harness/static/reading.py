@@ -10,15 +10,13 @@ from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-import harness.kernels
-import harness.static
 from harness.files import write_whole
 from harness.model import BootableKernel, CodeFinding, CodeWord
 
 #: In a kernel's directory of the cache, what its code says, and by which reader.
 _KEPT = "code.json"
 #: Packages whose code decides what is read.
-_READERS = (harness.static, harness.kernels)
+_READERS = ("static", "kernels")
 _LIBRARIES = ("capstone", "pyelftools")
 
 
@@ -79,6 +77,6 @@ def _reader() -> str:
     """Tells a reader of code from an earlier one: its source, and the libraries it uses."""
     digest = hashlib.sha256(" ".join(version(name) for name in _LIBRARIES).encode())
     for package in _READERS:
-        for file in sorted(Path(package.__path__[0]).rglob("*.py")):
+        for file in sorted((Path(__file__).parents[1] / package).rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()

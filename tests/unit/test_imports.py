@@ -70,7 +70,7 @@ def _thing(module: str) -> str:
     if _is_below(module, "harness.guest.inside"):
         return "harness.guest.inside"
     depth = 2
-    while ".".join(words[:depth]) in _DIVIDED:
+    while depth <= len(words) and ".".join(words[:depth]) in _DIVIDED:
         depth += 1
     return ".".join(words[:depth])
 

@@ -217,7 +217,7 @@ def execute_until(
         # Polls a file that another process writes; there is nothing to wait on.
         signal.sigtimedwait([], 0.05)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=300)
     return Finished(process.returncode, stdout, stderr, out)
 
 

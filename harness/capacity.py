@@ -6,9 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-#: CPUs of the host for a guest, which has two: its suite is one process, so that it leaves one
-#: of them idle most of the time, under TCG as under KVM.
-_CPUS_PER_GUEST = {"tcg": 1, "kvm": 1}
 #: What a guest may come to use, in bytes: its memory (1 GiB) and QEMU's own.
 GUEST_BYTES = 1280 << 20
 _PROC = Path("/proc")
@@ -33,9 +30,13 @@ def guests_in_memory(free: int) -> int:
     return free // GUEST_BYTES
 
 
-def default_jobs(accel: str) -> int:
-    """How many guests to run at once, at least one; ``accel`` is "kvm" or "tcg"."""
-    return max(1, min(usable_cpus() // _CPUS_PER_GUEST[accel], guests_in_memory(free_memory())))
+def default_jobs() -> int:
+    """How many guests to run at once, at least one: one for each CPU, as far as memory allows.
+
+    A guest has two CPUs, but its suite is one process, which leaves one of them idle most of
+    the time, under TCG as under KVM.
+    """
+    return max(1, min(usable_cpus(), guests_in_memory(free_memory())))
 
 
 def _left_to_us() -> Iterator[int]:

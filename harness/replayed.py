@@ -11,8 +11,7 @@ from harness.guest.replay import replay
 from harness.model import SCHEMA, HostInfo, KernelResult, Role, RunResult
 from harness.report import results_file
 from harness.report.upgrade import with_reasons
-
-KERNELS = "kernels"
+from harness.run_directory import KERNELS
 
 
 def replay_run(run: Path) -> RunResult:

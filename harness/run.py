@@ -45,19 +45,15 @@ from harness.pipeline import Pipeline
 from harness.progress import Progress
 from harness.report import results_file
 from harness.report.render import render
+from harness.run_directory import (
+    KERNELS,
+    PAYLOAD,
+    REPORT_FORMATS,
+    kernel_directory,
+    refuse_finished,
+)
 from harness.run_options import RunOptions
 from harness.scratch import sweep
-
-#: Files written beside results.json at the end of every run.
-REPORT_FORMATS = ("junit", "summary", "html")
-_KERNELS = "kernels"  # folder of a run directory
-_PAYLOAD = "payload.tar"  # what every guest was given to run; vng.txt needs it
-
-
-def new_run_directory() -> Path:
-    """A fresh ``runs/<UTC time>-<id>`` below the working directory (not created)."""
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    return Path("runs") / f"{now}-{secrets.token_hex(2)}"
 
 
 def planned_roles(options: RunOptions) -> list[tuple[str, Role]]:
@@ -70,18 +66,6 @@ def planned_roles(options: RunOptions) -> list[tuple[str, Role]]:
     if baseline is not None and not candidates:
         raise InputError(f"{baseline}: a kernel cannot be compared with itself; name another SPEC")
     return ([(baseline, Role.BASELINE)] if baseline is not None else []) + candidates
-
-
-def refuse_finished(out: Path) -> None:
-    """Raise InputError if ``out`` holds a run, finished or not: none is ever written over."""
-    try:
-        if out.exists() and not out.is_dir():
-            raise InputError(f"--out {out}: not a directory")
-        used = [name for name in (results_file.FILE_NAME, _KERNELS) if (out / name).exists()]
-    except OSError as error:
-        raise InputError(f"--out {out}: {error.strerror or error}") from error
-    if used:
-        raise InputError(f"--out {out}: holds a run already ({used[0]}); name another directory")
 
 
 class Run:
@@ -154,7 +138,7 @@ class Run:
             refuse_finished(self._options.out)
         self._executor.check()  # before anything is downloaded
         sweep()
-        payload = self._options.out.resolve() / _PAYLOAD
+        payload = self._options.out.resolve() / PAYLOAD
         with contextlib.nullcontext() if self._resumed else self._claimed():
             self._executor.prepare()
             with full_disk_named(self._options.out, "name another place with --out"):
@@ -182,7 +166,7 @@ class Run:
         out = self._options.out
         try:
             out.mkdir(parents=True, exist_ok=True)
-            (out / _KERNELS).mkdir()  # of two runs at once one gets it
+            (out / KERNELS).mkdir()  # of two runs at once one gets it
         except FileExistsError:
             refuse_finished(out)
             raise InputError(f"--out {out}: no directory") from None
@@ -194,8 +178,8 @@ class Run:
             yield
         except BaseException:
             with contextlib.suppress(OSError):
-                (out / _PAYLOAD).unlink(missing_ok=True)
-                (out / _KERNELS).rmdir()
+                (out / PAYLOAD).unlink(missing_ok=True)
+                (out / KERNELS).rmdir()
                 out.rmdir()
             raise
 
@@ -372,12 +356,9 @@ class Run:
         with self._lock:
             if spec in self._placed:
                 return self._placed[spec]
-            name, number = release, 1
-            while name in self._directories:
-                number += 1
-                name = f"{release}~{number}"
+            name = kernel_directory(release, self._directories)
             self._directories.add(name)
-            directory = self._options.out / _KERNELS / name
+            directory = self._options.out / KERNELS / name
             self._placed[spec] = directory
         directory.mkdir(parents=True, exist_ok=True)
         return directory

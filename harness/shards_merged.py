@@ -11,16 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import ExitCode, InputError
+from harness.faults import FILE_NAME as ERRORS
 from harness.files import full_disk_named
 from harness.judge.conclude import conclude
 from harness.judge.expectations import run_expectations
 from harness.judge.likeness import circumstances, unlikeness
 from harness.model import KernelResult, Revisions, Role, RunResult, Shard, Status
 from harness.report.results_file import load
+from harness.run_directory import KERNELS, PAYLOAD, kernel_directory
 
-_KERNELS = "kernels"
-_PAYLOAD = "payload.tar"
-_ERRORS = "harness-error.log"
 _NAMED = 3  # tests at most
 
 
@@ -157,30 +156,27 @@ def _unlike_baseline(parts: Sequence[_Part], part: _Part, kernel: KernelResult) 
 
 def _kept(chosen: Sequence[tuple[_Part, KernelResult]], out: Path) -> Iterator[KernelResult]:
     """The kernels, with the directories that were copied to ``out``."""
-    (out / _KERNELS).mkdir(parents=True)
+    (out / KERNELS).mkdir(parents=True)
     taken: set[str] = set()
     for part, kernel in chosen:
         source = part.directory / kernel.directory
         if not kernel.directory or not source.is_dir():
             yield replace(kernel, directory="")
             continue
-        name, number = kernel.release, 1
-        while name in taken:
-            number += 1
-            name = f"{kernel.release}~{number}"
+        name = kernel_directory(kernel.release, taken)
         taken.add(name)
-        shutil.copytree(source, out / _KERNELS / name)
-        yield replace(kernel, directory=f"{_KERNELS}/{name}")
+        shutil.copytree(source, out / KERNELS / name)
+        yield replace(kernel, directory=f"{KERNELS}/{name}")
 
 
 def _keep_rest(parts: Sequence[_Part], out: Path) -> None:
     """What lies beside the kernels: what they were given to run, and faults of ours."""
     for part in parts:
-        payload, errors = part.directory / _PAYLOAD, part.directory / _ERRORS
-        if payload.is_file() and not (out / _PAYLOAD).exists():
-            shutil.copyfile(payload, out / _PAYLOAD)
+        payload, errors = part.directory / PAYLOAD, part.directory / ERRORS
+        if payload.is_file() and not (out / PAYLOAD).exists():
+            shutil.copyfile(payload, out / PAYLOAD)
         if errors.is_file():
-            with (out / _ERRORS).open("a", encoding="utf-8") as file:
+            with (out / ERRORS).open("a", encoding="utf-8") as file:
                 file.write(errors.read_text(encoding="utf-8", errors="replace"))
 
 

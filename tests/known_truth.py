@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.judge.splats import clock_ran_ahead
+from harness.judge.splats import clock_ran_ahead, emulator_fault
 from harness.model import CodeWord, Control, KernelResult, Outcome, State, Status
 
 _PRESENT, _ABSENT = State.PRESENT, State.ABSENT
@@ -118,10 +118,19 @@ def unexplained_failures(kernel: KernelResult, truth: Truth) -> dict[str, str]:
 
 
 def reports(kernel: KernelResult) -> list[str]:
-    """What the kernel reported of itself, but for what comes from a clock of QEMU's."""
-    accel = kernel.boots[-1].accel if kernel.boots else ""
-    events = [event for event in kernel.console_events if not clock_ran_ahead(event, accel)]
-    return [event.title for event in events]
+    """What the kernel reported of itself, but for what is QEMU's as the judge has it.
+
+    That is a clock that jumped, and the end of a boot by a fault of TCG's, which was repeated.
+    """
+    if not kernel.boots:
+        return [event.title for event in kernel.console_events]
+    told = []
+    for boot in kernel.boots:
+        events, fault = boot.console_events, emulator_fault(boot)
+        if fault is not None:
+            events = events[: events.index(fault)]
+        told += [event.title for event in events if not clock_ran_ahead(event, boot.accel)]
+    return told
 
 
 def contradictions(kernel: KernelResult, truth: Truth) -> list[str]:

@@ -34,7 +34,6 @@ from harness.executors.packed import Packed, moved, packed, put
 from harness.executors.pinned import pin
 from harness.executors.slots import Slots
 from harness.executors.work import Again, Done, Guests, Work, fingerprint
-from harness.guest.accel import likely_accel
 from harness.job import KernelJob
 from harness.model import HostInfo, KernelResult
 from harness.processes import interruptible
@@ -76,8 +75,7 @@ def dask_cluster(where: str, options: RunOptions, progress: Progress) -> Iterato
         address: Any = where
         if where == "local":
             cache = str(options.sources.cache)
-            likely = likely_accel(options.accel, options.sources.cache)
-            count = options.jobs or default_jobs(likely)
+            count = options.jobs or default_jobs()
             progress.report("dask", f"starting {count} workers on this machine")
             place = stack.enter_context(scratch_directory())
             address = stack.enter_context(_local(count, place))

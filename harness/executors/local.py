@@ -56,7 +56,7 @@ class LocalExecutor:
         """How many guests at once: what was asked for, be it more than fits, or what fits."""
         options = self._options
         if options.jobs is None:
-            return default_jobs(likely_accel(options.accel, options.sources.cache))
+            return default_jobs()
         free = free_memory()
         fit, wanted = guests_in_memory(free), min(options.jobs, kernels)
         if wanted > max(1, fit):
@@ -66,8 +66,7 @@ class LocalExecutor:
 
     def slots(self) -> int:
         """As many as were asked for, or fit by default."""
-        accel = likely_accel(self._options.accel, self._options.sources.cache)
-        return self._options.jobs or default_jobs(accel)
+        return self._options.jobs or default_jobs()
 
     def accel(self) -> str:
         """What was chosen, or most likely will be."""

@@ -32,18 +32,18 @@ def _group(machine: Path, line: str, files: dict[str, str]) -> None:
 
 def test_a_large_machine(machine: Path) -> None:
     assert free_memory() == 16 << 30
-    assert (default_jobs("tcg"), default_jobs("kvm")) == (8, 8)
+    assert default_jobs() == 8
 
 
 def test_a_machine_with_little_memory(machine: Path) -> None:
     (machine / "proc/meminfo").write_text(f"MemAvailable: {(3 * GUEST_BYTES - 1) >> 10} kB\n")
-    assert (default_jobs("tcg"), default_jobs("kvm")) == (2, 2)
+    assert default_jobs() == 2
 
 
 def test_one_guest_is_always_tried(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (machine / "proc/meminfo").write_text("MemAvailable: 1000 kB\n")
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {3})
-    assert default_jobs("tcg") == 1
+    assert default_jobs() == 1
 
 
 @pytest.mark.parametrize(

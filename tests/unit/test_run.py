@@ -485,7 +485,7 @@ def test_how_many_guests_at_once(
 ) -> None:
     """With room for two in memory: more are obeyed, and said."""
     _play(monkeypatch, _Lab({}))
-    monkeypatch.setattr(local, "default_jobs", lambda accel: {"tcg": 2}[accel])
+    monkeypatch.setattr(local, "default_jobs", lambda: 2)
     monkeypatch.setattr(local, "free_memory", lambda: 2 * GUEST_BYTES)
     console = io.StringIO()
     options = replace(_options(tmp_path, "a", "b", "c"), jobs=asked, accel="tcg")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.model import Outcome
+from harness.report import results_file
 from tests.github_runner import Job, run_action
 from tests.recipes import CI, machine
 
@@ -49,4 +51,7 @@ def test_a_kernel_without_passes(tmp_path: Path) -> None:
     assert [one.level for one in job.annotations] == ["notice"]
     assert "6.12.96" in job.summary
     run = tmp_path / "workspace" / job.step("Keep the run").inputs["path"]
+    (kernel,) = results_file.load(run).kernels
+    assert kernel.identity is not None
+    assert {test.outcome for test in kernel.tests} == {Outcome.PASSED}
     assert {"junit.xml", "report.html", "results.json"} < {path.name for path in run.iterdir()}

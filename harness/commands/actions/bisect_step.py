@@ -18,7 +18,7 @@ from harness.kernels.source.git import GitTree
 from harness.kernels.spec import GitSpec, parse_spec
 from harness.model import State
 from harness.progress import SilentProgress
-from harness.run import new_run_directory
+from harness.run_directory import new_run_directory
 
 GOOD, BAD, CANNOT_TEST, USAGE, INFRASTRUCTURE = 0, 1, 125, 128, 129
 

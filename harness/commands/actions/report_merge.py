@@ -11,7 +11,7 @@ from harness.commands.report import MERGE
 from harness.errors import InputError
 from harness.report import results_file
 from harness.report.render import render
-from harness.run import REPORT_FORMATS, new_run_directory, refuse_finished
+from harness.run_directory import REPORT_FORMATS, new_run_directory, refuse_finished
 from harness.shards_merged import merged
 
 

@@ -33,7 +33,8 @@ from harness.progress import Progress
 from harness.replayed import replay_run
 from harness.report.results_file import FILE_NAME
 from harness.report.screen import print_result
-from harness.run import Run, new_run_directory, planned_roles, refuse_finished
+from harness.run import Run, planned_roles
+from harness.run_directory import new_run_directory, refuse_finished
 from harness.run_options import RunOptions
 from harness.scratch import sweep
 from harness.shard import load_times, narrowed

@@ -31,7 +31,7 @@ from harness.progress import Progress
 from harness.report import checklist
 from harness.report.options import ReportOptions
 from harness.report.render import render
-from harness.run import new_run_directory, refuse_finished
+from harness.run_directory import new_run_directory, refuse_finished
 
 _RUN = "harness.commands.run"
 #: What several validations come to: the first of these that one of them ended with.

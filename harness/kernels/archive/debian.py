@@ -18,12 +18,14 @@ from harness import inuse
 from harness.errors import FetchError, InputError
 from harness.files import write_whole
 from harness.kernels.archive.apt import (
+    APT_HELPER,
     PrivateApt,
     failed_suites,
+    last_line,
     require_space,
 )
 from harness.kernels.archive.suites import SUITES
-from harness.mirror import APT_HELPER, Mirror, last_line
+from harness.mirror import Mirror
 
 #: Seconds after which an index is fetched again.
 INDEX_LIFETIME = 24 * 3600

@@ -22,8 +22,9 @@ from harness.history import queries
 from harness.history.importing import import_run
 from harness.history.store import Store
 from harness.kernels.archive.debian import ArchiveKernel
-from harness.model import RunResult, State, Status
+from harness.model import Boot, ConsoleEvent, RunResult, State, Status
 from harness.report import results_file
+from tests import known_truth
 from tests.stored_runs import MATRIX, stored_directory
 from tests.unit import samples
 
@@ -142,6 +143,19 @@ def test_page_of_the_stored_run(matrix: Store) -> None:
     assert every[1][:4] == ["6.12.43+deb12-amd64", "6.12.43-1~bpo12+1", "open", "open"]
     assert "- kernels: 12 (12 amd64)" in text
     assert "- boots: 12, " in text
+
+
+def test_a_boot_that_ended_by_a_fault_of_qemus_contradicts_nothing() -> None:
+    """But for what the kernel reported before, and of a guest that was heard."""
+    before = ConsoleEvent("warning", "WARNING: at crypto/af_alg.c:1", 0.2)
+    int3 = ConsoleEvent("oops", "Oops: int3: 0000 [#1] SMP NOPTI", 0.4)
+    heard = Boot(Status.COMPLETED, accel="tcg", identity=samples.new().identity)
+    died = Boot(Status.BOOT_FAILED, "it died", "tcg", console_events=(before, int3, int3))
+    kernel = replace(samples.new(), boots=(died, heard))
+    assert known_truth.reports(kernel) == [before.title]
+    same = replace(heard, console_events=(int3,))
+    assert known_truth.reports(replace(kernel, boots=(same,))) == [int3.title]
+    assert known_truth.reports(replace(kernel, boots=(), console_events=(int3,))) == [int3.title]
 
 
 def test_what_contradicts_known_truth_is_told(matrix: Store) -> None:

@@ -66,14 +66,22 @@ def test_everything_that_can_be_said(checkout: Checkout, job: Path) -> None:
 
 @pytest.mark.parametrize(
     ("code", "word"),
-    [(0, "passed"), (1, "regression"), (2, "usage"), (3, "infrastructure"), (130, "interrupted")],
+    [(0, "none"), (1, "regression"), (2, "usage"), (3, "infrastructure"), (130, "interrupted")],
 )
 def test_exit_codes(code: int, word: str, checkout: Checkout, job: Path) -> None:
+    """Nothing is stored here: where that is no fault, nothing was to be run, and nothing passed."""
     told = {"RUN_EXIT": str(code), "AFALG_KERNELS": "host", "AFALG_OUTPUTS": "outputs"}
     ended = run(checkout, job, **told)
     assert ended.returncode == code
     assert (job / "outputs").read_text() == f"exit_code={code}\noutcome={word}\n"
     assert ended.stderr.startswith(f"afalg: {word} ({code}): ")
+
+
+def test_a_kernel_that_passed(checkout: Checkout, job: Path, tmp_path: Path) -> None:
+    stored = str(store(tmp_path / "stored", AFTER))
+    ended = run(checkout, job, STORED=stored, AFALG_KERNELS="host", AFALG_OUTPUTS="outputs")
+    assert (job / "outputs").read_text() == "exit_code=0\noutcome=passed\n"
+    assert ended.stderr.endswith("afalg: passed (0): as expected\n")
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,10 @@ from harness.kernels.archive.apt import (
     PrivateApt,
     apt_configuration,
     failed_suites,
+    last_line,
     sources_list,
 )
-from harness.mirror import Mirror, last_line
+from harness.mirror import Mirror
 from harness.processes import group_members, interruptible
 
 MIRROR = Mirror("http://mirror/debian", "http://secure/debian-security")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.judge.splats import clock_ran_ahead, emulator_fault
+from harness.emulator import emulator_fault
+from harness.judge.splats import clock_ran_ahead
 from harness.model import CodeWord, Control, KernelResult, Outcome, State, Status
 
 _PRESENT, _ABSENT = State.PRESENT, State.ABSENT

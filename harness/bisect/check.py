@@ -14,7 +14,7 @@ from harness.errors import InputError
 from harness.guest.payload import Selection
 from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.facts import NAMES, Section, kind_of
-from harness.judge.splats import emulator_fault
+from harness.judge.splats import own_deaths
 from harness.judge.states import told_state, why_unknown
 from harness.listing import list_tests
 from harness.model import KernelResult, Outcome, State, Status, TestResult
@@ -148,9 +148,8 @@ def _see_boots(kernel: KernelResult) -> Seen:
     """Whether a guest reported. A kernel fails to boot that died in each of several boots."""
     if kernel.identity is not None and kernel.status is not Status.BOOT_FAILED:
         return Seen(str(State.WORKS))
-    deaths = [boot.deadly_report for boot in kernel.boots]
-    own = all(deaths) and not any(map(emulator_fault, kernel.boots))
-    if own and len(deaths) > 1 and deaths[-1] is not None:
+    deaths = own_deaths(kernel.boots)
+    if len(deaths) > 1:
         return Seen(str(State.FAILS), deaths[-1].title)
     return Seen("", kernel.status_reason or str(kernel.status))
 

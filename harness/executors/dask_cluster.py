@@ -125,6 +125,7 @@ class Cluster:
         self.cache = cache  # of the workers; "": each its own
         self._slots = Slots()
         self._seen: dict[str, Seen] = {}
+        self._silent: set[str] = set()  # workers that were asked once, in vain
         self._over = threading.Event()
         self._looked = threading.Event()  # once at least
         self._topic = f"afalg-{secrets.token_hex(8)}"
@@ -294,7 +295,11 @@ class Cluster:
         if new:
             answers = self._client.run(look, workers=new, on_error="return")
             for address, answer in answers.items():
-                self._seen[address] = self._judged(address, answer)
+                # It may have ended just now. One that stays is asked once more.
+                if isinstance(answer, OSError) and address not in self._silent:
+                    self._silent.add(address)
+                else:
+                    self._seen[address] = self._judged(address, answer)
         self._seen = {name: seen for name, seen in self._seen.items() if name in addresses}
         rooms = {name: seen.guests for name, seen in self._seen.items() if not seen.problem}
         self._slots.update({name: guests for name, guests in rooms.items() if guests > 0})

@@ -6,13 +6,17 @@ test in which it died runs once more alone, and once more still if it did not di
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from harness.defaults import MOST_BOOTS
+from harness.emulator import emulator_fault
 from harness.model import Boot, Outcome, Purpose, Status
 
-#: In a row without a word of the guest, or without a step forward, before it is given up.
+#: In a row without a word of the guest for one cause, or without a step forward, before it is
+#: given up.
 _IN_VAIN = 2
 #: A test in which the kernel died runs alone so often, unless it dies of it again before.
 _TRIES_ALONE = 2
@@ -66,10 +70,12 @@ def _once_more(boots: Sequence[Boot]) -> Order | None:
     last = boots[-1]
     if last.stopped:
         return _same(last)
-    silent = 0
-    while silent < len(boots) and boots[-1 - silent].identity is None:
-        silent += 1
-    return _same(last) if silent < _IN_VAIN and _may_be_the_emulator(last) else None
+    # One that was ended from outside, or by a known fault of the emulator, is no second
+    # opinion on a kernel that died by itself.
+    silent = list(takewhile(lambda boot: boot.identity is None, reversed(boots)))
+    causes = Counter((boot.killed, emulator_fault(boot) is not None) for boot in silent)
+    once_more = max(causes.values()) < _IN_VAIN and _may_be_the_emulator(last)
+    return _same(last) if once_more else None
 
 
 def _may_be_the_emulator(boot: Boot) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.emulator import emulator_fault
 from harness.judge.exit_code import NOTHING_KNOWN
 from harness.judge.expectations import ANY, Expectations
 from harness.judge.findings import Finding, because
@@ -32,8 +33,6 @@ TAINT_LETTERS = "PFSRMBUDAWCIOELKXTNJ"
 
 #: Reports that time passed in which nothing happened: they are only as good as the clock.
 _OF_TIME = frozenset({"rcu_stall", "soft_lockup", "hung_task"})
-#: What a kernel says of faults that are QEMU's (see ``emulator_fault``).
-_OF_EMULATOR = re.compile(r"Oops: int3|int3: 0000|IO-APIC \+ timer doesn't work")
 _STAMP = re.compile(r"\[\s*(\d+\.\d+)\]")  # printk's, in seconds since the guest's start
 
 
@@ -329,18 +328,15 @@ def _failed_boots(
             yield _judge_report(report, kernel, expectations, excused)
 
 
-def emulator_fault(boot: Boot) -> ConsoleEvent | None:
-    """The report of a fault that is QEMU's and not the kernel's.
+def own_deaths(boots: Iterable[Boot]) -> tuple[ConsoleEvent, ...]:
+    """What a kernel said as it died in boots of which nothing else was heard; () if in one of
+    them it said nothing, which may be anyone's fault.
 
-    QEMU 7.2's TCG now and then lets a CPU run a stale ``int3`` of the kernel's live
-    patching, at boot; on a busy host its timer may tick too late for the kernel's check of
-    it. Under KVM, or of a guest that had reported, it is the kernel's own.
+    A boot that was ended from outside, or by a known fault of the emulator, has no say.
     """
-    event = boot.deadly_report
-    if event is None or boot.accel != "tcg" or boot.identity is not None:
-        return None
-    lines = (event.title, *event.lines)
-    return event if any(_OF_EMULATOR.search(line) for line in lines) else None
+    mine = [boot for boot in boots if not boot.killed and emulator_fault(boot) is None]
+    deaths = [boot.deadly_report for boot in mine]
+    return tuple(death for death in deaths if death is not None) if all(deaths) else ()
 
 
 def clock_ran_ahead(event: ConsoleEvent, accel: str) -> bool:

@@ -16,10 +16,10 @@ from harness.judge.settle import settled
 from harness.judge.splats import (
     boots_of,
     crash_title,
-    emulator_fault,
     judge_reports,
     judge_taint,
     judge_watch,
+    own_deaths,
     reported_names,
 )
 from harness.judge.states import only_code_contradicts, told_state, why_unknown
@@ -151,14 +151,12 @@ def _never_ran(kernel: KernelResult, *, other_boots: bool) -> Finding:
     That it died in each of several boots is its own doing if another kernel booted on
     this very machine, and the deaths are none of the emulator's.
     """
-    deaths = [boot.deadly_report for boot in kernel.boots]
-    own = all(deaths) and not any(map(emulator_fault, kernel.boots))
-    last = deaths[-1] if deaths else None
-    if kernel.status is Status.BOOT_FAILED and other_boots and own and len(deaths) > 1 and last:
+    deaths = own_deaths(kernel.boots)
+    if kernel.status is Status.BOOT_FAILED and other_boots and len(deaths) > 1:
         return Finding(
             _status_check(kernel),
             reason=f"does not boot: died in each of {len(deaths)} boots, where another kernel"
-            f" boots: {last.title}",
+            f" boots: {deaths[-1].title}",
         )
     words = kernel.status.replace("_", " ")
     return Finding(

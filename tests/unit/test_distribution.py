@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -81,10 +82,13 @@ def test_an_sdist_keeps_its_version(sdist: Path, wheel: Path) -> None:
     assert wheel.name == "afalg_harness-1.2.3-py3-none-any.whl"
 
 
-def test_an_sdist_has_what_a_distribution_builds_and_tests_with(unpacked: Path) -> None:
+def test_an_sdist_has_what_a_distribution_builds_and_tests_with(
+    sdist: Path, unpacked: Path
+) -> None:
     for name in ("ci/setup.sh", "tests/unit/test_distribution.py", "tests/afalg/conftest.py"):
         assert (unpacked / name).read_bytes() == (_TOP / name).read_bytes()
-    assert not [*unpacked.rglob("__pycache__")]
+    with tarfile.open(sdist) as archive:
+        assert not [name for name in archive.getnames() if "__pycache__" in name]
 
 
 def _metadata(wheel: Path) -> email.message.Message:

@@ -39,17 +39,18 @@ def _parent(process: int) -> int:
 
 
 def _guests(run: subprocess.Popen[bytes]) -> list[int]:
-    """QEMU processes below a run that goes on."""
+    """Guests of a run that goes on."""
     assert run.poll() is None, "it ended before a guest was seen"
-    return [process for process in _qemu_processes() if run.pid in _ancestors(process)]
+    return [process for process in _guest_processes() if run.pid in _ancestors(process)]
 
 
-def _qemu_processes() -> list[int]:
+def _guest_processes() -> list[int]:
     found = []
-    for stat in Path("/proc").glob("[0-9]*/comm"):
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if stat.read_text().startswith("qemu-system"):
-                found.append(int(stat.parent.name))
+            # Not that of a worker which only asks QEMU for its version.
+            if {b"-name", b"afalg-guest"} <= {*line.read_bytes().split(b"\0")}:
+                found.append(int(line.parent.name))
         except OSError:
             continue
     return found

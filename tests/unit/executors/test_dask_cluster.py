@@ -19,7 +19,9 @@ import pytest
 from harness import run as module
 from harness.errors import HarnessError, InfrastructureError
 from harness.executors.choice import executors_of
-from harness.executors.dask_cluster import dask_cluster
+from harness.executors.dask_cluster import Cluster, dask_cluster
+from harness.executors.dask_worker import Seen
+from harness.executors.work import fingerprint
 from harness.judge.expectations import load_expectations
 from harness.kernels.sources import KernelSources
 from harness.model import HostInfo, KernelResult, RunResult, Status
@@ -276,6 +278,31 @@ def test_another_version_is_not_used(
     with pytest.raises(InfrastructureError, match="has another version of afalg-harness"):
         _run(_options(tmp_path / "run", "debian:a", executor=_on(workers)), heard)
     assert len([line for line in heard.lines if "a worker is not used" in line]) == 1
+
+
+class _Answers:
+    """Stands for a client whose only worker answers in turn as told."""
+
+    def __init__(self, *answers: Seen | OSError) -> None:
+        self._answers = iter(answers)
+
+    def nthreads(self) -> dict[str, int]:
+        return {"tcp://w:1": 1}
+
+    def run(self, *_: object, **__: object) -> dict[str, Seen | OSError]:
+        return {"tcp://w:1": next(self._answers)}
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_worker_that_did_not_answer_is_asked_once_more(*, twice: bool) -> None:
+    """It ended just then, and is back; or nothing can be had of it."""
+    closed, heard = OSError("Stream is closed"), _Heard()
+    cluster = Cluster(_Answers(closed, closed if twice else Seen(1, fingerprint())), heard)
+    cluster._account(["tcp://w:1"])
+    assert (cluster._slots.all(), heard.lines) == (0, [])
+    cluster._account(["tcp://w:1"])
+    assert cluster._slots.all() == (0 if twice else 1)
+    assert len(heard.lines) == (1 if twice else 0)
 
 
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

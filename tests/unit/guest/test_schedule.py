@@ -15,6 +15,7 @@ from harness.model import Boot, ConsoleEvent, GuestIdentity, Outcome, Purpose, S
 
 _GUEST = GuestIdentity("6.12", "#1", "x86_64", "", "n")
 _PANIC = ConsoleEvent("panic", "Kernel panic", 1.0)
+_INT3 = ConsoleEvent("oops", "Oops: int3: 0000 [#1] SMP NOPTI", 1.0)
 
 
 @dataclass
@@ -135,6 +136,13 @@ def _unheard(status: Status = Status.BOOT_FAILED, **known: object) -> Boot:
         ([Boot(Status.BOOT_FAILED, accel="kvm", console_events=(_PANIC,))], WHOLE),
         ([_unheard(Status.INTERRUPTED, killed=True)], WHOLE),  # QEMU failed, not the kernel
         ([_unheard(Status.INTERRUPTED, stopped=True)], WHOLE),  # of a run that is gone on with
+        # Of two causes none has come twice.
+        ([_unheard(Status.INTERRUPTED, killed=True), _unheard()], WHOLE),
+        ([_unheard(), _unheard(Status.INTERRUPTED, killed=True)], WHOLE),
+        ([_unheard(console_events=(_INT3, _PANIC)), _unheard(console_events=(_PANIC,))], WHOLE),
+        ([_unheard(), _unheard(Status.INTERRUPTED, killed=True), _unheard()], None),
+        (2 * [_unheard(Status.INTERRUPTED, killed=True)], None),
+        (2 * [_unheard(console_events=(_INT3, _PANIC))], None),
     ],
 )
 def test_of_a_boot_that_nothing_was_heard_of(boots: list[Boot], order: Order | None) -> None:

@@ -9,12 +9,13 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.emulator import emulator_fault
 from harness.errors import ExitCode
 from harness.judge.compare import compare, something_in_common
 from harness.judge.exit_code import NOTHING_KNOWN, exit_code, losses
 from harness.judge.expectations import Expectations
 from harness.judge.fingerprint import fingerprint
-from harness.judge.splats import emulator_fault, taint_letters
+from harness.judge.splats import taint_letters
 from harness.judge.states import told_state
 from harness.judge.verdict import judge, judge_run
 from harness.model import (

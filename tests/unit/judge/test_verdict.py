@@ -361,8 +361,15 @@ def test_a_kernel_that_dies_in_every_boot_where_another_boots() -> None:
     # Alone it may be the machine, with int3 the emulator; one boot is no evidence.
     assert samples.run(kernel).exit_code == 3
     emulated = replace(dead, console_events=(INT3, PANIC))
-    for other in ((dead,), (dead, emulated)):
+    killed = Boot(Status.INTERRUPTED, "it was killed", "tcg", killed=True)
+    silent = replace(dead, console_events=())
+    for other in ((dead,), (dead, emulated), (killed, dead), (dead, silent, dead)):
         assert samples.run(samples.old(), replace(kernel, boots=other)).exit_code == 3
+    # Between such a boot and the next it has died twice by itself all the same.
+    for one in (killed, emulated):
+        run = samples.run(samples.old(), replace(kernel, boots=(dead, one, dead)))
+        assert run.exit_code == 1
+        assert "died in each of 2 boots" in run.kernels[1].verdict.reasons[0]
 
 
 def test_a_crash_is_charged_to_the_test_that_was_running() -> None:

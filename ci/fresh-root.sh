@@ -1,33 +1,37 @@
 #!/usr/bin/env bash
 # Goes through the README's commands on a machine that has nothing: a Debian 12 root made
-# anew with git, python3 and apt alone, with this checkout's HEAD cloned into it. Its main
-# job (a few tests) boots real kernels from an empty cache; its test command leaves those out.
+# anew (--release trixie: of Debian 13) with git, python3 and apt alone, with this checkout's HEAD
+# cloned into it. Its main job (a few tests) boots real kernels from an empty cache; its test
+# command leaves those out.
 # Takes root, the packages of ci/setup.sh and some 4 GB in $TMPDIR, which are given back.
 #
-#   ci/fresh-root.sh [--cache DIR] [--passed FILE]
+#   ci/fresh-root.sh [--release SUITE] [--cache DIR] [--passed FILE]
 #
 # DIR is the kernels' cache instead of an empty one; the ids of tests that passed go to FILE.
 set -euo pipefail
+release=bookworm
 cache=
 passed=
 while [ $# -gt 0 ]; do
     case $1 in
+    --release) release=${2:?} ;;
     --cache) cache=${2:?} ;;
     --passed) passed=${2:?} ;;
     *)
-        echo "usage: ci/fresh-root.sh [--cache DIR] [--passed FILE]" >&2
+        echo "usage: ci/fresh-root.sh [--release SUITE] [--cache DIR] [--passed FILE]" >&2
         exit 2
         ;;
     esac
     shift 2
 done
 checkout=$(cd "$(dirname "$0")/.." && pwd)
-release=bookworm
 
-mirrors() { # the lines of sources.list for the release, as this machine's apt has them
+mirrors() { # the lines of sources.list for the release, as this machine's apt has them for its own
+    local own
+    own=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
     apt-get indextargets --no-release-info 'Created-By: Packages' \
         --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' |
-        grep -E " $release(-updates|-security)? main$" | sort -u
+        sed -En "s/ $own(-updates|-security)? main\$/ $release\\1 main/p" | sort -u
 }
 
 # What pip and apt need to get through to their servers is the machine's, not the root's.

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -31,13 +32,16 @@ from unavailable import RESTRICT, Unavailable, restriction
 from harness.guest.inside.words import Cause, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from conftest import RecordFact
 
 #: Share of its time in which a program computes that is slow and does not sleep.
 _BUSY = 0.5
 _SECONDS = 13.0  # for all programs of one job; two jobs stay below the time limit of a test
+#: A little more than cryptsetup's benchmark wants to have measured.
+_MEASURED = 1.05  # seconds
+_LOOK = 0.03  # seconds between two looks at what was asked for; a measurement takes longer
 
 
 class Missing(Unavailable):
@@ -133,6 +137,14 @@ class Watcher:
             with suppress(OSError):
                 _append(_TRACING / "kprobe_events", f"-:{_GROUP}/{event}")
 
+    def requests(self) -> Mapping[int, int]:
+        """How many requests each process has made since ``watch()`` began; none if not watched."""
+        if not self._working:
+            return {}
+        lines = (self._instance / "trace").read_text().splitlines()
+        matches = filter(None, map(_LINE.search, lines))
+        return Counter(int(match["pid"]) for match in matches if match["event"] == "accept")
+
     @contextmanager
     def watch(self) -> Iterator[dict[int, Use]]:
         """What each process asked for inside; it is known at the end, 0 stands for all."""
@@ -193,7 +205,7 @@ class Runner:
     def __init__(self, directory: Path, *, nobody: bool) -> None:
         self.directory = directory
         self.nobody = nobody
-        self._deadline = time.monotonic() + _SECONDS
+        self.deadline = time.monotonic() + _SECONDS
 
     def file(self, name: str, contents: bytes) -> Path:
         """A file that the program can read and write."""
@@ -227,7 +239,7 @@ class Runner:
         """Wait for the program. Raises Unfinished at the time limit; it is gone then."""
         try:
             output, errors = process.communicate(
-                stdin, timeout=max(0.1, self._deadline - time.monotonic())
+                stdin, timeout=max(0.1, self.deadline - time.monotonic())
             )
         except subprocess.TimeoutExpired:
             raise self._unfinished(process) from None
@@ -249,6 +261,42 @@ class Runner:
     ) -> Finished:
         """Start a program and wait for it."""
         return self.finish(self.start(argv, keep), stdin)
+
+
+def hasten(
+    processes: Sequence[subprocess.Popen[bytes]],
+    requests: Callable[[], Mapping[int, int]],
+    deadline: float,
+) -> None:
+    """Wait for programs that repeat a request until a second has gone by, and let them repeat few.
+
+    cryptsetup's benchmark takes the time, by the clock, of one request after another, until they
+    took a second in either direction (crypt_cipher_perf_kernel in its cipher_check.c). A program
+    that is stopped amid one finds that this one took a second, and the CPU is idle meanwhile.
+    ``requests`` tells how many each process has begun; without it they compute all that time.
+    Returns when all have ended, at the latest at ``deadline``; none stays stopped.
+    """
+    seen: Mapping[int, int] = {}
+    goes_on: dict[subprocess.Popen[bytes], float] = {}  # those that are stopped, and until when
+    try:
+        while (now := time.monotonic()) < deadline:
+            running = [process for process in processes if process.poll() is None]
+            if not running:
+                return
+            made = requests()
+            for process in running:
+                if goes_on.get(process, deadline) <= now:
+                    del goes_on[process]
+                    seen = {**seen, process.pid: made.get(process.pid, 0)}
+                    process.send_signal(signal.SIGCONT)
+                elif process not in goes_on and made.get(process.pid, 0) > seen.get(process.pid, 0):
+                    goes_on[process] = now + _MEASURED
+                    process.send_signal(signal.SIGSTOP)
+            all_stopped = len(goes_on) == len(running)
+            time.sleep(max(_LOOK, min(goes_on.values()) - now) if all_stopped else _LOOK)
+    finally:
+        for process in goes_on:
+            process.send_signal(signal.SIGCONT)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -92,7 +92,9 @@ stage() { # WHAT COMMAND...
 
 make_root() {
     mirrors >"$scratch/sources.list"
-    apt-config dump | grep '^Acquire::[^ ]* "..*";$' >"$scratch/apt.conf"
+    # How to reach a mirror; not which indexes this machine wants besides (apt-file's are large).
+    apt-config dump | grep '^Acquire::[^ ]* "..*";$' | grep -v '^Acquire::IndexTargets::' \
+        >"$scratch/apt.conf"
     TMPDIR=$scratch contained mmdebstrap --quiet --mode=root --variant=minbase --include=git,python3 \
         --aptopt="$scratch/apt.conf" --dpkgopt=force-unsafe-io \
         "$release" "$root" "$scratch/sources.list"

@@ -25,8 +25,9 @@ from filelock import FileLock
 from harness.errors import HostError
 from harness.files import write_whole
 from harness.guest import launcher
+from harness.guest.terminal import on_terminal
 from harness.guest.vng import QEMU, SANDBOX
-from harness.processes import check_interrupted, end_group, find_program, heed_hangup, run
+from harness.processes import check_interrupted, end_group, find_program, run
 from harness.progress import Progress
 from harness.scratch import scratch_directory
 
@@ -232,14 +233,7 @@ def _await(child: pexpect.spawn[str], seconds: float) -> int:
 
 def _watch(accel: str, argv: Sequence[str], directory: Path) -> str | None:
     """Follow a trial boot; why it failed, or None."""
-    child = pexpect.spawn(
-        argv[0],
-        list(argv[1:]),
-        cwd=str(directory),
-        encoding="utf-8",
-        codec_errors="replace",
-        preexec_fn=heed_hangup,
-    )
+    child = on_terminal(argv, directory)
     try:
         outcome = _await(child, _TRY_SECONDS[accel])
         if outcome == 0:

@@ -39,8 +39,9 @@ from harness.guest.messages import (
 from harness.guest.parsing import RECORD_LIMIT
 from harness.guest.place import RECORDS_FILE, place
 from harness.guest.qmp import Monitor
+from harness.guest.terminal import on_terminal
 from harness.model import BootableKernel
-from harness.processes import end_group, group_members, heed_hangup
+from harness.processes import end_group, group_members
 from harness.scratch import scratch_directory
 
 _TERMINAL = (50, 4096)  # rows, columns: the terminal wraps no console line
@@ -131,17 +132,12 @@ class Session:
             self._place.make(self._scratch)
         self.argv = self._command(records_file=None)
         self._started = time.monotonic()
-        self._child = pexpect.spawn(
-            self.argv[0],
-            self.argv[1:],
-            timeout=None,
-            encoding="utf-8",
-            codec_errors="replace",
+        self._child = on_terminal(
+            self.argv,
+            self._scratch,
+            environment=vng.environment(self._scratch),
             dimensions=_TERMINAL,
-            env=vng.environment(self._scratch),
-            cwd=str(self._scratch),
             echo=False,
-            preexec_fn=heed_hangup,
         )
         self._listen(self._read_console)
         self._listen(lambda: self._read_records(results))

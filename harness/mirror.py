@@ -14,6 +14,8 @@ from harness.processes import find_program, finish
 _DEBIAN_DIST = re.compile(
     r"(?:old)*stable|testing|unstable|sid|experimental|bullseye|bookworm|trixie|forky|duke"
 )
+#: A mirror, a release and its component, in the URL of an index.
+_INDEX = re.compile(r"^'([^']+?)/*/dists/([^']+)/([^/']+)/binary-[^/']+/Packages", re.MULTILINE)
 _MIRROR = re.compile(r"(?:https?|ftp|file|copy):/\S*[^/\s]")
 
 
@@ -45,23 +47,21 @@ def given_mirror(url: str) -> Mirror:
 def find_machine_mirror() -> Mirror:
     """The mirror this machine's apt uses. Raises HostError if it uses none of Debian's."""
     find_program("apt-get")
-    argv = ["apt-get", "indextargets", "--format", "$(RELEASE)|$(COMPONENT)|$(REPO_URI)"]
-    argv.append("Created-By: Packages")
+    # Its indextargets names only those of which it has lists; containers often have none.
+    argv = ["apt-get", "update", "--print-uris"]
     return machine_mirror(finish(argv, environment=dict(os.environ) | {"LC_ALL": "C"}).stdout)
 
 
-def machine_mirror(targets: str) -> Mirror:
-    """The mirror among a machine's index targets, lines of ``RELEASE|COMPONENT|URI``.
+def machine_mirror(uris: str) -> Mirror:
+    """The mirror among the files that a machine's apt would fetch, each in quotes in its line.
 
     Raises HostError if none of them is Debian's.
     """
     main = security = None
-    for line in targets.splitlines():
-        release, component, uri = line.split("|", 2)
+    for base, release, component in _INDEX.findall(uris):
         dist, _, pocket = release.partition("-")
         if component != "main" or not _DEBIAN_DIST.fullmatch(dist.partition("/")[0]):
             continue
-        base = uri.rstrip("/")
         if pocket == "security" or dist.endswith("/updates"):
             security = security or base
         else:

@@ -74,7 +74,7 @@ class Ledger:
         self.tallies = {"skcipher": Tally(), "aead": Tally()}
         #: Tests of which calls were lost: of these nothing is said.
         self.lost: list[str] = []
-        self._under_way: dict[int, _Splice] = {}
+        self._under_way: dict[str, _Splice] = {}  # by thread
         self._heard: list[Call] = []
         self._lost = False
 

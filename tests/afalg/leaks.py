@@ -48,11 +48,17 @@ def slab_objects() -> dict[str, int]:
     they stay open.
     """
     try:
-        for name in _read_slabinfo():
+        for name in _counted_caches():
             os.pwrite(_opened(_CACHES / name / "shrink", os.O_WRONLY), b"1", 0)
         return _read_slabinfo()
     except FileNotFoundError:  # no /proc/slabinfo, or no CONFIG_SLUB_SYSFS
         return {}
+
+
+@cache
+def _counted_caches() -> tuple[str, ...]:
+    """Their names: all are made at boot (create_kmalloc_caches(), aio_setup())."""
+    return tuple(_read_slabinfo())
 
 
 def _read_slabinfo() -> dict[str, int]:

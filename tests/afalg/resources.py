@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 MODULES = ("af_alg", "algif_hash", "algif_skcipher", "algif_aead", "algif_rng")
 _open_files: dict[str, int] = {}
+#: Of each entry of /proc/crypto, one of each (c_show(), crypto/proc.c).
+_DRIVERS = re.compile(r"\ndriver +: (.*)")
+_REFERENCES = re.compile(r"\nrefcnt +: (\d+)")
 OPTMEM = Path("/proc/sys/net/core/optmem_max")
 
 
@@ -70,14 +74,9 @@ def _read_open(name: str) -> bytes:
 
 def transforms() -> dict[str, int]:
     """References to each implementation of an algorithm, by the name of its driver."""
-    counts: dict[str, int] = {}
-    driver = ""
-    for line in Path("/proc/crypto").read_text().splitlines():
-        if line.startswith("driver"):
-            driver = line.partition(": ")[2]
-        elif line.startswith("refcnt"):
-            counts[driver] = int(line.partition(": ")[2])
-    return counts
+    text = Path("/proc/crypto").read_text()
+    references = map(int, _REFERENCES.findall(text))
+    return dict(zip(_DRIVERS.findall(text), references, strict=True))
 
 
 def counters() -> dict[str, dict[str, int]]:

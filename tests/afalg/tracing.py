@@ -12,7 +12,7 @@ import struct
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import libc
 
@@ -24,21 +24,25 @@ _TRACING = Path("/sys/kernel/tracing")
 #: with a breakpoint that is gone ("Oops: int3"). To keep the names of tasks, the scheduler is
 #: patched each time that an event is enabled or disabled; and kprobes become jumps later on.
 _OPTIONS = (_TRACING / "options/record-cmd", Path("/proc/sys/debug/kprobes-optimization"))
-_LINE = re.compile(
-    r"-(?P<thread>\d+)\s+\[\d+\] \S+\s+[\d.]+: (?P<event>\w+): \((?P<place>.*?)\) ?(?P<rest>.*)"
-)
+#: Of a line: thread, event, place, arguments. All lines are looked through in one call: there
+#: are thousands, and a turn of Python's for each takes longer than the kernel's to write it.
+_LINES = re.compile(r"-(\d+)\s+\[\d+\] \S+\s+[\d.]+: (\w+): \((.*?)\) ?(.*)")
 _ARGUMENT = re.compile(r"(\w+)=(\S+)")
 _PLACE = re.compile(r"\w+\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)(?: \[(?P<module>\w+)\])?")
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One call that was seen."""
 
+    thread: str  # its number
     event: str
-    thread: int
-    arguments: dict[str, str]
     place: str = ""
+    told: str = ""  # of its arguments: ``name=value`` each
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """What the event's arguments were."""
+        return dict(_ARGUMENT.findall(self.told))
 
     @property
     def caller(self) -> str:
@@ -170,14 +174,8 @@ class Tracer:
                 parts.append(part)
         if not parts:
             return
-        heard = Heard()
-        for line in b"".join(parts).decode().splitlines():
-            match = _LINE.search(line)
-            if match:
-                arguments = dict(_ARGUMENT.findall(match["rest"]))
-                call = Call(match["event"], int(match["thread"]), arguments, match["place"])
-                heard.calls.append(call)
-            heard.lost |= "LOST" in line
+        text = b"".join(parts).decode()
+        heard = Heard([*map(Call._make, _LINES.findall(text))], "LOST" in text)
         for listener in self._listeners:
             listener(heard)
 

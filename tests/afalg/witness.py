@@ -85,12 +85,12 @@ class Watched(Heard):
 
     def of(self, *events: str, caller: str = "", thread: int | None = None) -> list[Call]:
         """As ``count``: the calls themselves."""
-        thread = threading.get_native_id() if thread is None else thread
+        number = str(threading.get_native_id() if thread is None else thread)
         return [
             call
             for call in self.calls
             if call.event in events
-            and call.thread == thread
+            and call.thread == number
             and (not caller or call.caller == caller)
         ]
 

@@ -25,8 +25,8 @@ def ledger(handovers: ModuleType) -> Any:
 def calls(*told: str, thread: int = 7) -> list[Any]:
     """Calls of one thread: ``copy_0 bytes=5``."""
     call = suite_module("tracing").Call
-    split = [one.split() for one in told]
-    return [call(event, thread, dict(word.split("=") for word in words)) for event, *words in split]
+    split = [one.partition(" ") for one in told]
+    return [call(str(thread), event, "", arguments) for event, _, arguments in split]
 
 
 def hear(ledger: Any, *told: str, thread: int = 7, lost: bool = False) -> None:

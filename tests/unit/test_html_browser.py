@@ -224,6 +224,9 @@ def test_print(browser: Browser, report: Path) -> None:
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         expect(page.locator("#grid tbody tr.row:not(.suite)")).to_have_count(217)
         expect(page.locator(".controls")).to_be_hidden()
+        page.set_viewport_size({"width": 718, "height": 1000})  # A4 upright with Chromium's margins
+        over = "grid => grid.querySelector('table').offsetWidth - grid.clientWidth"
+        assert page.locator("#grid").evaluate(over) <= 0
         page.evaluate("dispatchEvent(new Event('afterprint'))")
         assert page.locator("#grid tbody tr.row").count() < 100
 

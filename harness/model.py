@@ -14,7 +14,16 @@ from typing import Self
 
 from immutabledict import immutabledict
 
-from harness.guest.inside.words import Cause, Control, Defect, Outcome, Reason, State, Witness
+from harness.guest.inside.words import (
+    Cause,
+    Control,
+    Defect,
+    Outcome,
+    Reason,
+    State,
+    Waited,
+    Witness,
+)
 
 __all__ = [
     "Cause",
@@ -23,6 +32,7 @@ __all__ = [
     "Outcome",
     "Reason",
     "State",
+    "Waited",
     "Witness",
 ]  # of words.py, too
 
@@ -138,6 +148,7 @@ class BootableKernel:
     #: A spec that goes on naming this very kernel; "" if ``spec`` does.
     exact: str = ""
     commit: str = ""  # of the git tree that it was built from
+    key: str = ""  # a digest of all its files, under which the cache keeps it
 
 
 @dataclass(frozen=True)
@@ -247,6 +258,7 @@ class TestResult:
     taint: int = 0  # bits of the kernel's taint that came with it
     #: Why it failed though it passed: what the kernel reported, or was tainted by, meanwhile.
     charged: str = ""
+    waited: Waited = Waited.LIMIT  # how long, if it timed out
     #: What it came to in each boot that ran it, if there were several.
     attempts: tuple[Attempt, ...] = ()
 
@@ -309,6 +321,15 @@ class KernelIdentity:
     commit: str = ""  # of the git tree that it was built from
     architecture: str = ""  # as uname -m says it
     compiler: str = ""  # as /proc/version says it
+    key: str = ""  # a digest of all its files, under which the cache keeps it
+
+
+@dataclass(frozen=True)
+class Reused:
+    """Which stored run a result was taken from."""
+
+    run: str  # id
+    started: str  # of that run: UTC, ISO 8601
 
 
 @dataclass(frozen=True)
@@ -431,6 +452,8 @@ class KernelResult:
     append: tuple[str, ...] = ()  # kernel arguments added by --append
     directory: str = ""  # of this kernel's files, relative to the run directory
     reproduce: str = ""  # command that runs this kernel's suite again
+    settings: str = ""  # its options that bear on what is observed
+    reused: Reused | None = None  # set if it was not booted in this run
     #: Options of the kernel's config that say what AF_ALG offers ("y", "m" or "n").
     config: Mapping[str, str] = field(default_factory=immutabledict)
     #: Test id -> its record in the store, of tests that failed or differ (history/keeping.py).

@@ -93,6 +93,8 @@ class Heard:
         self.answers = 0  # to what the host asked
         self.plan: tuple[str, ...] | None = None
         self.running = ""
+        self.begun = 0  # tests
+        self.began = 0.0  # when the last one did
         self.taint: int | None = None
         self.tests: dict[str, TestResult] = {}
         self.facts: dict[str, Fact] = {}
@@ -184,6 +186,7 @@ class Heard:
                 if test in self.tests or test == self.running:
                     raise _Disbelieved(f"a test that has begun begins again: {test:.200}")
                 self.running = test
+                self.begun, self.began = self.begun + 1, seconds
                 self._written[records.start_marker(test).rstrip()] = seconds
             case records.Finish():
                 self._take_outcome(record)
@@ -240,6 +243,7 @@ class Heard:
             details=record.details,
             reason=record.reason,
             defect=record.defect,
+            waited=record.waited,
         )
         if self.running == record.id:
             self.running = ""

@@ -71,6 +71,7 @@ class BootRecord:
     asked: tuple[str, ...] = ()  # ids of the tests that it is to run; (): all selected
     started: str = ""  # UTC, ISO 8601
     commit: str = ""  # of the git tree that the kernel was built from
+    key: str = ""  # of the kernel's files (KernelIdentity)
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.defaults import SUITE_SECONDS
+from harness.defaults import SUITE_SECONDS, TEST_SECONDS
 from harness.files import full_disk_named
 from harness.guest.diagnosis import Diagnosis, Examination
 from harness.guest.heard import Heard
+from harness.guest.idle import IdleWatch
 from harness.guest.inside import records
 from harness.guest.journal import BootRecord, ClosedRecord, Ending, Journal
 from harness.guest.launcher import DISK_LIMIT
-from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine, Stopped
+from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
+from harness.guest.patience import Patience
 from harness.guest.payload import write_part
 from harness.guest.replay import replay
 from harness.guest.schedule import WHOLE, Order
@@ -49,6 +51,7 @@ KERNEL_ARGUMENTS = (
 #: Seconds of uninterruptible sleep without a switch, as the agent counts them, after which a
 #: test is not merely waiting for a disk.
 _SURELY_BLOCKED = 5.0
+_LOOK_SECONDS = 0.25
 _SAID = 200  # characters of a failed test's message that progress is told
 #: Seconds without a sign of life in which three were due.
 _MISSED = 3 * records.ALIVE_SECONDS
@@ -77,6 +80,7 @@ class Deadlines:
     #: want of memory, or by a busy host.
     alive: float = 60
     paused: float = 10  # QEMU does not run the guest
+    limit: float = TEST_SECONDS  # the guest's own for a test, be the guest busy or idle
 
     @classmethod
     def for_accel(cls, accel: str, test: float, suite: float | None = None) -> Deadlines:
@@ -94,6 +98,7 @@ class Deadlines:
                 shutdown=60,
                 blocked=test + 5,
                 alive=30,
+                limit=test,
             )
         return cls(
             boot=180,
@@ -103,6 +108,7 @@ class Deadlines:
             shutdown=120,
             blocked=test + 10,
             alive=120,
+            limit=test,
         )
 
 
@@ -175,6 +181,7 @@ def observe(
             asked=order.tests,
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             commit=kernel.commit,
+            key=kernel.key,
         )
         journal.boot(boot)
         ear = _Ear(journal, Heard(boot))
@@ -260,10 +267,15 @@ def _listen(
     """Take messages until the guest is gone or has to go; returns why, and what expired."""
     heard = ear.heard
     deadline = _current_deadline(session, heard, deadlines)
+    patience: Patience | None = None  # once the guest has spoken
     told = 0  # tests whose outcome progress has been told
     while not stop.is_set():
-        # Woken at least every half second, to notice an interruption.
-        message = session.next(min(deadline.seconds, session.elapsed() + 0.5))
+        # Woken again and again, to notice an interruption, and a test that stands still.
+        message = session.next(min(deadline.seconds, session.elapsed() + _LOOK_SECONDS))
+        if isinstance(message, Expired) and heard.running:
+            patience = patience or _patience(session, deadlines)
+            if given_up := patience.look(heard, message.seconds):
+                return _End(Ending.DEADLINE, *_unheeded(heard, given_up))
         if isinstance(message, Ended):
             return _End(Ending.GUEST)
         if isinstance(message, Stopped):
@@ -280,6 +292,20 @@ def _listen(
         if message.seconds >= deadline.seconds:
             return _End(Ending.DEADLINE, deadline.reason, deadline.hang)
     return _End(Ending.STOPPED)
+
+
+def _patience(session: Session, deadlines: Deadlines) -> Patience:
+    watch = IdleWatch(session.qemu_process() or 0)
+    return Patience(deadlines.limit, watch.idle_seconds, session.ask_agent)
+
+
+def _unheeded(heard: Heard, reason: str) -> tuple[str, Hang]:
+    """Of a test that no signal ends: in words, and what stands still."""
+    process = heard.process
+    where = f" in {process.where}" if process is not None and process.where else ""
+    if process is not None and process.state == "D":
+        return f"{reason}, which is in uninterruptible sleep{where}", Hang.BLOCKED_TEST
+    return f"{reason}, which no signal ends{where and f'; it sleeps{where}'}", Hang.TEST
 
 
 class _Deadline(NamedTuple):

@@ -167,6 +167,7 @@ def _kernel(boot: _Replayed) -> KernelIdentity | None:
         commit=boot.boot.commit,
         architecture=heard.identity.machine,
         compiler=heard.compiler,
+        key=boot.boot.key,
     )
 
 

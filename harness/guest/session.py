@@ -260,16 +260,23 @@ class Session:
             with contextlib.suppress(OSError):
                 self._requests.sendall(data)
 
-    def ask_agent(self) -> bool:
-        """Ask the agent in the guest to tell how the suite fares; False if it cannot be asked."""
+    def ask_agent(self, request: bytes = REQUEST) -> bool:
+        """Ask the agent in the guest, by default to tell how the suite fares.
+
+        False if it cannot be asked.
+        """
         if self._requests is None:
             return False
         try:
             # It may stand still for good, and so may what it has not yet taken.
-            self._requests.send(REQUEST, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            self._requests.send(request, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except OSError:
             return False
         return True
+
+    def qemu_process(self) -> int | None:
+        """QEMU's process id; None if it does not run."""
+        return next((process for process, _ in self._qemu_processes()), None)
 
     def qemu_is_stopped(self) -> bool:
         """Whether QEMU's process was stopped (SIGSTOP, a debugger)."""

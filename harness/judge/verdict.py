@@ -38,11 +38,13 @@ from harness.model import (
     KernelResult,
     Outcome,
     Purpose,
+    Reused,
     Role,
     State,
     Status,
     TestResult,
     Verdict,
+    Waited,
     Witness,
 )
 
@@ -105,6 +107,7 @@ def judge(
         findings = [_never_ran(kernel, other_boots=other_boots)]
     else:
         findings = [
+            *_note_reused(kernel),
             *_judge_status(kernel),
             *_judge_plan(kernel),
             *judge_reports(kernel, expectations, baseline),
@@ -213,6 +216,19 @@ def _again(fatal: str, boots: Sequence[Boot]) -> str:
     return f"; flaky: not when run alone {times}"
 
 
+def _note_reused(kernel: KernelResult) -> Iterator[Finding]:
+    if kernel.reused is not None:
+        yield Finding(note=f"not booted in this run: {reused_in_words(kernel.reused)}")
+
+
+def reused_in_words(reused: Reused) -> str:
+    """``result of run 0123456789abcdef of 2026-11-26T12:00:00+00:00, of the same kernel, ...``."""
+    return (
+        f"result of run {reused.run} of {reused.started}, of the same kernel, suite, guest image"
+        " and settings (--reuse)"
+    )
+
+
 def _judge_plan(kernel: KernelResult) -> Iterator[Finding]:
     """Everything planned must have run, and something must have."""
     # What a guest that was stopped did not report speaks against nobody.
@@ -312,6 +328,7 @@ def _judge_tests(
         died_in = {boot.fatal_test for boot in boots_of(kernel) if boot.died}
         failed = [test for test in failed if test.id not in died_in]
     yield from _note_flaky(kernel)
+    yield from _note_not_waited_for(kernel)
     for test in failed[:_SINGLE]:
         known = known_of(test.id, kernel, baseline)
         yield Finding(reason=f"{test.id} {_outcome_words(test)}{known}", ids=(test.id,))
@@ -352,6 +369,17 @@ def _note_flaky(kernel: KernelResult) -> Iterator[Finding]:
                 note=f"flaky: {test.id} {test.outcome} in {_times(test)},"
                 f" and {other.outcome} in boot {other.boot}{said}"
             )
+
+
+def _note_not_waited_for(kernel: KernelResult) -> Iterator[Finding]:
+    """Tests of which less is known than of others that timed out."""
+    names = [test.id for test in kernel.tests if test.waited is Waited.NOT_WAITED_FOR]
+    if names:
+        noun = "test was" if len(names) == 1 else "tests were"
+        yield Finding(
+            note=f"{len(names)} {noun} not waited for: begun, and ended as soon as the guest was"
+            f" as idle as in several tests before that hung in the same place: {listed(names)}"
+        )
 
 
 def _expected_test(test: TestResult, rule: Expectation) -> Finding:

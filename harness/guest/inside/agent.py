@@ -25,6 +25,7 @@ if __name__ == "__main__":  # a file in the unpacked payload, whose top is the i
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from harness.guest.inside import records
+from harness.guest.inside.expiry import Expiry, asked_for
 from harness.guest.inside.kernel_log import KernelLogReader
 from harness.guest.inside.suite_process import SuiteProcess
 
@@ -133,7 +134,7 @@ def read_cpu_model(path: Path = Path("/proc/cpuinfo")) -> str:
     return next(named, "")
 
 
-def run_suite(writer: records.RecordWriter, settings: dict[str, object]) -> int:
+def run_suite(writer: records.RecordWriter, settings: dict[str, object], expiry: Expiry) -> int:
     """Run pytest in this process; returns its exit status."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ["AFALG_KNOWN_ANSWERS"] = str(PAYLOAD / "known_answers.json")
@@ -156,7 +157,7 @@ def run_suite(writer: records.RecordWriter, settings: dict[str, object]) -> int:
     assert isinstance(tests, list)
     arguments = [*recording.PYTEST_ARGUMENTS, *running.ARGUMENTS]
     arguments += [f"--rootdir={suite}", f"--confcutdir={suite}"]
-    recorder = recording.Recorder(writer, float(limit), frozenset(tests))
+    recorder = recording.Recorder(writer, float(limit), frozenset(tests), expiry)
     plugins = [recorder, running.Runner(recorder)]
     return int(pytest.main([*arguments, *options, *names], plugins))
 
@@ -201,10 +202,12 @@ def await_suite(
     log: KernelLogReader | None,
     writer: records.RecordWriter,
     requests: int | None = None,
+    expiry: Expiry | None = None,
 ) -> int:
     """Send the kernel log and signs of life until the process ``child`` has ended.
 
-    ``requests`` is a descriptor from which the host's are read. Returns the wait status.
+    ``requests`` is a descriptor from which the host's are read; ``expiry`` is told of tests
+    that are to be ended. Returns the wait status.
     """
     over = os.pidfd_open(child)
     suite = SuiteProcess(child)
@@ -217,12 +220,16 @@ def await_suite(
         send_log(log, writer)
         asked = False
         if requests in ready:
-            asked = ready[requests] == select.POLLIN and os.read(requests, 4096) != b""
+            request = os.read(requests, 4096) if ready[requests] == select.POLLIN else b""
+            if not request:
+                awaited.unregister(requests)  # the host is gone
+            if expiry is not None:
+                for word, number in asked_for(request):
+                    expiry.ask(word, number, child, suite.sleeps_in)
+            asked = records.REQUEST in request
             if asked:
                 show_tasks()
                 send_log(log, writer)
-            else:
-                awaited.unregister(requests)  # the host is gone
         if asked or time.monotonic() >= due:
             writer.send(suite.look(asked=asked))
             due = time.monotonic() + records.ALIVE_SECONDS
@@ -245,19 +252,20 @@ def main() -> None:
     writer.send(hello)
     settings = json.loads((PAYLOAD / "settings.json").read_text())
     started = time.monotonic()
+    expiry = Expiry()
     child = os.fork()
     if child == 0:
         writer.own()
         status = INTERNAL_ERROR
         try:
-            status = run_suite(writer, settings)
+            status = run_suite(writer, settings, expiry)
         except BaseException:
             traceback.print_exc()  # on the console: there is nobody else to tell
             raise
         finally:
             os._exit(status)
     allow_sysrq()
-    wait_status = await_suite(child, open_kernel_log(), writer, port)
+    wait_status = await_suite(child, open_kernel_log(), writer, port, expiry)
     writer.send(
         records.End(
             status=os.waitstatus_to_exitcode(wait_status),

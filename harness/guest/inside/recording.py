@@ -22,7 +22,8 @@ from typing import Protocol
 import pytest
 
 from harness.guest.inside import records
-from harness.guest.inside.words import Control, Defect, Outcome, Reason, State, Witness
+from harness.guest.inside.expiry import Expiry
+from harness.guest.inside.words import Control, Defect, Outcome, Reason, State, Waited, Witness
 
 #: Plugins that cost start-up time or terminal output and that no suite here needs.
 _UNUSED_PLUGINS = (
@@ -53,6 +54,12 @@ PYTEST_ARGUMENTS = [
     "--capture=sys",
     "--import-mode=importlib",
 ]
+#: What is said of a test that was ended before its limit. The same of all that are alike.
+_STANDS_STILL = {
+    Waited.HUNG: "hung: asleep in {where}, and nothing else in the guest was awake",
+    Waited.NOT_WAITED_FOR: "not waited for: asleep in {where}, where several tests before it hung",
+}
+_SOON = 0.05  # seconds
 _MESSAGE_LIMIT = 2000  # characters
 _DETAILS_LIMIT = 20000
 
@@ -73,16 +80,29 @@ class Writer(Protocol):
 class Recorder:
     """Turns pytest's hooks into records."""
 
-    def __init__(self, writer: Writer, test_seconds: float, only: Collection[str] = ()) -> None:
-        """``only`` has the ids of the tests to run; () if all that are collected are."""
+    def __init__(
+        self,
+        writer: Writer,
+        test_seconds: float,
+        only: Collection[str] = (),
+        expiry: Expiry | None = None,
+    ) -> None:
+        """``only`` has the ids of the tests to run; () if all that are collected are.
+
+        ``expiry`` says why a test is ended before its time limit.
+        """
         self._writer = writer
+        self._expiry = expiry if expiry is not None else Expiry()
+        self._begun = 0  # tests
         self._only = only
         self._limit = test_seconds
         self._reports: list[pytest.TestReport] = []
         self._was_called = False
         self._reason: Reason | None = None
         self._defect: Defect | None = None
-        self._timed_out = False
+        self._timed_out = ""  # the message, if it was ended
+        self._waited = Waited.LIMIT
+        self._reporting = False  # pytest makes a report of what it has run
         self._taint = records.read_taint()
         self._started = 0.0
 
@@ -175,7 +195,9 @@ class Recorder:
         self._reports.clear()
         self._was_called = False
         self._reason = None
-        self._timed_out = False
+        self._timed_out, self._waited = "", Waited.LIMIT
+        self._begun += 1
+        self._expiry.begin(self._begun)
         records.log_to_console(records.start_marker(nodeid))
         self._writer.send(records.Start(nodeid))
         self._started = time.monotonic()
@@ -194,13 +216,25 @@ class Recorder:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _expire(self, _signal: int, _frame: FrameType | None) -> None:
-        self._timed_out = True
-        raise TestTimeout(f"no end within {self._limit:g} s")
+        ended = self._expiry.ended()
+        is_over = signal.getitimer(signal.ITIMER_REAL)[0] == 0
+        if self._timed_out or (ended is None and not is_over):
+            return  # ended once, or meant for a test that has ended by itself meanwhile
+        if self._reporting:  # pytest itself would fail
+            signal.setitimer(signal.ITIMER_REAL, _SOON)
+            return
+        self._timed_out = f"no end within {self._limit:g} s"
+        if ended is not None:
+            self._waited, where = ended
+            self._timed_out = _STANDS_STILL[self._waited].format(where=where or "a place not known")
+        raise TestTimeout(self._timed_out)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Generator[None, None, None]:
         """Keep the reason of a skip, which the report has only as text."""
+        self._reporting = True
         yield
+        self._reporting = False
         data = getattr(call.excinfo.value, "reason_data", None) if call.excinfo else None
         if isinstance(data, Reason):
             self._reason = data
@@ -218,6 +252,7 @@ class Recorder:
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """One record per test, from its setup, call and teardown together."""
+        self._expiry.begin(0)
         outcome, message, details = self._summarize()
         self._writer.send(
             records.Finish(
@@ -228,6 +263,7 @@ class Recorder:
                 details=details[-_DETAILS_LIMIT:],
                 reason=self._reason if outcome is Outcome.SKIPPED else None,
                 defect=self._defect,
+                waited=self._waited,
             )
         )
         taint = records.read_taint()
@@ -239,7 +275,7 @@ class Recorder:
         bad = [report for report in self._reports if report.failed]
         if self._timed_out:
             text = bad[0].longreprtext if bad else ""
-            return Outcome.TIMEOUT, f"no end within {self._limit:g} s", text
+            return Outcome.TIMEOUT, self._timed_out, text
         if bad:
             first = bad[0]
             outcome = Outcome.FAILED if first.when == "call" else Outcome.ERROR

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.guest.inside.words import Control, Defect, Outcome, Reason, State, Witness
+from harness.guest.inside.words import Control, Defect, Outcome, Reason, State, Waited, Witness
 
 PORT_NAME = "afalg.results"
 #: What the host writes to the port to be told at once how the suite's process fares.
@@ -77,6 +77,7 @@ class Finish:
     details: str
     reason: Reason | None = None  # why it was skipped
     defect: Defect | None = None  # what it looked for, if that is a known one
+    waited: Waited = Waited.LIMIT  # how long, if it timed out
 
 
 @dataclass(frozen=True)

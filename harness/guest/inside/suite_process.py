@@ -14,6 +14,8 @@ from harness.guest.inside.records import Alive
 
 _SWITCHES = re.compile(r"ctxt_switches:\s*(\d+)")
 _STACK_LIMIT = 24  # frames
+_NAMED = 3  # of them, where a place is named
+_OFFSET = re.compile(r"\+0x.*")
 
 
 class SuiteProcess:
@@ -40,15 +42,30 @@ class SuiteProcess:
             asked=asked,
         )
 
+    def sleeps_in(self) -> str:
+        """The functions of the kernel in which it sleeps, the innermost first; "" if it is not
+        known.
+
+        Of a process whose threads wait for each other, those of the last one that does not.
+        """
+        threads = (self._directory / "task").glob("[0-9]*")
+        newest_first = sorted((int(path.name) for path in threads), reverse=True)
+        for thread in newest_first:
+            frames = [_OFFSET.sub("", frame) for frame in self._stack(f"task/{thread}/")]
+            if frames and not any("futex" in frame for frame in frames):
+                return " < ".join(frames[:_NAMED])
+        where = self._read("wchan").strip()
+        return "" if where == "0" else where
+
     def _blocked(self) -> float:
         switches, now = _SWITCHES.findall(self._read("status")), time.monotonic()
         if self._since is None or switches != self._switches:
             self._since, self._switches = now, switches
         return now - self._since
 
-    def _stack(self) -> tuple[str, ...]:
+    def _stack(self, thread: str = "") -> tuple[str, ...]:
         """The kernel's functions it is in, the innermost first."""
-        lines = self._read("stack").splitlines()[:_STACK_LIMIT]
+        lines = self._read(f"{thread}stack").splitlines()[:_STACK_LIMIT]
         return tuple(line.partition("] ")[2] or line for line in lines)
 
     def _read(self, name: str) -> str:

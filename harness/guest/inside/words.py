@@ -21,6 +21,15 @@ class Outcome(StrEnum):
     MISSING = "missing"  # planned, never reported
 
 
+class Waited(StrEnum):
+    """How long was waited for a test that timed out."""
+
+    LIMIT = ""  # as long as a test may take; of every other test, too
+    HUNG = "hung"  # longer than it takes elsewhere, and the guest was idle
+    #: It was begun, and ended when the guest was as idle as in several that hung before it.
+    NOT_WAITED_FOR = "not_waited_for"
+
+
 class State(StrEnum):
     """State of a zero-copy path, or of another property that a probe looks for."""
 

@@ -67,6 +67,7 @@ class KernelStore:
             packages=tuple(PackageFile(**package) for package in data["packages"]),
             notes=tuple(data["notes"]),
             symbols=symbols if symbols.exists() else None,
+            key=key,
         )
 
     def create(

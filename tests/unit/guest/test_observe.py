@@ -18,6 +18,7 @@ from harness.faults import tell
 from harness.guest import journal
 from harness.guest import observe as module
 from harness.guest.console_file import ConsoleFile
+from harness.guest.heard import Heard
 from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
 from harness.guest.observe import Deadlines, Listener, observe
 from harness.guest.schedule import WHOLE
@@ -93,12 +94,15 @@ class _Script:
     def drain(self) -> Iterator[Message]:
         return iter(())
 
-    def ask_agent(self) -> bool:
+    def ask_agent(self, _request: bytes = b"") -> bool:
         self.asked += 1
         return False
 
     def qemu_is_stopped(self) -> bool:
         return False
+
+    def qemu_process(self) -> int | None:
+        return None
 
     def exit(self) -> Exit:
         return self._exit
@@ -374,7 +378,7 @@ def test_the_agent_is_asked_before_keys_are_pressed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class _Answers(_Script):
-        def ask_agent(self) -> bool:
+        def ask_agent(self, _request: bytes = b"") -> bool:
             self.asked += 1
             self._messages += [
                 ConsoleLine(60.0, "[ 57.0] sysrq: Show Blocked State"),
@@ -398,6 +402,36 @@ def test_keys_are_pressed_where_the_agent_is_silent(
     monitor = _Monitor()
     _observe(tmp_path, monkeypatch, [*_IN_A_TEST], expires=True, monitor=monitor)
     assert monitor.pressed == [("alt", "sysrq", "w"), ("alt", "sysrq", "l")]
+
+
+@pytest.mark.parametrize(
+    ("said", "hang", "words"),
+    [
+        ([], Hang.TEST, "which no signal ends"),
+        ([alive(15.0, 3, where="x")], Hang.TEST, "which no signal ends; it sleeps in x"),
+        ([alive(15.0, 3, **_BLOCKED)], Hang.BLOCKED_TEST, "uninterruptible sleep in af_alg_wait"),
+    ],
+)
+def test_a_test_that_is_not_waited_for_any_longer(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: list[Message],
+    hang: Hang,
+    words: str,
+) -> None:
+    """An idle guest that does not heed that its test is to be ended: long before the deadline."""
+
+    class Patience:
+        def look(self, heard: Heard, now: float) -> str:
+            return f"idle while running {heard.running}" if now > 17 else ""
+
+    monkeypatch.setattr(module, "_patience", lambda *_: Patience())
+    seen = _observe(tmp_path, monkeypatch, [*_IN_A_TEST, *said], expires=True)
+    assert (seen.status, seen.boots[0].hang) == (Status.HUNG, hang)
+    assert seen.status_reason.startswith(f"idle while running {PLAN[0]}, ")
+    assert words in seen.status_reason
+    assert seen.wall_seconds is not None
+    assert seen.wall_seconds < 9.4 + 50
 
 
 def test_silence_is_a_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

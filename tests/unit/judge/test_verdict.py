@@ -27,6 +27,7 @@ from harness.model import (
     Status,
     TestResult,
     Verdict,
+    Waited,
     Witness,
 )
 from tests.unit import samples
@@ -527,3 +528,23 @@ def test_a_stall_by_a_clock_that_jumped(event: ConsoleEvent, accel: str, ok: boo
     found = judge(replace(one, boots=(Boot(Status.COMPLETED, accel=accel),)), Expectations())
     assert found.ok is ok, found.reasons
     assert any("clock" in note for note in found.notes) is ok
+
+
+def test_what_was_not_waited_for_is_said() -> None:
+    """It is no pass, and not told like one that had its time."""
+    kernel = samples.new()
+    plan = tuple(f"functional/test_x.py::test_{number}" for number in range(3))
+    hung, like = "hung: asleep in x", "not waited for: asleep in x"
+    tests = (
+        TestResult(plan[0], Outcome.TIMEOUT, message=hung, waited=Waited.HUNG),
+        *(
+            TestResult(name, Outcome.TIMEOUT, message=like, waited=Waited.NOT_WAITED_FOR)
+            for name in plan[1:]
+        ),
+    )
+    verdict = judge(replace(kernel, plan=plan, tests=tests), load_expectations(None, ()))
+    assert f"{plan[0]} timed out: {hung}" in verdict.reasons
+    assert f"{plan[2]} timed out: {like}" in verdict.reasons
+    (note,) = (note for note in verdict.notes if "waited" in note)
+    assert note.startswith("2 tests were not waited for: begun, and ended as soon as")
+    assert note.endswith(f"{plan[1]}, {plan[2]}")

@@ -63,6 +63,7 @@ def test_each_record_is_written_under_its_name_with_its_fields() -> None:
         "reason": {"cause": "no_module", "type": "", "name": "algif_rng"}
         | {"errno": "", "restrict": None},
         "defect": {"cve": "CVE-2025-38079", "fix": "b2df03ed4052", "provoked": False},
+        "waited": "",
     }
     assert (second["type"], second["seq"], second["taint"]) == ("end", 1, None)
 

@@ -21,14 +21,18 @@ from pathlib import Path
 
 import pytest
 
+import builtins
 from harness.guest.inside import records, recording, running
+from harness.guest.inside.expiry import Expiry
 
+builtins.expiry = Expiry()
 suite, port, log, limit, way = sys.argv[1:]
 records.KERNEL_LOG = log
 taints = iter([0, 0, 512])  # at the start, after the first test, from the second on
 records.read_taint = lambda: next(taints, 512)
 with open(port, "wb", 0) as file:
-    recorder = recording.Recorder(records.RecordWriter(file.fileno()), float(limit))
+    writer = records.RecordWriter(file.fileno())
+    recorder = recording.Recorder(writer, float(limit), (), builtins.expiry)
     options = [*recording.PYTEST_ARGUMENTS, f"--rootdir={suite}", suite]
     plugins = [recorder]
     if way == "quick":
@@ -79,7 +83,24 @@ def test_xfails(): assert False
 def test_xpasses(): pass
 def test_overruns():
     assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 60
-    signal.raise_signal(signal.SIGALRM)  # as when that is over
+    signal.setitimer(signal.ITIMER_REAL, 0.01)  # as when that is over
+    signal.pause()
+def _ended(word):
+    import builtins
+    expiry, place = builtins.expiry, "wait_woken < af_alg_wait_for_data"
+    number = int.from_bytes(expiry._page[:8], "little")
+    expiry.ask(word, number, os.getpid(), lambda: place)
+    signal.pause()
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_hangs(number): _ended("hung")
+def test_hangs_like_those(): _ended("idle")
+def test_stray_signal(): os.kill(os.getpid(), signal.SIGALRM)
+def test_is_ended_once():
+    try:
+        _ended("hung")
+    finally:
+        os.kill(os.getpid(), signal.SIGALRM)
+        os.getpid()
 def test_after(): pass
 def test_fact(record_fact):
     record_fact("a.fact", state="unreachable", evidence="e", reason=Refused.reason_data,
@@ -131,6 +152,17 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return _run(tmp_path_factory.mktemp("recorded"), suite, way=request.param)
 
 
+def test_how_long_was_waited(recorded: Records) -> None:
+    ended = {
+        record["id"].partition("::")[2]: record["waited"]
+        for record in recorded
+        if record["type"] == "outcome" and record["outcome"] == "timeout"
+    }
+    hung = {f"test_hangs[{number}]": "hung" for number in (1, 2, 3)}
+    hung["test_is_ended_once"] = "hung"
+    assert ended == {**hung, "test_hangs_like_those": "not_waited_for", "test_overruns": ""}
+
+
 def _outcome(recorded: Records, name: str) -> dict[str, Any]:
     (found,) = (
         record
@@ -153,6 +185,10 @@ def _outcome(recorded: Records, name: str) -> dict[str, Any]:
         ("test_xfails", "skipped", "expected failure: known"),
         ("test_xpasses", "failed", "XPASS(strict)"),
         ("test_overruns", "timeout", "no end within 60 s"),
+        ("test_hangs[3]", "timeout", "hung: asleep in wait_woken < af_alg_wait_for_data"),
+        ("test_hangs_like_those", "timeout", "not waited for: asleep in wait_woken < af_alg"),
+        ("test_stray_signal", "passed", ""),
+        ("test_is_ended_once", "timeout", "hung: asleep"),
         ("test_after", "passed", ""),
         ("test_bad_fact", "failed", "'gone' is not a valid State"),
         ("test_provokes", "passed", ""),
@@ -168,7 +204,7 @@ def test_outcomes(recorded: Records, name: str, outcome: str, message: str) -> N
 
 def test_details_are_the_traceback(recorded: Records) -> None:
     assert "assert 1 == 2" in _outcome(recorded, "test_fails")["details"]
-    assert "signal.raise_signal(" in _outcome(recorded, "test_overruns")["details"]
+    assert "signal.pause()" in _outcome(recorded, "test_overruns")["details"]
     assert _outcome(recorded, "test_passes")["details"] == ""
 
 
@@ -202,7 +238,7 @@ def test_the_order_of_records(recorded: Records) -> None:
     begun = [record["id"] for record in recorded if record["type"] == "start"]
     ended = [record["id"] for record in recorded if record["type"] == "outcome"]
     assert begun == ended == first["tests"]
-    assert len(begun) == 19
+    assert len(begun) == 25
     (told,) = (record for record in recorded if record["type"] == "transcripts")
     assert told["transcripts"] == {"recv": "0"}
 

@@ -62,3 +62,21 @@ def test_a_real_process() -> None:
 
 def test_a_process_that_is_gone() -> None:
     assert SuiteProcess(2**22 + 1).look(asked=False).state == ""
+
+
+def test_where_it_sleeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of threads that wait for another, that one counts; else what the kernel says in short."""
+    proc = _Proc(tmp_path, monkeypatch)
+    assert proc.process.sleeps_in() == "af_alg_wait_for_data", "no threads are told"
+    for thread, stack in (("7", "[<0>] futex_wait_queue+0x1/0x2\n"), ("9", _STACK)):
+        place = tmp_path / "7/task" / thread
+        place.mkdir(parents=True)
+        (place / "stack").write_text(stack)
+    assert proc.process.sleeps_in() == "af_alg_wait_for_data < skcipher_recvmsg"
+    (tmp_path / "7/task/10").mkdir()
+    (tmp_path / "7/task/10/stack").write_text("[<0>] futex_do_wait+0x1/0x2\n")
+    assert proc.process.sleeps_in() == "af_alg_wait_for_data < skcipher_recvmsg"
+    for thread in ("7", "9"):
+        (tmp_path / f"7/task/{thread}/stack").write_text("")
+    (tmp_path / "7/wchan").write_text("0")
+    assert proc.process.sleeps_in() == ""

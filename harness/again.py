@@ -24,7 +24,15 @@ def exact_spec(spec: str, release: str) -> str:
     return f"debian:{release}" if spec.startswith("debian:") and release else spec
 
 
-def _options(options: RunOptions) -> Iterator[str]:
+def settings(options: RunOptions) -> str:
+    """The options that bear on what is observed of a kernel, whatever is expected of it.
+
+    Not what the kernel, the guest image and the accelerator turn out to be.
+    """
+    return shlex.join([*_settings(options), *_each("--append", options.append)])
+
+
+def _settings(options: RunOptions) -> Iterator[str]:
     selection = options.selection
     # -k is all that there is of these; it may not begin with "-" in a word of its own.
     for name, value in zip(selection.arguments[::2], selection.arguments[1::2], strict=True):
@@ -40,6 +48,10 @@ def _options(options: RunOptions) -> Iterator[str]:
         yield from _one("--repeat", str(options.repeat))
     if options.boots != RunOptions.boots:
         yield from _one("--boots", str(options.boots))
+
+
+def _options(options: RunOptions) -> Iterator[str]:
+    yield from _settings(options)
     explicit = [rule for rule in options.expectations.rules if rule.explicit]
     files = dict.fromkeys(rule.source for rule in explicit if rule.source != "--expect")
     yield from _each("--expectations", files)

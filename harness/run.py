@@ -19,22 +19,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import inuse
-from harness.again import again, exact_spec
+from harness.again import again, exact_spec, settings
 from harness.durations import recall, remember, selection_key
 from harness.errors import ExitCode, InputError, Interrupted
-from harness.executors.executor import Executors, Found
+from harness.executors.executor import Directory, Executors, Found
 from harness.executors.local import LocalExecutor
 from harness.faults import tell
 from harness.files import full_disk_named
 from harness.guest.payload import own_revisions, revision, write_payload
 from harness.guest.schedule import Limits, next_order
 from harness.history.keeping import LookUp
+from harness.history.reuse import Reuse, Wanted
 from harness.job import KernelJob
 from harness.judge.conclude import conclude
 from harness.judge.confirmation import tests_behind
 from harness.judge.exit_code import compared_candidate, losses
 from harness.model import (
     SCHEMA,
+    BootableKernel,
+    HostInfo,
     KernelResult,
     Revisions,
     Role,
@@ -77,20 +80,23 @@ class Run:
         progress: Progress,
         earlier: RunResult | None = None,
         look_up: LookUp | None = None,
+        reuse: Reuse | None = None,
         *,
         executors: Executors = LocalExecutor,
         stop: threading.Event | None = None,
     ) -> None:
         """``earlier`` is what the run directory holds of this very run, to be gone on with.
 
-        ``look_up`` says what other runs say of its tests, ``executors`` where guests are.
+        ``look_up`` says what other runs say of its tests, ``executors`` where guests are;
+        ``reuse`` has results of kernels that need not be booted again.
         """
-        self._look_up = look_up
+        self._look_up, self._reuse = look_up, reuse
         self._options = options
         self._progress = progress
         self.stop = stop or threading.Event()
         self._lock = threading.Lock()
         self._executor = executors(options, progress, self.stop)
+        self._reused_with = ""  # the accelerator of results that were reused
         self._roles = planned_roles(options)
         self._results: dict[str, KernelResult] = {
             spec: KernelResult(
@@ -247,7 +253,11 @@ class Run:
                 return
             directory = functools.partial(self._kernel_directory, spec)
             earlier = self._placed.get(spec)
-            result = self._executor.run(self._job(spec, role), kernel, directory, earlier)
+            stored = self._stored(kernel, directory) if earlier is None else None
+            if stored is not None:
+                result = replace(stored, spec=spec, role=role)
+            else:
+                result = self._executor.run(self._job(spec, role), kernel, directory, earlier)
             exact = result.exact or exact
             self._booted[spec] = kernel
         except Exception as error:  # noqa: BLE001  (the other kernels go on, whatever it is)
@@ -261,11 +271,42 @@ class Run:
                 status_reason=told.line,
                 status_exit=int(told.code),
             )
-        command = again(self._options, exact, result.release)
         with self._lock:
-            self._results[spec] = replace(result, append=self._options.append, reproduce=command)
+            self._results[spec] = replace(
+                result,
+                append=self._options.append,
+                reproduce=again(self._options, exact, result.release),
+                settings=settings(self._options),
+            )
         self._store()
         self._progress.finish(spec, _describe(result))
+
+    def _stored(self, kernel: Found, directory: Directory) -> KernelResult | None:
+        """The stored result of a kernel that need not be booted again."""
+        # What another root than our image holds is told by its path alone, and may have changed;
+        # of a kernel that is not here its files are not known.
+        ours = self._options.root == "image"
+        if self._reuse is None or not ours or not isinstance(kernel, BootableKernel):
+            return None
+        accel = self._executor.accel()
+        wanted = Wanted(
+            kernel,
+            replace(self._revisions, image=self._executor.image()),
+            replace(self._executor.host(), accel=accel),
+            self._options.append,
+            settings(self._options),
+        )
+        found = self._reuse(wanted, functools.partial(directory, kernel.release))
+        if found is None:
+            return None
+        self._reused_with = accel
+        place = directory(kernel.release)
+        return replace(found, directory=str(place.relative_to(self._options.out)))
+
+    def _host(self) -> HostInfo:
+        """The machine that ran guests, or, if none did, that runs them as those that are reused."""
+        host = self._executor.host()
+        return host if host.accel else replace(host, accel=self._reused_with)
 
     def _job(self, spec: str, role: Role) -> KernelJob:
         options = self._options
@@ -313,6 +354,8 @@ class Run:
             if candidate is None or not lost:
                 continue
             pair = (*baselines, candidate)
+            if len({kernel.reused for kernel in pair}) == 1 and candidate.reused is not None:
+                continue  # of one run, which confirmed it
             for kernel in pair:
                 if kernel.boots:
                     tests = tests_behind(lost, kernel, pair)
@@ -347,7 +390,13 @@ class Run:
             note = f"what was lost could not be run again: {told.line}"
             result = replace(before, notes=(*before.notes, note))
         with self._lock:
-            self._results[spec] = replace(result, append=before.append, reproduce=before.reproduce)
+            self._results[spec] = replace(
+                result,
+                append=before.append,
+                reproduce=before.reproduce,
+                settings=before.settings,
+                reused=before.reused,
+            )
         self._store()
         self._progress.finish(spec, f"{len(tests)} of its tests were run again")
 
@@ -377,7 +426,7 @@ class Run:
             started=self._started,
             command=self._options.command,
             seed=self._options.selection.seed,
-            host=self._executor.host(),
+            host=self._host(),
             kernels=tuple(kernels),
             id=self._id,
             control=self._control,
@@ -410,4 +459,7 @@ def _describe(result: KernelResult) -> str:
     for test in result.tests:
         counts[test.outcome] = counts.get(test.outcome, 0) + 1
     tests = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-    return f"{result.release}: {tests} ({result.wall_seconds or 0:.1f} s)"
+    took = f"{result.wall_seconds or 0:.1f} s"
+    if result.reused is not None:
+        took = f"of run {result.reused.run} of {result.reused.started}, not booted"
+    return f"{result.release}: {tests} ({took})"

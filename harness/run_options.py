@@ -31,6 +31,7 @@ class RunOptions:
     boots: int = MOST_BOOTS  # of one kernel, for each repetition of the plan
     repeat: int = 1  # how often the whole plan is run
     confirm: int = CONFIRM  # how often what was lost is run again before it is said
+    reuse: bool = False  # take stored results of the same kernels instead of booting them
     dump_memory: Path | None = None  # directory for the memory of guests that stand still
     executor: str = "local"  # where guests are: as ``--executor``
     shard: Shard | None = None  # ``specs`` are its own kernels; None: all there are

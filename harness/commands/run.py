@@ -91,6 +91,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     store = parser.add_argument_group("the store of runs")
     add_store_option(store)
     store.add_argument(
+        "--reuse",
+        action="store_true",
+        help="do not boot a kernel of which the store has a whole result: of the very same kernel,"
+        " suite, guest image and settings; the reports say so",
+    )
+    store.add_argument(
         "--no-store", action="store_true", help="do not put the run into the store at its end"
     )
 

@@ -18,7 +18,7 @@ from harness.errors import InputError
 from harness.history.contents import Content, add, batches, packed
 from harness.history.lineage import lineage_of
 from harness.history.queries import TRANSCRIPTS
-from harness.history.selected import selected_by
+from harness.history.selected import UNKNOWN, selected_by
 from harness.history.store import Store
 from harness.history.tables import (
     FACTS,
@@ -200,7 +200,8 @@ def _insert(connection: Connection, prepared: Prepared) -> None:
     selected = selected_by(run.command)
     for place, (kernel, one) in enumerate(zip(run.kernels, kept, strict=True)):
         result = {
-            **_result_row(kernel, run, selected),
+            # One that was reused is no further observation, and none to be held against.
+            **_result_row(kernel, run, UNKNOWN if kernel.reused else selected),
             "run": prepared.id,
             "place": place,
             "kernel": _kernel(connection, kernel) if kernel.release else None,
@@ -230,7 +231,7 @@ def _result_row(kernel: KernelResult, run: RunResult, selected: str) -> dict[str
         "suites": _fit(selected),
         "status": kernel.status,
         "ok": verdict.ok,
-        "good": verdict.ok and completed and not lost,
+        "good": verdict.ok and completed and not lost and kernel.reused is None,
         "unknown": verdict.unknown,
         "lost": lost,
         "planned": len(kernel.plan),
@@ -265,6 +266,8 @@ class _Kept:
             known = worst.setdefault(name, test)
             if _WORST_FIRST.index(test.outcome) < _WORST_FIRST.index(known.outcome):
                 worst[name] = test
+        if kernel.reused:  # its outcomes are in the store, and count once
+            worst = {}
         return cls(worst, {_fit(name): fact for name, fact in kernel.facts.named().items()})
 
     @property

@@ -79,10 +79,16 @@ def _with_record(
         return kernel
     ran = {test.id for test in kernel.tests}
     circumstances = circumstances_of(kernel, run.revisions or Revisions())
+    # Of a run that is gone on with, what it stored before is no other run, and of a result that
+    # was reused, where it is from is none either.
+    this = {run.id, kernel.reused.run if kernel.reused is not None else run.id}
     found = {
         test: earlier_record(
-            # Of a run that is gone on with, what it stored before is no other run.
-            [one for one in queries.line(store, test, release=kernel.release) if one.run != run.id],
+            [
+                one
+                for one in queries.line(store, test, release=kernel.release)
+                if one.run not in this
+            ],
             circumstances,
         )
         for test in tests

@@ -281,14 +281,32 @@ def releases(store: Store) -> list[str]:
 
 def document(store: Store, run: str) -> dict[str, Any]:
     """results.json of a run, as it was imported; raises StoreError if the store is damaged."""
+    data = _document(store, run)
+    for path, content in files(store, run, transcripts=True):
+        data["kernels"][int(path.removeprefix(TRANSCRIPTS))]["transcripts"] = json.loads(content)
+    return data
+
+
+def _document(store: Store, run: str) -> dict[str, Any]:
+    """results.json without its transcripts."""
     found = store.rows(
         "SELECT c.data FROM runs u JOIN contents c ON c.sha256 = u.results WHERE u.id = :run",
         run=run,
     )
     data: dict[str, Any] = json.loads(_unpacked(store, run, found[0][0]))
-    for path, content in files(store, run, transcripts=True):
-        data["kernels"][int(path.removeprefix(TRANSCRIPTS))]["transcripts"] = json.loads(content)
     return data
+
+
+def kernel_of(store: Store, run: str, place: int) -> RunResult:
+    """A run as if it had been of the kernel at ``place`` alone; raises as ``document`` does."""
+    from harness.report.results_file import structured  # noqa: PLC0415  (slow)
+
+    data = _document(store, run)
+    data["kernels"], data["comparisons"] = [data["kernels"][place]], []
+    for path, content in files(store, run, transcripts=True):
+        if path == f"{TRANSCRIPTS}{place}":
+            data["kernels"][0]["transcripts"] = json.loads(content)
+    return structured(data, f"{store.name}: run {run}")
 
 
 def files(

@@ -14,6 +14,7 @@ from rich.text import Text
 from harness.errors import ExitCode
 from harness.judge.causes import Origin, RootCause
 from harness.judge.findings import listed
+from harness.judge.verdict import reused_in_words
 from harness.model import Comparison, KernelResult, Outcome, Role, RunResult, State
 from harness.report.answer import (
     Answer,
@@ -27,7 +28,7 @@ from harness.report.answer import (
     sentence_of,
 )
 from harness.report.options import ReportOptions
-from harness.report.overview import selected_apart, side_names
+from harness.report.overview import distinct_name, selected_apart, side_names
 from harness.report.tables import Column, print_table
 from harness.report.terminal import print_details
 from harness.text import clean
@@ -300,10 +301,20 @@ def _programs(programs: Programs) -> str:
 
 
 def _apart(result: RunResult) -> Iterator[_Item]:
-    """What only one of two runs had selected."""
+    """What was not observed in this run, and what only one of two had selected."""
+    for told in _reused(result):
+        yield _Item("reused", told, style="dim")
     for comparison in result.comparisons:
         for told in selected_apart(comparison, result.kernels):
             yield _Item("", told, style="dim")
+
+
+def _reused(result: RunResult) -> Iterator[str]:
+    """Of each kernel that was not booted in this run, which one its result is of."""
+    for kernel in result.kernels:
+        if kernel.reused is not None:
+            name = distinct_name(kernel, result.kernels)
+            yield f"{name} was not booted: {reused_in_words(kernel.reused)}"
 
 
 _WIDE = 100  # columns of a terminal that has room for all numbers
@@ -329,6 +340,8 @@ def _print_many(told: Sequence[Answer], result: RunResult, console: Console) -> 
     wide = not console.is_terminal or console.width >= _WIDE
     rows = [_row(answer, wide=wide) for answer in told]
     print_table(_columns(wide=wide), rows, console, styles)
+    for told_of in _reused(result):
+        _print(console, told_of, style="dim")
     for comparison in result.comparisons:
         _print_apart(comparison, result.kernels, console)
     causes: dict[tuple[Origin, str], list[Answer]] = {}

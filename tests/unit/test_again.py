@@ -18,7 +18,9 @@ from harness.commands.actions.run import run_options
 from harness.run_options import RunOptions
 
 #: Fields that change nothing of what one kernel is put through.
-_OF_THE_WHOLE_RUN = {"specs", "baseline", "out", "command", "jobs", "sources", "shard", "executor"}
+_OF_THE_WHOLE_RUN = {
+    *("specs", "baseline", "out", "command", "jobs", "sources", "shard", "executor", "reuse"),
+}
 _SPEC = "./bzImage"
 
 _LETTERS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
@@ -48,7 +50,7 @@ _OPTIONS = {
 _OTHERS = {
     *("--help", "--quiet", "--verbose", "--baseline", "--out", "--jobs", "--list"),
     *("--cache", "--refresh", "--confirm", "--resume", "--dump-guest-memory"),
-    *("--store", "--no-store", "--shard", "--shard-times", "--executor"),
+    *("--store", "--no-store", "--reuse", "--shard", "--shard-times", "--executor"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,6 +23,7 @@ from harness.faults import tell
 from harness.guest.accel import Accel
 from harness.guest.schedule import WHOLE, Order
 from harness.guest.vng import Root
+from harness.history.reuse import Wanted
 from harness.judge import conclude
 from harness.judge.expectations import load_expectations
 from harness.kernels.sources import KernelSources
@@ -36,6 +37,7 @@ from harness.model import (
     KernelResult,
     Outcome,
     Purpose,
+    Reused,
     Role,
     RunResult,
     Status,
@@ -578,3 +580,54 @@ def test_how_long_a_kernel_took_is_told_next_time(
         options = replace(_options(tmp_path, "a", "b", jobs=2), out=tmp_path / name)
         Run(options, Told()).execute()
     assert begun == [(("a", "b"), 2, None), (("a", "b"), 2, 1.0)]
+
+
+def test_a_stored_result_stands_in_for_a_boot(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of a baseline as well; the other kernel is booted."""
+    lab = _Lab({"a": [Status.COMPLETED], "b": [Status.COMPLETED]})
+    _play(monkeypatch, lab)
+    first = Run(_options(tmp_path, "a", "b"), SilentProgress()).execute()
+    asked: list[Wanted] = []
+
+    def stored(wanted: Wanted, directory: Callable[[], Path]) -> KernelResult | None:
+        asked.append(wanted)
+        found = next(one for one in first.kernels if one.release == wanted.kernel.release)
+        if found.spec != "a":
+            return None
+        (directory() / "console.log").write_text("of the stored run\n")
+        return replace(found, reused=Reused("run", "then"))
+
+    lab.boots.clear()
+    lab.endings["b"] = [Status.COMPLETED]
+    options = replace(_options(tmp_path, "a", "b"), out=tmp_path / "again", append=("quiet",))
+    result = Run(options, SilentProgress(), reuse=stored).execute()
+    assert lab.boots == ["b"]
+    assert {one.settings for one in asked} == {"--append quiet"}
+    assert {one.host.accel for one in asked} == {"tcg"}
+    baseline, candidate = result.kernels
+    assert (baseline.role, baseline.reused) == (Role.BASELINE, Reused("run", "then"))
+    assert (candidate.role, candidate.reused) == (Role.CANDIDATE, None)
+    assert baseline.settings == candidate.settings == "--append quiet"
+    assert (tmp_path / "again" / "kernels/a/console.log").read_text() == "of the stored run\n"
+    assert results_file.load(tmp_path / "again") == result
+
+
+def test_nothing_boots_where_all_is_stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not even to confirm a loss, where both are of one run, which did that."""
+    lab = _Losing({"a": [Status.COMPLETED], "b": [Status.COMPLETED]})
+    _play(monkeypatch, lab)
+    options = replace(_options(tmp_path, "a", "b"), confirm=0)
+    first = Run(options, SilentProgress()).execute()
+
+    def stored(wanted: Wanted, _: Callable[[], Path]) -> KernelResult:
+        found = next(one for one in first.kernels if one.release == wanted.kernel.release)
+        return replace(found, reused=Reused("run", "then"))
+
+    lab.orders.clear()
+    options = replace(options, confirm=2, out=tmp_path / "again")
+    result = Run(options, SilentProgress(), reuse=stored).execute()
+    assert lab.orders == []
+    assert (result.exit_code, result.host.accel) == (first.exit_code, "tcg")
+    assert first.exit_code == 1

@@ -24,6 +24,7 @@ from harness.guest.payload import Selection
 from harness.history.keeping import keep, with_records
 from harness.history.last_good import NAME as LAST_GOOD
 from harness.history.last_good import last_good_result, spec_of
+from harness.history.reuse import reuse
 from harness.history.store import Store, store_url
 from harness.judge.expectations import load_expectations
 from harness.listing import list_tests
@@ -179,6 +180,7 @@ def run_options(arguments: argparse.Namespace, out: Path, command: str) -> RunOp
         boots=arguments.boots,
         repeat=arguments.repeat,
         confirm=arguments.confirm,
+        reuse=arguments.reuse,
         dump_memory=arguments.dump_guest_memory,
         executor=arguments.executor,
     )
@@ -206,8 +208,10 @@ def _run_interruptibly(
 ) -> RunResult:
     """Run; the first SIGINT, SIGTERM or SIGHUP ends the guests and keeps what is there."""
     stop, look_up = threading.Event(), functools.partial(with_records, store)
+    stored = functools.partial(reuse, store) if options.reuse else None
     with (
         stopping(stop, progress),
         executors_of(options, progress) as executors,
     ):
-        return Run(options, progress, earlier, look_up, executors=executors, stop=stop).execute()
+        run = Run(options, progress, earlier, look_up, stored, executors=executors, stop=stop)
+        return run.execute()

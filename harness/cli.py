@@ -45,6 +45,7 @@ _SAID = (None, *map(int, (ExitCode.OK, ExitCode.USAGE, ExitCode.INTERRUPTED)))
 #: Modules of harness.commands.
 _COMMANDS = (
     "run",
+    "benchmark",
     "compare",
     "report",
     "gate",

@@ -22,6 +22,7 @@ HERE: dict[str, tuple[int, ...]] = {
     'eval "$(register-python-argcomplete afalg-harness)"': (0,),
     "afalg-harness compare runs/matrix:6.12.95 :6.12.96+deb13-amd64": (0,),
     "afalg-harness report runs/matrix": (1,),
+    "afalg-harness compare runs/costs": (0,),
     "afalg-harness kernels map --format html --output map.html": (0,),
     "afalg-harness kernels cache list": (0,),
     "afalg-harness compare runs/matrix:7.2.12 :7.3.4+deb13-amd64": (0,),
@@ -53,6 +54,9 @@ ELSEWHERE = {
     ),
     "tests/vm/conftest.py": (
         "afalg-harness run debian:6.12.95+deb13-amd64 debian:6.12.96+deb13-amd64",
+    ),
+    "tests/vm/test_benchmark.py": (
+        "afalg-harness benchmark debian:6.12.95+deb13-amd64 debian:6.12.96+deb13-amd64",
     ),
     "tests/vm/test_bisect.py": (
         "afalg-harness bisect --old debian:6.12.94+deb13-amd64 --new debian:6.12.100+deb13-amd64"

@@ -167,7 +167,13 @@ def add_guest_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="KVM, QEMU's TCG emulation, or KVM if a trial boot works (default: auto)",
     )
-    root = group.add_argument(
+    add_root_option(group)
+    add_append_option(group)
+
+
+def add_root_option(container: argparse._ActionsContainer) -> None:
+    """``--root``."""
+    root = container.add_argument(
         "--root",
         type=not_empty,
         default="image",
@@ -176,13 +182,39 @@ def add_guest_options(parser: argparse.ArgumentParser) -> None:
         "with python3 and pytest, or an ext4 image with those and kmod",
     )
     completed(root, completion.roots)
-    group.add_argument(
+
+
+def add_append_option(container: argparse._ActionsContainer) -> None:
+    """``--append``."""
+    container.add_argument(
         "--append",
         action="append",
         type=_kernel_argument,
         default=[],
         metavar="ARG",
         help="add ARG to the kernel command line (repeatable)",
+    )
+
+
+def _share(text: str) -> float:
+    """Argparse type: a share of 0 or more, as ``5%``."""
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        percent = math.nan
+    if not 0 <= percent <= 10_000:  # nan is not
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a percentage, as 5%")
+    return percent / 100
+
+
+def add_slowdown_option(container: argparse._ActionsContainer) -> None:
+    """``--max-slowdown``."""
+    container.add_argument(
+        "--max-slowdown",
+        type=_share,
+        metavar="PERCENT",
+        help="exit with 1 if a message of any way and size became dearer than in the baseline by"
+        " more than this (5%%), beyond what two boots differ by; without it nothing is judged",
     )
 
 

@@ -1,7 +1,8 @@
-"""print the JSON Schema of results.json
+"""print the JSON Schema of results.json, or of benchmark.json
 
-example:
+examples:
   afalg-harness schema >results.schema.json
+  afalg-harness schema benchmark >benchmark.schema.json
 """
 
 from __future__ import annotations
@@ -12,13 +13,24 @@ import json
 from harness.errors import ExitCode
 
 
-def add_arguments(_parser: argparse.ArgumentParser) -> None:
-    """There are none of its own."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which file."""
+    parser.add_argument(
+        "file",
+        nargs="?",
+        choices=("results", "benchmark"),
+        default="results",
+        metavar="results|benchmark",
+        help="whose schema (default: %(default)s)",
+    )
 
 
-def execute(_arguments: argparse.Namespace) -> int:
+def execute(arguments: argparse.Namespace) -> int:
     """Print the schema."""
-    from harness.report.schema import json_schema  # noqa: PLC0415  (slow: of this command only)
+    # Slow: of this command only.
+    from harness.benchmark import file  # noqa: PLC0415
+    from harness.report import schema  # noqa: PLC0415
 
-    print(json.dumps(json_schema(), indent=1))
+    module = file if arguments.file == "benchmark" else schema
+    print(json.dumps(module.json_schema(), indent=1))
     return int(ExitCode.OK)

@@ -91,10 +91,7 @@ def write_payload(selection: Selection, target: Path) -> None:
         "test_seconds": selection.test_seconds,
     }
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
-        for module in (harness, harness.guest):
-            _add(archive, f"{module.__name__.replace('.', '/')}/__init__.py", b"")
-        for name, path in _files(Path(inside.__file__).parent, "harness/guest/inside"):
-            _add(archive, name, path.read_bytes())
+        _add_programs(archive)
         _add(archive, _SETTINGS, json.dumps(settings).encode())
         answers = known_answers(selection.seed)
         _add(archive, "known_answers.json", json.dumps(answers).encode())
@@ -102,6 +99,24 @@ def write_payload(selection: Selection, target: Path) -> None:
         _add(archive, "modules", "\n".join(module_aliases(answers if ours else {})).encode())
         for name, path in _suite_files(chosen.own):
             _add(archive, f"suite/{name}", _content(path))
+
+
+def write_programs(modules: Sequence[str], target: Path) -> None:
+    """Write the archive for a guest that runs no suite, but another program of ours.
+
+    ``modules`` are aliases of those that are loaded while it starts.
+    """
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
+        _add_programs(archive)
+        _add(archive, "modules", "\n".join(modules).encode())
+
+
+def _add_programs(archive: tarfile.TarFile) -> None:
+    """Add what runs in the guest beside the suites."""
+    for module in (harness, harness.guest):
+        _add(archive, f"{module.__name__.replace('.', '/')}/__init__.py", b"")
+    for name, path in _files(Path(inside.__file__).parent, "harness/guest/inside"):
+        _add(archive, name, path.read_bytes())
 
 
 def write_part(payload: Path, tests: Sequence[str], target: Path) -> None:

@@ -5,6 +5,7 @@ tests/documented.py says which where.
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ import pexpect
 import pytest
 
 from harness import cli
+from harness.benchmark import file as benchmark_file
 from harness.history.importing import import_run
 from harness.history.store import Store, store_url
 from harness.report import results_file
@@ -42,6 +44,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results_file.save(
         replace(run, kernels=two, comparisons=()), place / "runs/test" / results_file.FILE_NAME
     )
+    (place / "runs/costs").mkdir()
+    costs = lzma.decompress((documented.TOP / "tests/data/costs.json.xz").read_bytes())
+    (place / "runs/costs" / benchmark_file.FILE_NAME).write_bytes(costs)
     (place / "results").mkdir()
     documented.write_files(place)
     import_run(Store(_store(place)), place / "runs/test")

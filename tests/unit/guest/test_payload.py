@@ -18,7 +18,7 @@ from harness import suites
 from harness.errors import InputError
 from harness.guest import payload
 from harness.guest.inside.recording import PYTEST_ARGUMENTS
-from harness.guest.payload import Selection, lay_out_suites, write_payload
+from harness.guest.payload import Selection, lay_out_suites, write_payload, write_programs
 from harness.locations import suite_dir
 
 _BUILT_IN = {
@@ -245,6 +245,18 @@ def test_the_archive_holds_each_file_once(tmp_path: Path) -> None:
     assert len(set(names)) == len(names)
     assert {"suite/tests/pages.py", "suite/tests~2/pages.py", "suite/.helpers/pages.py"} <= {*names}
     assert "suite/pages.py" not in names
+
+
+def test_a_program_without_a_suite_gets_what_runs_in_guests_alone(tmp_path: Path) -> None:
+    target = tmp_path / "payload.tar"
+    write_programs(("algif_hash", "crypto-aes"), target)
+    with tarfile.open(target) as archive:
+        names = archive.getnames()
+        modules = archive.extractfile("modules")
+        assert modules is not None
+        assert modules.read() == b"algif_hash\ncrypto-aes"
+    assert "harness/guest/inside/benchmark.py" in names
+    assert [name for name in names if not name.startswith("harness/")] == ["modules"]
 
 
 def test_modules_are_loaded_early_for_the_built_in_suite_alone(tmp_path: Path) -> None:

@@ -1,0 +1,155 @@
+"""A benchmark on a terminal: what a way costs, when another one is cheaper, what changed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+
+from harness.benchmark.changes import WayChange, changes
+from harness.benchmark.crossing import bytes_told, crossing
+from harness.benchmark.values import MAIN, Benchmark, Count, Estimate, Fit, KernelCosts
+from harness.report.tables import Column, print_table
+
+#: Ways with AF_ALG, and what an application would use instead of them: of data that lies in
+#: memory, and of data in a file.
+INSTEAD = (("sendmsg", "openssl"), ("splice", "pread+openssl"), ("sendfile", "pread+openssl"))
+
+_WIDE = 90  # columns of a terminal from which on all of a change has room
+
+
+def print_benchmark(benchmark: Benchmark, console: Console, *, verbose: bool = False) -> None:
+    """Print it; with ``verbose`` each row."""
+    for kernel in benchmark.kernels:
+        _print_kernel(kernel, console, verbose=verbose)
+    for kernel in benchmark.kernels[1:]:
+        print_changes(benchmark.kernels[0], kernel, console, verbose=verbose)
+
+
+def _print_kernel(kernel: KernelCosts, console: Console, *, verbose: bool) -> None:
+    count = kernel.count(MAIN)
+    algorithms = list(dict.fromkeys(row.algorithm for row in count.rows))
+    ways = list(dict.fromkeys(row.way for row in count.rows))
+    _say(console, f"{kernel.release}: instructions a message + a byte")
+    lines = {(fit.algorithm, fit.way): fit for fit in count.fits}
+    table = [
+        [
+            way,
+            *(
+                _cell(count, lines.get((algorithm, way)), algorithm, way)
+                for algorithm in algorithms
+            ),
+        ]
+        for way in ways
+    ]
+    columns = [Column("way", wrap=False), *(Column(name, right=True) for name in algorithms)]
+    print_table(columns, table, console)
+    for line in advice(count):
+        _say(console, f"  {line}")
+    if verbose:
+        rows = [
+            [row.algorithm, row.way, bytes_told(row.size), row.missing or f"{row.cost:,.0f}",
+             "" if row.missing else f"{row.cost / row.size:.3f}"]
+            for row in count.rows
+        ]  # fmt: skip
+        names = ("algorithm", "way", "message", "instructions", "a byte")
+        print_table([Column(n, right=n in names[2:], wrap=False) for n in names], rows, console)
+    _say(console, "")
+
+
+def _cell(count: Count, fit: Fit | None, algorithm: str, way: str) -> str:
+    if fit is not None:
+        return f"{fit.message.value:.0f}+{fit.byte.value:.2f}"
+    rows = [row for row in count.rows if row.key[:2] == (algorithm, way)]
+    found = [row for row in rows if not row.missing]
+    if found:
+        return ", ".join(f"{row.cost:,.0f} ({bytes_told(row.size)})" for row in found)
+    return rows[0].missing if rows else ""
+
+
+def advice(count: Count) -> Iterator[str]:
+    """When a way through AF_ALG is cheaper than what would be used instead, a line a pair."""
+    algorithms = dict.fromkeys(row.algorithm for row in count.rows)
+    for way, instead in INSTEAD:
+        told = []
+        for algorithm in algorithms:
+            ours, other = (
+                [row for row in count.rows if row.key[:2] == (algorithm, name)]
+                for name in (way, instead)
+            )
+            found = crossing(ours, other)
+            if found is not None:
+                told.append(f"{algorithm} {found}")
+        if told:
+            yield f"{way} is cheaper than {instead}: {'; '.join(told)}"
+
+
+def print_changes(
+    before: KernelCosts, after: KernelCosts, console: Console, *, verbose: bool = False
+) -> None:
+    """Print what became dearer or cheaper from ``before`` to ``after``."""
+    found = changes(before.count(MAIN), after.count(MAIN))
+    changed = [way for way in found if way.beyond]
+    rows = sum(len(way.rows) for way in found)
+    beyond = sum(len(way.beyond) for way in found)
+    _say(
+        console,
+        f"{after.release} against {before.release}: {beyond} of {rows} rows changed beyond noise",
+    )
+    if changed:
+        columns = [
+            *(Column(name, wrap=False) for name in ("algorithm", "way")),
+            *(Column(name, right=True, wrap=False) for name in ("change", "a message", "a byte")),
+            Column("most of it in", wrap=False, dropped_below=_WIDE),
+        ]
+        print_table(columns, [_changed(way) for way in changed], console)
+    for way in found:
+        if bool(way.before_missing) != bool(way.after_missing):
+            said = way.after_missing or way.before_missing
+            where = after.release if way.after_missing else before.release
+            _say(console, f"  {way.algorithm} {way.way}: not on {where} ({said})")
+    if verbose:
+        shown = [
+            [one.before.algorithm, one.before.way, bytes_told(one.before.size),
+             f"{one.before.cost:,.0f}", f"{one.after.cost:,.0f}",
+             f"{one.share:+.1%}" if one.is_beyond else "="]
+            for way in found for one in way.rows
+        ]  # fmt: skip
+        heads = ("algorithm", "way", "message", "before", "after", "change")
+        print_table([Column(n, right=n in heads[2:], wrap=False) for n in heads], shown, console)
+    _say(console, "")
+
+
+def _changed(way: WayChange) -> list[str]:
+    shares = [change.share for change in way.beyond]
+    return [
+        way.algorithm,
+        way.way,
+        f"{min(shares):+.1%}".rstrip("%") + f" to {max(shares):+.1%}",
+        difference(way.message, 0),
+        difference(way.byte, 3),
+        way.call,
+    ]
+
+
+def difference(estimate: Estimate | None, digits: int) -> str:
+    """``+350 ±20``; "" where there is none."""
+    if estimate is None:
+        return ""
+    half = (estimate.high - estimate.low) / 2
+    return f"{estimate.value:+,.{digits}f} ±{half:,.{digits}f}"
+
+
+def _say(console: Console, text: str) -> None:
+    if console.is_terminal:
+        text = textwrap.fill(text, console.width, subsequent_indent="    ")
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def not_measured(count: Count) -> Sequence[str]:
+    """What the kernel did not offer, a line a way."""
+    found = {
+        (row.way, row.missing): f"{row.way}: {row.missing}" for row in count.rows if row.missing
+    }
+    return tuple(found.values())

@@ -33,9 +33,9 @@ class Split:
 def split_of(directory: Path) -> Split:
     """The split of the first boot whose files are in ``directory``, a kernel's.
 
-    Raises ValueError if that boot did not come to its end.
+    ``suites`` are those of all its boots. Raises ValueError if that boot did not come to its end.
     """
-    journal = read_journal(directory)[0]
+    journal, *others = read_journal(directory)
     began: dict[str, float] = {}
     ran: list[tuple[float, float]] = []
     suites: defaultdict[str, float] = defaultdict(float)
@@ -49,6 +49,10 @@ def split_of(directory: Path) -> Split:
                 began[test] = seconds
             case records.Finish():
                 ran.append((began.get(said.record.id, seconds), seconds))
+                suites[said.record.id.partition("/")[0]] += said.record.seconds
+    for other in others:
+        for _, said in other.records:
+            if not isinstance(said, Refused) and isinstance(said.record, records.Finish):
                 suites[said.record.id.partition("/")[0]] += said.record.seconds
     try:
         hello, plan, end = (times[kind] for kind in (records.Hello, records.Plan, records.End))

@@ -34,7 +34,7 @@ def default_jobs() -> int:
     """How many guests to run at once, at least one: one for each CPU, as far as memory allows.
 
     A guest has two CPUs, but its suite is one process, which leaves one of them idle most of
-    the time, under TCG as under KVM.
+    the time, under TCG as under KVM. So a kernel that is alone gets two guests, too.
     """
     return max(1, min(usable_cpus(), guests_in_memory(free_memory())))
 

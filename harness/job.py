@@ -17,18 +17,24 @@ from pathlib import Path
 from harness.errors import Interrupted
 from harness.first_answer import FirstAnswer
 from harness.guest.accel import Accel
-from harness.guest.journal import EVENTS
-from harness.guest.observe import Deadlines, Listener, observe
+from harness.guest.journal import EVENTS, take_in
+from harness.guest.observe import Deadlines, Listener, boot_once, observe
+from harness.guest.patience import known_times
+from harness.guest.payload import whole_files
 from harness.guest.replay import replay
-from harness.guest.schedule import Limits, Order, next_order
+from harness.guest.schedule import WHOLE, Limits, Order, next_order
 from harness.guest.session import GuestSettings
 from harness.guest.stacktrace import decoded
 from harness.guest.vng import Root
 from harness.kernels.image.config import crypto_config
 from harness.model import BootableKernel, CodeFinding, KernelResult, Purpose, Role
 from harness.processes import interruptible
-from harness.progress import Progress
+from harness.progress import PartialProgress, Progress
+from harness.sharing import asked_beside, files_beside
 from harness.static.reading import read_code
+
+#: In a kernel's directory, what belongs to a guest that runs beside the first.
+_BESIDE = "beside"
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class Workplace:
     stop: threading.Event  # set when everything is to end
     progress: Progress
     dump_memory: Path | None = None  # directory for the memory of guests that stand still
+    guests: int = 1  # that a kernel may have at once
 
 
 def run_kernel(job: KernelJob, kernel: BootableKernel, place: Workplace) -> KernelResult:
@@ -102,16 +109,65 @@ def confirm_kernel(
 def _boot_until_done(
     job: KernelJob, kernel: BootableKernel, place: Workplace, listener: Listener
 ) -> KernelResult:
+    take_in(place.directory, place.directory / _BESIDE)
     observed = replay(place.directory) if (place.directory / EVENTS).exists() else None
     while not place.stop.is_set():
         plan, boots = (observed.plan, observed.boots) if observed else ((), ())
         order = next_order(plan, boots, job.limits)
         if order is None:
             break
-        observed = _boot(job, kernel, place, order, listener)
+        files = whole_files(place.payload) if order == WHOLE and place.guests > 1 else ()
+        theirs = files_beside(files, known_times().files) if not boots else ()
+        if theirs:
+            beside = Order(Purpose.BESIDE, asked_beside(files, theirs))
+            observed = _boot_two(job, kernel, place, (Order(left=theirs), beside), listener)
+        else:
+            observed = _boot(job, kernel, place, order, listener)
     if observed is None:
         raise Interrupted("stopped before it was booted")
     return observed
+
+
+def _boot_two(
+    job: KernelJob,
+    kernel: BootableKernel,
+    place: Workplace,
+    orders: tuple[Order, Order],
+    listener: Listener,
+) -> KernelResult:
+    """Boot it twice at once; the second guest's files are its own until both have ended."""
+    accel, stop = place.accel(kernel).name, _StopOfBoth(place.stop)
+    own = place.directory / _BESIDE
+    own.mkdir(exist_ok=True)
+    deadlines = Deadlines.for_accel(accel, job.test_seconds, job.suite_seconds)
+    settings = _settings(job, place, accel)
+    first, second = orders
+    common = (kernel, job.role, settings, place.payload, deadlines)
+    with ThreadPoolExecutor(1, thread_name_prefix="beside") as other:
+        progress = PartialProgress(place.progress)
+        beside = other.submit(boot_once, *common, own, stop, progress, second, elsewhere=1)
+        try:
+            boot_once(*common, place.directory, stop, place.progress, first, listener)
+        except BaseException:
+            stop.set()
+            raise
+        if not stop.is_set():
+            place.progress.report(kernel.spec, "waiting for the second guest")
+        beside.result()
+    take_in(place.directory, own)
+    return replay(place.directory)
+
+
+class _StopOfBoth(threading.Event):
+    """Set where all is to end, or where one of two guests could not be run."""
+
+    def __init__(self, all_of_it: threading.Event) -> None:
+        super().__init__()
+        self._all_of_it = all_of_it
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        return super().is_set() or self._all_of_it.is_set()
 
 
 def _boot(
@@ -125,9 +181,7 @@ def _boot(
     return observe(
         kernel,
         job.role,
-        GuestSettings(
-            root=place.root, accel=accel, append=job.append, dump_memory=place.dump_memory
-        ),
+        _settings(job, place, accel),
         place.payload,
         Deadlines.for_accel(accel, job.test_seconds, job.suite_seconds),
         place.directory,
@@ -135,6 +189,12 @@ def _boot(
         place.progress,
         order,
         listener,
+    )
+
+
+def _settings(job: KernelJob, place: Workplace, accel: str) -> GuestSettings:
+    return GuestSettings(
+        root=place.root, accel=accel, append=job.append, dump_memory=place.dump_memory
     )
 
 

@@ -68,6 +68,7 @@ class Purpose(StrEnum):
     """What a boot is for."""
 
     PLAN = "plan"  # all that was selected
+    BESIDE = "beside"  # a part of the plan, in a guest beside the first one
     REST = "rest"  # what an earlier boot died before
     ALONE = "alone"  # the test in which one died, once more with nothing around it
     CONFIRM = "confirm"  # what differs from the baseline, once more
@@ -343,7 +344,10 @@ class Boot:
     number: int = 1
     purpose: Purpose = Purpose.PLAN
     round: int = 1  # in which repetition of the plan
-    asked: tuple[str, ...] = ()  # ids of the tests that it was to run; (): all selected
+    #: Ids of the tests that it was to run, or files of such; (): all selected.
+    asked: tuple[str, ...] = ()
+    #: Files whose tests it left to the guest beside it.
+    left: tuple[str, ...] = ()
     killed: bool = False  # from outside, or by a fault of ours: says nothing of the kernel
     stopped: bool = False  # by whoever stopped the run
     fatal_test: str = ""  # in which the kernel died or fell silent

@@ -72,6 +72,17 @@ class SilentProgress(Progress):
     """Reports nothing (``--quiet``, tests)."""
 
 
+class PartialProgress(Progress):
+    """What is done beside other things of the same subject: of that only what fails is told."""
+
+    def __init__(self, whole: Progress) -> None:
+        self._whole = whole
+
+    def fails(self, subject: str, what: str) -> None:
+        """Tell it."""
+        self._whole.fails(subject, what)
+
+
 class LineProgress(Progress):
     """One plain line per new activity, for logs: no control characters, no repeated lines."""
 

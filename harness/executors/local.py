@@ -33,6 +33,7 @@ class LocalExecutor:
         self._accel: Accel | None = None
         self._root: Root | None = None
         self._payload = Path()
+        self._guests = 1  # of one kernel at once
 
     def check(self) -> None:
         """Raise HostError without QEMU."""
@@ -55,10 +56,13 @@ class LocalExecutor:
     def at_once(self, kernels: int) -> int:
         """How many guests at once: what was asked for, be it more than fits, or what fits."""
         options = self._options
+        free = free_memory()
+        fit = guests_in_memory(free)
+        # More than one of a kernel only where there is room, whatever was asked for.
+        self._guests = max(1, min(self.slots(), fit) // max(1, kernels))
         if options.jobs is None:
             return default_jobs()
-        free = free_memory()
-        fit, wanted = guests_in_memory(free), min(options.jobs, kernels)
+        wanted = min(options.jobs, kernels)
         if wanted > max(1, fit):
             room = f"{free / (1 << 30):.1f} GiB of free memory are enough for {fit}"
             self._progress.finish("afalg-harness", f"{wanted} guests at once as asked for: {room}")
@@ -132,6 +136,7 @@ class LocalExecutor:
             self._stop,
             self._progress,
             self._options.dump_memory,
+            self._guests,
         )
 
     def _choose_accel(self, kernel: BootableKernel) -> Accel:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import ExitCode
+from harness.guest.schedule import last_ones
 from harness.merge import together
 from harness.model import (
     FAILURES,
@@ -28,7 +29,7 @@ from harness.model import (
 )
 
 #: Boots that go through the plan, or what is left of it.
-_OF_PLAN = (Purpose.PLAN, Purpose.REST)
+_OF_PLAN = (Purpose.PLAN, Purpose.BESIDE, Purpose.REST)
 #: Outcomes of a test that ran.
 _TELLING = FAILURES | {Outcome.PASSED}
 #: The worst first.
@@ -87,8 +88,8 @@ def result_of(observed: Sequence[ObservedBoot], directory: str) -> KernelResult:
         status_exit=int(ExitCode.INFRASTRUCTURE) if ending.killed else None,
         fatal_test=ending.fatal_test,
         boot_seconds=first.boot.boot_seconds,
-        suite_seconds=_total(one.boot.suite_seconds for one in observed),
-        wall_seconds=_total(one.boot.wall_seconds for one in observed),
+        suite_seconds=_total(_in_turn([(one, one.suite_seconds) for one in boots])),
+        wall_seconds=_total(_in_turn([(one, one.wall_seconds) for one in boots])),
         taint_before=_either(one.boot.taint_before for one in heard),
         taint=_either(one.boot.taint for one in heard),
         identity=first.boot.identity,
@@ -119,6 +120,18 @@ def _each(words: Iterator[str] | Sequence[str]) -> tuple[str, ...]:
 def _total(seconds: Iterator[float | None]) -> float | None:
     known = [value for value in seconds if value is not None]
     return round(sum(known), 3) if known else None
+
+
+def _in_turn(took: Sequence[tuple[Boot, float | None]]) -> Iterator[float | None]:
+    """What each boot took beyond the one that it began with, if it was beside that."""
+    first: float | None = None  # of two that are beside each other
+    for boot, seconds in took:
+        if boot.purpose is not Purpose.BESIDE:
+            yield seconds
+            first = seconds
+        else:
+            yield seconds if seconds is None else max(0.0, seconds - (first or 0.0))
+            first = None
 
 
 def _either(taints: Iterator[int | None]) -> int | None:
@@ -152,15 +165,16 @@ def _ending(observed: Sequence[ObservedBoot]) -> Boot:
     """The boot that says how it went with the kernel as a whole.
 
     The last, if it was stopped or killed, or if no guest ever reported; else the first in
-    which the kernel died, or the last of those heard.
+    which the kernel died, or the last of those heard. Of two beside each other either may be
+    the last.
     """
     boots = [one.boot for one in observed]
-    last = boots[-1]
     ran = [boot for boot in boots if boot.identity is not None]
-    if not ran or last.status is Status.INTERRUPTED:
-        return last
-    if last.status is Status.BOOT_FAILED and last.identity is not None:
-        return last  # another kernel than the one asked for
+    for last in reversed(last_ones(boots)):
+        if not ran or last.status is Status.INTERRUPTED:
+            return last
+        if last.status is Status.BOOT_FAILED and last.identity is not None:
+            return last  # another kernel than the one asked for
     return next((boot for boot in ran if boot.died), ran[-1])
 
 

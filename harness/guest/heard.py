@@ -92,6 +92,7 @@ class Heard:
         self.process: records.Alive | None = None  # what the suite's does since that record
         self.answers = 0  # to what the host asked
         self.plan: tuple[str, ...] | None = None
+        self.own = 0  # tests of it that this guest runs
         self.running = ""
         self.begun = 0  # tests
         self.began = 0.0  # when the last one did
@@ -181,6 +182,8 @@ class Heard:
                 if self.plan is not None:
                     raise _Disbelieved("a second plan")
                 self.plan = tests
+                left = frozenset(self._boot.left)
+                self.own = sum(test.partition("::")[0] not in left for test in tests)
             case records.Start(test):
                 self._know(test)
                 if test in self.tests or test == self.running:

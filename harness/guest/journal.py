@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -68,7 +69,9 @@ class BootRecord:
     packages: tuple[PackageFile, ...] = ()
     purpose: Purpose = Purpose.PLAN
     round: int = 1  # in which repetition of the plan
-    asked: tuple[str, ...] = ()  # ids of the tests that it is to run; (): all selected
+    #: Ids of the tests that it is to run, or files of such; (): all selected.
+    asked: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()  # files whose tests it leaves to the guest beside it
     started: str = ""  # UTC, ISO 8601
     commit: str = ""  # of the git tree that the kernel was built from
     key: str = ""  # of the kernel's files (KernelIdentity)
@@ -122,9 +125,12 @@ class BootJournal:
 class Journal:
     """Writes the files of one more boot. Use as a context manager."""
 
-    def __init__(self, directory: Path) -> None:
-        """Begin the next boot in ``directory``. Raises InputError if its files are not ours."""
-        self.number = _count_boots(directory) + 1
+    def __init__(self, directory: Path, elsewhere: int = 0) -> None:
+        """Begin the next boot in ``directory``. Raises InputError if its files are not ours.
+
+        ``elsewhere`` are boots before it whose files are in another place (``take_in``).
+        """
+        self.number = elsewhere + _count_boots(directory) + 1
         self._console = ConsoleFile(directory / CONSOLE, self.number)
         self._events = _append(directory / EVENTS)
         self._room = RECORDS_LIMIT
@@ -178,6 +184,21 @@ class Journal:
             self._events.write(line)
             self._events.flush()
         return len(line)
+
+
+def take_in(directory: Path, other: Path) -> None:
+    """Move what is in the files of ``other`` to the end of those of ``directory``.
+
+    For a guest that ran beside another one: whatever it wrote, it wrote as the next boot.
+    """
+    for name in (CONSOLE, EVENTS):
+        if (other / name).exists():
+            _append(directory / name).close()  # what was cut off there stays a line of its own
+            with (directory / name).open("ab") as end, (other / name).open("rb") as more:
+                shutil.copyfileobj(more, end)
+            (other / name).unlink()
+    for path in other.glob("hang-*.txt"):
+        path.replace(directory / path.name)
 
 
 @contextlib.contextmanager

@@ -156,16 +156,50 @@ def observe(
 ) -> KernelResult:
     """Boot ``kernel`` once, run in it what ``order`` says, and return what was observed.
 
+    The result has all boots of which files lie in ``directory``. The verdict is left to the
+    judge. All else as ``boot_once``.
+    """
+    boot_once(
+        kernel,
+        role,
+        settings,
+        payload,
+        deadlines,
+        directory,
+        stop,
+        progress,
+        order,
+        listener,
+    )
+    return replay(directory)
+
+
+def boot_once(
+    kernel: BootableKernel,
+    role: Role,
+    settings: GuestSettings,
+    payload: Path,
+    deadlines: Deadlines,
+    directory: Path,
+    stop: threading.Event,
+    progress: Progress,
+    order: Order = WHOLE,
+    listener: Listener = _nobody,
+    elsewhere: int = 0,
+) -> None:
+    """Boot ``kernel`` once, run in it what ``order`` says, and write down what was observed.
+
     Files go to ``directory``, which must exist. If it has those of an earlier boot, this is
-    the kernel's next one: it is added to them, and the result has all. When ``stop`` is set
-    the guest is ended and the result says ``interrupted``. The verdict is left to the judge.
-    ``listener`` is called after each record with all that has been heard of this boot by then.
+    the kernel's next one, and it is added to them; ``elsewhere`` are boots before it whose
+    files are in another place. When ``stop`` is set the guest is ended, and written down as
+    stopped. ``listener`` is called after each record with all that has been heard of this boot
+    by then.
     """
     nonce = secrets.token_hex(8)
     arguments = (*KERNEL_ARGUMENTS, f"afalg_harness.nonce={nonce}", *settings.append)
     with full_disk_named(directory, _ELSEWHERE):
         ordered = _ordered(payload, order, directory)
-    with Journal(directory) as journal:
+    with Journal(directory, elsewhere) as journal:
         boot = BootRecord(
             number=journal.number,
             nonce=nonce,
@@ -179,6 +213,7 @@ def observe(
             purpose=order.purpose,
             round=order.round,
             asked=order.tests,
+            left=order.left,
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             commit=kernel.commit,
             key=kernel.key,
@@ -200,7 +235,6 @@ def observe(
             for message in session.drain():
                 ear.take(message)
             journal.closed(_closed(end, ear, session))
-    return replay(directory)
 
 
 def _ordered(payload: Path, order: Order, directory: Path) -> Path:
@@ -208,15 +242,16 @@ def _ordered(payload: Path, order: Order, directory: Path) -> Path:
 
     A part stays in the kernel's directory, so that its boot can be run again.
     """
-    if not order.tests:
+    if not (order.tests or order.left):
         return payload
     part = directory / payload.name
-    write_part(payload, order.tests, part)
+    write_part(payload, order.tests, order.left, part)
     return part
 
 
 _WORDS = {
     Purpose.PLAN: "booting",
+    Purpose.BESIDE: "booting a second guest",
     Purpose.REST: "booting for the rest",
     Purpose.ALONE: "booting to run alone",
     Purpose.CONFIRM: "booting to confirm",
@@ -404,8 +439,11 @@ def _report_progress(heard: Heard, told: int, kernel: BootableKernel, progress: 
             said = f": {test.message[:_SAID]}" if test.message else ""
             progress.fails(kernel.spec, f"{test.outcome} {test.id}{said}")
     if heard.plan:
-        share = len(heard.tests) / len(heard.plan)
-        progress.report(kernel.spec, f"running {len(heard.plan)} tests", share, heard.running)
+        share = len(heard.tests) / heard.own if heard.own else 1.0
+        words = f"running {len(heard.plan)} tests"
+        if heard.own < len(heard.plan):
+            words += " in two guests"
+        progress.report(kernel.spec, words, share, heard.running)
     elif heard.plan is None:
         progress.report(kernel.spec, f"booted {kernel.release}, collecting tests")
     return len(heard.tests)

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from harness.guest.heard import Heard
 from harness.guest.inside.expiry import HUNG, IDLE, NOTE
+from harness.guest.parsing import CONVERTER
 from harness.suites import suite_names
 
 #: Seconds for which a guest must be idle, without a pause, before anything follows from it.
@@ -43,15 +44,18 @@ TIMES = Path(__file__).with_name("usual_times.json")
 TOLD_FROM = 0.2
 
 
-@cache
-def known_times() -> dict[str, float]:
-    """Test functions of ours, and the most seconds that a test of each took.
+@dataclass(frozen=True)
+class Times:
+    """How long tests of ours took in runs of kernels from 6.1 to 7.3, in seconds."""
 
-    From runs of kernels from 6.1 to 7.3 (``ci/usual_times.py`` makes it); a function that is not
-    named took next to nothing.
-    """
-    times = json.loads(TIMES.read_text(encoding="utf-8"))
-    return {name: float(seconds) for name, seconds in times.items()}
+    functions: Mapping[str, float]  # the most of a test of each; next to nothing if not named
+    files: Mapping[str, float]  # all tests of each, in the median
+
+
+@cache
+def known_times() -> Times:
+    """What ``ci/usual_times.py`` has written down."""
+    return CONVERTER.structure(json.loads(TIMES.read_text(encoding="utf-8")), Times)
 
 
 def usual_seconds(test: str) -> float | None:
@@ -59,7 +63,7 @@ def usual_seconds(test: str) -> float | None:
     suite = test.partition("/")[0]
     if suite == _PROGRAMS:
         return _PROGRAM_SECONDS
-    return known_times().get(test.partition("[")[0], 0.0) if suite in _ours() else None
+    return known_times().functions.get(test.partition("[")[0], 0.0) if suite in _ours() else None
 
 
 @cache

@@ -17,7 +17,8 @@ import sys
 import tarfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 import harness.guest
 from harness.defaults import SEED, TEST_SECONDS
@@ -88,6 +89,7 @@ def write_payload(selection: Selection, target: Path) -> None:
         "options": _pytest_options(selection, chosen),
         "names": chosen.names,
         "tests": [],
+        "left": [],
         "test_seconds": selection.test_seconds,
     }
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
@@ -119,22 +121,45 @@ def _add_programs(archive: tarfile.TarFile) -> None:
         _add(archive, name, path.read_bytes())
 
 
-def write_part(payload: Path, tests: Sequence[str], target: Path) -> None:
-    """Write to ``target`` what ``payload`` holds, for a guest that runs ``tests`` alone.
+def write_part(payload: Path, tests: Sequence[str], left: Sequence[str], target: Path) -> None:
+    """Write to ``target`` what ``payload`` holds, for a guest that does not run all of it.
 
-    ``tests`` are ids from the plan of a guest that ran the whole. Only their modules are
-    collected, which is what takes the time.
+    ``tests`` are those that it runs, () if all: ids from the plan of a guest that ran the whole,
+    or files of tests. Only their files are collected, which is what takes the time. Tests of
+    the files in ``left`` it collects and does not run.
     """
-    with tarfile.open(payload) as archive:
-        member = archive.extractfile(_SETTINGS)
-        assert member is not None
-        settings = json.loads(member.read())
-    settings["names"] = list(dict.fromkeys(test.partition("::")[0] for test in tests))
-    settings["tests"] = list(tests)
+    settings = _settings(payload)
+    if tests:
+        settings["names"] = list(dict.fromkeys(test.partition("::")[0] for test in tests))
+    settings["tests"] = [test for test in tests if "::" in test]
+    settings["left"] = list(left)
     shutil.copyfile(payload, target)
     with tarfile.open(target, "a", format=tarfile.PAX_FORMAT) as archive:
         # Of two members of a name the later one is what tar leaves there.
         _add(archive, _SETTINGS, json.dumps(settings).encode())
+
+
+def whole_files(payload: Path) -> tuple[str, ...]:
+    """The files of the built-in suite all of whose tests ``payload`` selects."""
+    settings, ours = _settings(payload), suite_names()
+    if "-k" in settings["options"]:
+        return ()
+    suites = tuple(f"suite/{name}/" for name in settings["names"] if name in ours)
+    with tarfile.open(payload) as archive:
+        names = archive.getnames()
+    return tuple(
+        name.removeprefix("suite/")
+        for name in names
+        if name.startswith(suites) and PurePath(name).match("test_*.py")
+    )
+
+
+def _settings(payload: Path) -> dict[str, Any]:
+    with tarfile.open(payload) as archive:
+        member = archive.extractfile(_SETTINGS)
+        assert member is not None
+        settings: dict[str, Any] = json.loads(member.read())
+    return settings
 
 
 def revision(payload: Path) -> str:

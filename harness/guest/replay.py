@@ -121,6 +121,7 @@ def _observed(boot: _Replayed, number: int) -> ObservedBoot:
             purpose=started.purpose,
             round=started.round,
             asked=started.asked,
+            left=started.left,
             killed=conclusion.killed,
             stopped=conclusion.status is Status.INTERRUPTED and not conclusion.killed,
             fatal_test=conclusion.fatal_test,

@@ -2,6 +2,9 @@
 
 After a boot in which the kernel died, the rest of the plan goes on in the next one. Then each
 test in which it died runs once more alone, and once more still if it did not die again.
+
+The first boot may have another one beside it, which takes a part of the plan off it. That plan
+is whole all the same, so that what the other does not bring is left to run, as after a death.
 """
 
 from __future__ import annotations
@@ -27,8 +30,9 @@ class Order:
     """What a boot is to run."""
 
     purpose: Purpose = Purpose.PLAN
-    tests: tuple[str, ...] = ()  # ids; (): all that was selected
+    tests: tuple[str, ...] = ()  # ids, or files of tests; (): all that was selected
     round: int = 1
+    left: tuple[str, ...] = ()  # files whose tests are left to the guest beside it
 
 
 WHOLE = Order()
@@ -51,18 +55,33 @@ def next_order(plan: Sequence[str], boots: Sequence[Boot], limits: Limits) -> Or
     """
     if not boots:
         return WHOLE
-    last = boots[-1]
     if len(boots) >= limits.boots * limits.repeat:
         return None
-    if last.identity is None:
+    if not plan:  # only what goes through all that was selected tells it
+        boots = [boot for boot in boots if boot.purpose is Purpose.PLAN]
+        if not boots:
+            return WHOLE
+    last = boots[-1]
+    if last.identity is None and last.purpose is not Purpose.BESIDE:
         return _once_more(boots)
-    if last.status is Status.BOOT_FAILED or last.killed:
-        return None  # it was another kernel, or something outside ended it
+    if any(boot.identity and _is_no_result(boot) for boot in last_ones(boots)):
+        return None
     if not plan:
         return _same(last) if last.stopped or (last.died and not _in_vain(boots)) else None
     if last.stopped and last.purpose is Purpose.CONFIRM:
         return _same(last)
     return _of_round(plan, boots, last.round) or _next_round(last, limits)
+
+
+def last_ones(boots: Sequence[Boot]) -> Sequence[Boot]:
+    """The last boot, and if that was beside another one, this as well."""
+    beside = bool(boots) and boots[-1].purpose is Purpose.BESIDE
+    return boots[-2:] if beside else boots[-1:]
+
+
+def _is_no_result(boot: Boot) -> bool:
+    """Whether it was another kernel, or something outside ended it."""
+    return boot.status is Status.BOOT_FAILED or boot.killed
 
 
 def _once_more(boots: Sequence[Boot]) -> Order | None:
@@ -101,9 +120,8 @@ def _of_round(plan: Sequence[str], boots: Sequence[Boot], number: int) -> Order 
     culprits = culprits_of(whole)
     known = {test for boot in whole for test in boot.outcomes} | set(culprits)
     rest = tuple(test for test in plan if test not in known)
-    heard = [boot for boot in whole if boot.identity is not None]
-    cut_short = bool(heard) and (heard[-1].died or heard[-1].stopped)
-    if rest and cut_short and not _in_vain(whole):
+    tried = [boot for boot in whole if boot.identity or boot.purpose is Purpose.BESIDE]
+    if rest and any(map(_was_cut_short, last_ones(tried))) and not _in_vain(whole):
         return Order(Purpose.REST, rest, number)
     for culprit in culprits:
         alone = [
@@ -114,6 +132,11 @@ def _of_round(plan: Sequence[str], boots: Sequence[Boot], number: int) -> Order 
         if len(alone) < _TRIES_ALONE and not any(died_again(boot, culprit) for boot in alone):
             return Order(Purpose.ALONE, (culprit,), number)
     return None
+
+
+def _was_cut_short(boot: Boot) -> bool:
+    """Whether what it did not run is left to run: all, if nothing was heard of it."""
+    return boot.identity is None or boot.died or boot.stopped
 
 
 def _next_round(last: Boot, limits: Limits) -> Order | None:

@@ -369,6 +369,11 @@ def in_first_answer(test: str) -> bool:
     return test == _COPY_FAIL or _FIRST.match(test) is not None
 
 
+def has_first_answer(file: str) -> bool:
+    """Whether such a test is in ``file`` of the built-in suite."""
+    return _COPY_FAIL.startswith(f"{file}::") or _FIRST.match(f"{file}::") is not None
+
+
 @cache
 def way_of(name: str) -> str:
     """The way of a kernel's code by which a zero-copy path goes: ``skcipher.input``.

@@ -381,6 +381,7 @@ def _failures(kernel: KernelResult, answer: Answer) -> Iterator[str]:
 
 _PURPOSES = {
     Purpose.PLAN: "all that was selected",
+    Purpose.BESIDE: "a part, beside the first",
     Purpose.REST: "the rest",
     Purpose.ALONE: "alone",
     Purpose.CONFIRM: "what was lost, again",
@@ -394,6 +395,8 @@ def _boots(kernel: KernelResult) -> Iterator[str]:
         status = boot.status.replace("_", " ")
         reason = f": {plain(boot.status_reason)}" if boot.status_reason else ""
         what = _PURPOSES[boot.purpose]
+        if boot.left:
+            what += ", but for what the next ran"
         if boot.purpose is Purpose.ALONE:
             what = f"{code(', '.join(boot.asked))} alone"
         yield f"- boot {boot.number} of {len(kernel.boots)} ({what}): {status}{reason}"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from harness.cli import main
 from harness.model import ChangeClass, KernelResult, Outcome, Purpose, RunResult, Status
 from harness.report import results_file
 from harness.scratch import leftovers, sweep
@@ -187,3 +188,20 @@ def test_what_was_lost_is_confirmed(story: Story) -> None:
 
 def test_files_say_what_the_run_said(story: Story) -> None:
     assert_replayed(story.whole.ended.out)
+
+
+def test_two_guests_share_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one kernel alone is run with all suites; these are few, so that it takes less time."""
+    monkeypatch.setattr("harness.sharing._WORTH", 1.0)
+    out = tmp_path / "run"
+    chosen = ["--suite", "policy", "--suite", "differential"]
+    assert main(["run", AFTER, *chosen, "--jobs", "2", "--no-store", "--out", str(out)]) == 0
+    (kernel,) = results_file.load(out).kernels
+    first, beside = kernel.boots[:2]
+    assert (first.purpose, beside.purpose) == (Purpose.PLAN, Purpose.BESIDE)
+    assert first.left == beside.asked
+    assert not first.outcomes.keys() & beside.outcomes.keys()
+    assert {test.partition("::")[0] for test in beside.outcomes} == set(beside.asked)
+    assert all(test.outcome in {Outcome.PASSED, Outcome.SKIPPED} for test in kernel.tests)
+    assert [test.id for test in kernel.tests] == list(kernel.plan)
+    assert_replayed(out)

@@ -149,15 +149,16 @@ def run_suite(writer: records.RecordWriter, settings: dict[str, object], expiry:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
-    limit, tests = settings["test_seconds"], settings["tests"]
+    limit, tests, left = (settings[key] for key in ("test_seconds", "tests", "left"))
     assert isinstance(limit, (int, float))
     options, names = settings["options"], settings["names"]
     assert isinstance(options, list)
     assert isinstance(names, list)
     assert isinstance(tests, list)
+    assert isinstance(left, list)
     arguments = [*recording.PYTEST_ARGUMENTS, *running.ARGUMENTS]
     arguments += [f"--rootdir={suite}", f"--confcutdir={suite}"]
-    recorder = recording.Recorder(writer, float(limit), frozenset(tests), expiry)
+    recorder = recording.Recorder(writer, float(limit), frozenset(tests), expiry, frozenset(left))
     plugins = [recorder, running.Runner(recorder)]
     return int(pytest.main([*arguments, *options, *names], plugins))
 

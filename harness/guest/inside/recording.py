@@ -86,15 +86,18 @@ class Recorder:
         test_seconds: float,
         only: Collection[str] = (),
         expiry: Expiry | None = None,
+        left: Collection[str] = (),
     ) -> None:
         """``only`` has the ids of the tests to run; () if all that are collected are.
 
-        ``expiry`` says why a test is ended before its time limit.
+        ``expiry`` says why a test is ended before its time limit. Tests of the files in
+        ``left`` are planned, and another guest runs them.
         """
         self._writer = writer
         self._expiry = expiry if expiry is not None else Expiry()
         self._begun = 0  # tests
         self._only = only
+        self._left = left
         self._limit = test_seconds
         self._reports: list[pytest.TestReport] = []
         self._was_called = False
@@ -187,6 +190,10 @@ class Recorder:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """The plan: what will run, in order."""
         self._writer.send(records.Plan(tuple(item.nodeid for item in session.items)))
+        if self._left:
+            session.items[:] = [
+                item for item in session.items if item.nodeid.partition("::")[0] not in self._left
+            ]
         gc.freeze()  # forked children and later collections leave alone what stays to the end
         gc.enable()
 

@@ -46,6 +46,7 @@ _ZERO_COPY_LOOKS = {"gone": "good", "present": "bad"}
 _PAGE_CACHE_LOOKS = {"safe": "good", "WRITABLE": "bad"}
 PURPOSES = {
     Purpose.PLAN: "all that was selected",
+    Purpose.BESIDE: "a part, beside the first",
     Purpose.REST: "the rest",
     Purpose.ALONE: "one test alone",
     Purpose.CONFIRM: "what was lost, again",

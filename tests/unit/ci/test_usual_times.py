@@ -7,12 +7,13 @@ from pathlib import Path
 
 import usual_times
 
+from harness.guest.patience import Times
 from harness.model import Outcome, TestResult
 from harness.report import results_file
 from tests.unit import samples
 
 
-def test_the_most_of_any_kernel_counts(tmp_path: Path) -> None:
+def test_the_most_of_any_kernel_counts_and_of_files_the_median(tmp_path: Path) -> None:
     quick, slow = "functional/test_x.py::test_quick", "functional/test_x.py::test_slow"
     seen = {
         "one": [(f"{slow}[1]", Outcome.PASSED, 1.23), (quick, Outcome.PASSED, 0.1)],
@@ -28,4 +29,5 @@ def test_the_most_of_any_kernel_counts(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         run = replace(samples.run(), kernels=(kernel,))
         results_file.save(run, tmp_path / name / results_file.FILE_NAME)
-    assert usual_times.times([tmp_path / "one", tmp_path / "two"]) == {slow: 1.2}
+    found = usual_times.times([tmp_path / "one", tmp_path / "two"])
+    assert found == Times({slow: 1.2}, {"functional/test_x.py": 0.92})

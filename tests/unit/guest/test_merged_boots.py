@@ -217,3 +217,38 @@ def test_answers_that_most_boots_gave() -> None:
     again = answering(Purpose.CONFIRM, "24")
     assert merged(first, again, again).transcripts == {"recv": "24"}
     assert merged(first, again).transcripts == {"recv": "EAGAIN"}
+
+
+def test_two_beside_each_other_make_one_plan() -> None:
+    result = merged(boot(a=PASSED), boot(Purpose.BESIDE, b=PASSED, c=FAILED))
+    assert (result.status, result.plan) == (Status.COMPLETED, PLAN)
+    assert outcomes(result) == ["passed", "passed", "failed"]
+    assert (result.suite_seconds, result.wall_seconds) == (1.0, 4.0), "at the same time"
+
+
+def test_what_each_of_two_says_of_itself_counts() -> None:
+    """Of the same fact, and of the same test."""
+    first = with_fact(boot(a=PASSED), State.ABSENT)
+    beside = with_fact(boot(Purpose.BESIDE, a=FAILED, b=PASSED, c=PASSED), State.PRESENT)
+    result = merged(first, beside)
+    assert result.facts.named()["zero_copy.x"].state is State.PRESENT
+    assert outcomes(result) == ["failed", "passed", "passed"]
+    assert [attempt.boot for attempt in result.tests[0].attempts] == [1, 2]
+
+
+@pytest.mark.parametrize("killed", [True, False])
+@pytest.mark.parametrize("which", [0, 1])
+def test_either_of_two_may_be_the_one_that_says_how_it_went(killed: bool, which: int) -> None:
+    two = [boot(a=PASSED), boot(Purpose.BESIDE, b=PASSED)]
+    ended = replace(two[which].boot, status=Status.INTERRUPTED, killed=killed, stopped=not killed)
+    two[which] = replace(two[which], boot=ended)
+    result = merged(*two)
+    assert result.status is Status.INTERRUPTED
+    assert (result.status_exit == 3) is killed
+
+
+def test_a_crash_of_one_of_two() -> None:
+    result = merged(boot(a=PASSED), boot(Purpose.BESIDE, b=CRASHED), boot(Purpose.REST, c=PASSED))
+    assert (result.status, result.fatal_test) == (Status.CRASHED, "b")
+    assert outcomes(result) == ["passed", "crashed", "passed"]
+    assert result.wall_seconds == 8.0

@@ -10,7 +10,7 @@ from harness.guest import patience as module
 from harness.guest.heard import Heard
 from harness.guest.messages import RecordLine
 from harness.guest.parsing import parse_line
-from harness.guest.patience import Limits, Patience, known_times, limits_of, usual_seconds
+from harness.guest.patience import Limits, Patience, Times, known_times, limits_of, usual_seconds
 from harness.locations import suite_dir
 from tests.unit.guest.boots import BOOT, hello, plan, record, start
 
@@ -21,7 +21,7 @@ _TESTS = (_QUICK, _SLOW, _OWN)
 
 @pytest.fixture(autouse=True)
 def _times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "known_times", lambda: {_SLOW.partition("[")[0]: 2.0})
+    monkeypatch.setattr(module, "known_times", lambda: Times({_SLOW.partition("[")[0]: 2.0}, {}))
 
 
 class _Guest:
@@ -166,7 +166,7 @@ def test_of_which_tests_it_is_known() -> None:
 
 def test_every_time_is_one_of_a_test() -> None:
     """A function that was renamed needs its time under its new name."""
-    times = known_times()
+    times = known_times().functions
     for name, seconds in times.items():
         path, _, function = name.partition("::")
         tree = ast.parse((suite_dir() / path).read_text())

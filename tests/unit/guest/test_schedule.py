@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -191,3 +192,103 @@ def test_a_death_after_the_last_test_leaves_nothing_to_run() -> None:
     done = Boot(Status.CRASHED, accel="tcg", identity=_GUEST, outcomes=outcomes)
     assert next_order(PLAN, [done], Limits()) is None
     assert MOST_BOOTS >= 7
+
+
+class _Pair(Kernel):
+    """A kernel whose first boot has another beside it, for the second half of the plan."""
+
+    def begin(self, first: Boot, beside: Boot) -> None:
+        self.boots += [first, beside]
+
+    def half(self, *, second: bool, dies_in: str = "") -> Boot:
+        """One of the two."""
+        mine = [test for test in self.plan if (test >= "t6") is second]
+        until = mine.index(dies_in) + 1 if dies_in else len(mine)
+        outcomes = dict.fromkeys(mine[:until], Outcome.PASSED)
+        outcomes |= {dies_in: Outcome.CRASHED} if dies_in else {}
+        return Boot(
+            Status.CRASHED if dies_in else Status.COMPLETED,
+            accel="tcg",
+            identity=_GUEST,
+            purpose=Purpose.BESIDE if second else Purpose.PLAN,
+            asked=("file",) if second else (),
+            left=() if second else ("file",),
+            fatal_test=dies_in,
+            outcomes=outcomes,
+        )
+
+
+_TEN = tuple(f"t{number}" for number in range(10))
+_KILLED = {"status": Status.INTERRUPTED, "killed": True}
+_STOPPED = {"status": Status.INTERRUPTED, "stopped": True}
+_UNHEARD = {"status": Status.BOOT_FAILED, "identity": None}
+
+
+def _pair(first: dict[str, Any], second: dict[str, Any]) -> tuple[_Pair, list[Order]]:
+    """``first`` and ``second``: what is otherwise in a boot that completes."""
+    kernel = _Pair(_TEN)
+    boots = []
+    for number, changes in enumerate((first, second)):
+        dies_in = changes.pop("dies_in", "")
+        boot = kernel.half(second=bool(number), dies_in=dies_in)
+        boots.append(replace(boot, **changes))
+    kernel.begin(*boots)
+    return kernel, kernel.run()
+
+
+def test_two_that_complete_are_all() -> None:
+    assert _pair({}, {})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "orders"),
+    [
+        ({"dies_in": "t2"}, {}, [(Purpose.REST, _TEN[3:6]), (Purpose.ALONE, ("t2",))]),
+        ({}, {"dies_in": "t7"}, [(Purpose.REST, _TEN[8:]), (Purpose.ALONE, ("t7",))]),
+        (
+            {"dies_in": "t2"},
+            {"dies_in": "t7"},
+            [
+                (Purpose.REST, (*_TEN[3:6], *_TEN[8:])),
+                (Purpose.ALONE, ("t2",)),
+                (Purpose.ALONE, ("t7",)),
+            ],
+        ),
+        ({}, {**_UNHEARD, "outcomes": {}}, [(Purpose.REST, _TEN[6:])]),
+        ({**_STOPPED, "outcomes": {"t0": Outcome.PASSED}}, {}, [(Purpose.REST, _TEN[1:6])]),
+        ({}, {**_STOPPED, "outcomes": {}}, [(Purpose.REST, _TEN[6:])]),
+        ({}, {**_STOPPED, "identity": None, "outcomes": {}}, [(Purpose.REST, _TEN[6:])]),
+        # It says nothing of the kernel, and so does what is then missing.
+        ({**_KILLED, "outcomes": {}}, {}, []),
+        ({}, {**_KILLED, "outcomes": {}}, []),
+    ],
+)
+def test_what_one_of_two_does_not_bring_is_run(
+    first: dict[str, Any], second: dict[str, Any], orders: list[tuple[Purpose, tuple[str, ...]]]
+) -> None:
+    kernel, seen = _pair(dict(first), dict(second))
+    kills = [order for order in seen if order.purpose is Purpose.ALONE]
+    assert [(order.purpose, order.tests) for order in seen if order not in kills] == [
+        order for order in orders if order[0] is not Purpose.ALONE
+    ]
+    assert list(dict.fromkeys((order.purpose, order.tests) for order in kills)) == [
+        order for order in orders if order[0] is Purpose.ALONE
+    ]
+    lost = any(boot.killed for boot in kernel.boots)
+    assert lost or {test for boot in kernel.boots for test in boot.outcomes} == set(_TEN)
+
+
+@pytest.mark.parametrize("first", [_UNHEARD, {**_STOPPED, "identity": None}, _STOPPED])
+def test_no_plan_is_made_of_a_part(first: dict[str, Any]) -> None:
+    """The first guest said nothing, or did not collect: all of it is run anew."""
+    kernel = _Pair(_TEN)
+    kernel.begin(
+        replace(kernel.half(second=False), **{**first, "outcomes": {}}), kernel.half(second=True)
+    )
+    assert next_order((), kernel.boots, Limits()) == WHOLE
+
+
+def test_a_repetition_follows_two() -> None:
+    kernel = _Pair(_TEN)
+    kernel.begin(kernel.half(second=False), kernel.half(second=True))
+    assert kernel.run(Limits(repeat=2)) == [Order(round=2)]

@@ -8,11 +8,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from harness.guest.inside import running
+from harness.guest.inside import recording, records, running
 from harness.locations import suite_dir
 
 _RUN = """
@@ -335,3 +336,25 @@ def test_nothing_of_the_suite_wants_reports() -> None:
     functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
     assert "pytest_runtest_protocol" in functions
     assert functions.isdisjoint(running.REPORTING)
+
+
+class _Port:
+    """A writer that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.sent: list[records.Record] = []
+
+    def send(self, record: records.Record) -> None:
+        self.sent.append(record)
+
+
+def test_what_is_left_to_another_guest_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "read_taint", lambda: 0)
+    monkeypatch.setattr("gc.freeze", lambda: None)  # of this process
+    port = _Port()
+    ids = ["a/test_x.py::test_it[b/test_y.py]", "b/test_y.py::test_it", "b/test_yy.py::test_it"]
+    session = SimpleNamespace(items=[SimpleNamespace(nodeid=name) for name in ids])
+    recorder = recording.Recorder(port, 30.0, left={"b/test_y.py"})
+    recorder.pytest_collection_finish(session)  # type: ignore[arg-type]
+    assert port.sent == [records.Plan(tuple(ids))]
+    assert [item.nodeid for item in session.items] == [ids[0], ids[2]]

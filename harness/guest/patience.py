@@ -35,8 +35,9 @@ _UNKNOWN_IS_ALIKE = 1.5
 _NOTED = 1.0
 #: Tests of programs wait for each of them so long by themselves (tests/afalg/programs.py).
 _PROGRAMS, _PROGRAM_SECONDS = "consumers", 13.0
-#: Seconds for which an idle guest may leave a request to end a test unheeded.
-_UNHEEDED = 5.0
+#: Seconds for which an idle guest may leave a request to end a test unheeded: one that sleeps such
+#: that no signal reaches it, and one that may yet wait for what it began (userfault.py: 20 s).
+_BLOCKED_UNHEEDED, _UNHEEDED = 5.0, 25.0
 #: Tests of one second together by which a host's speed is told.
 _TELLING = 1.0
 TIMES = Path(__file__).with_name("usual_times.json")
@@ -115,7 +116,8 @@ class Patience:
         age, limits = now - heard.began, self._limits(heard)
         about, since = self._asked.get(HUNG, (0, now))  # test number, when
         if about == heard.begun:
-            if min(now - since, idle) < _UNHEEDED:
+            blocked = heard.process is not None and heard.process.state == "D"
+            if min(now - since, idle) < (_BLOCKED_UNHEEDED if blocked else _UNHEEDED):
                 return ""
             return f"the guest has been idle for {idle:.0f} s while running {heard.running}"
         if age >= limits.hangs:

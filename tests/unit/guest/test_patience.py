@@ -12,7 +12,7 @@ from harness.guest.messages import RecordLine
 from harness.guest.parsing import parse_line
 from harness.guest.patience import Limits, Patience, Times, known_times, limits_of, usual_seconds
 from harness.locations import suite_dir
-from tests.unit.guest.boots import BOOT, hello, plan, record, start
+from tests.unit.guest.boots import BOOT, alive, hello, plan, record, start
 
 _QUICK, _SLOW = "functional/test_hash.py::test_quick", "functional/test_hash.py::test_slow[1]"
 _OWN = "mine/test_it.py::test_it"
@@ -48,6 +48,9 @@ class _Guest:
     def ends(self, test: str, at: float, seconds: float) -> None:
         fields = {"outcome": "passed", "seconds": seconds, "message": "", "details": ""}
         self._hear(record(at, "outcome", self._next(), id=test, **fields))
+
+    def lives(self, state: str, at: float) -> None:
+        self._hear(alive(at, self._next(), state=state, where="x"))
 
     def _next(self) -> int:
         self._seq += 1
@@ -114,12 +117,15 @@ def test_a_slow_host() -> None:
     assert guest.patience._took / guest.patience._usual == 5.0
 
 
-def test_a_test_that_no_signal_ends() -> None:
+@pytest.mark.parametrize(("state", "seconds"), [("D", 8), ("S", 28)])
+def test_a_test_that_no_signal_ends(state: str, seconds: int) -> None:
+    """One that sleeps so that a signal wakes it may be cleaning up, and is waited for longer."""
     guest = _Guest()
     guest.begins(_QUICK, 10.0)
+    guest.lives(state, 12.0)
     guest.idle_since = 10.0
-    said = f"the guest has been idle for 8 s while running {_QUICK}"
-    assert guest.looks(40.0) == f"8: {said}"
+    said = f"the guest has been idle for {seconds} s while running {_QUICK}"
+    assert guest.looks(60.0) == f"{seconds}: {said}"
 
 
 def test_a_test_that_cleans_up_after_the_signal() -> None:

@@ -202,9 +202,11 @@ class _VerdictCauses:
             return f"not known whether the page cache is safe ({COPY_FAIL}): {why_unknown(fact)}"
         if group.origin is Origin.DEFECT:
             return self._of_defect(group.key, ids)
-        if group.origin is Origin.TEST and len(ids) > 1:
+        is_of_many = not parts[0].sentence.startswith(tuple(ids))
+        if group.origin is Origin.TEST and (len(ids) > 1 or is_of_many):
             outcome, _, message = group.key.partition(" ")
-            return f"{len(ids)} tests {_OUTCOMES.get(outcome, outcome)}: {message}"
+            who = f"{len(ids)} tests" if len(ids) > 1 else ids[0]
+            return f"{who} {_OUTCOMES.get(outcome, outcome)}: {message}"
         if group.origin is Origin.REPORT and len(ids) > 1:
             return f"{parts[0].sentence}, and the kernel is tainted by it"
         if group.origin is Origin.TEST:

@@ -26,6 +26,7 @@ from harness.model import (
     Reason,
     Role,
     State,
+    TestResult,
     Verdict,
 )
 from tests.unit import samples
@@ -202,3 +203,16 @@ def test_known_change_is_found_by_its_explanation() -> None:
         assert change_behind(known.explanation("seen")) is known
     assert change_behind("") is None
     assert change_behind("can be used now") is None
+
+
+def test_of_many_that_failed_each_is_told_by_its_own_words() -> None:
+    """The verdict names the first few alone, and counts the others."""
+    plan = tuple(f"functional/test_x.py::test_{number:02}" for number in range(30))
+    tests = tuple(
+        TestResult(name, Outcome.FAILED, message=f"saw {name[-2:]}" if name > plan[20] else "same")
+        for name in plan
+    )
+    told = sentences(causes_of(replace(samples.kernel("7.3"), plan=plan, tests=tests)))
+    assert "21 tests failed: same" in told
+    assert f"{plan[-1]} failed: saw 29" in told
+    assert len(told) == len(set(told)) == 10

@@ -63,6 +63,8 @@ def _known(replayed: KernelResult, stored: KernelResult) -> KernelResult:
         append=stored.append,
         reproduce=stored.reproduce,
         exact=stored.exact,
+        settings=stored.settings,
+        reused=stored.reused,
         earlier=stored.earlier,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,11 @@ from harness.model import (
     Cause,
     CodeFinding,
     CodeWord,
+    EarlierRecord,
     KernelResult,
+    PackageFile,
     Reason,
+    Reused,
     Role,
     RunResult,
     Status,
@@ -157,10 +161,23 @@ def test_what_was_expected_then_is_expected_now(
     assert _report(run, capsys)[0] != 0
 
 
-def test_only_results_json_knows_the_config_and_the_arguments(run: Path) -> None:
-    kernel = replay_run(run).kernels[0]
-    assert kernel.config == {"CONFIG_X": "y"}
-    assert kernel.append == ("nosmp",)
+def test_only_results_json_knows_what_the_run_was_told(run: Path) -> None:
+    only_there: dict[str, Any] = {
+        "spec": "debian:trixie",
+        "packages": (PackageFile("linux-image-a", "1", "0" * 64, "local"),),
+        "exact": "debian:a",
+        "append": ("nosmp",),
+        "reproduce": "afalg-harness run debian:a",
+        "settings": "--suite x",
+        "reused": Reused("i", "2026-11-26T00:00:00+00:00"),
+        "config": {"CONFIG_X": "y"},
+        "earlier": {PLAN[0]: EarlierRecord(3, 2)},
+    }
+    before = results_file.load(run)
+    _save(run, replace(before, kernels=(replace(before.kernels[0], **only_there),)))
+    kernel, again = results_file.load(run).kernels[0], replay_run(run).kernels[0]
+    assert {name: getattr(kernel, name) for name in only_there} == only_there
+    assert replace(again, verdict=kernel.verdict) == kernel
 
 
 def test_files_of_a_version_whose_suite_told_reasons_in_english(tmp_path: Path) -> None:

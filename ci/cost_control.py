@@ -26,6 +26,7 @@ from kernel_tree import AF_ALG, git, make_tree, reverted_removal
 from harness.benchmark.changes import NOISE, WayChange, changes
 from harness.benchmark.file import load
 from harness.benchmark.values import Benchmark
+from harness.errors import HarnessError
 
 _COMMAND = (str(Path(sys.executable).parent / "afalg-harness"), "benchmark", "--one-count")
 _FEW = [
@@ -155,6 +156,14 @@ def main() -> int:
     built.add_argument("--out", type=Path, default=Path("runs/cost-control"))
     commands.add_parser("read").add_argument("out", type=Path)
     arguments = parser.parse_args()
+    try:
+        return _run(arguments)
+    except HarnessError as error:
+        print(f"cost control: {error}", file=sys.stderr)
+        return int(error.exit_code)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "noise":
         return noise(arguments.spec, arguments.runs, arguments.out)
     if arguments.command == "trees":

@@ -23,6 +23,7 @@ from harness.commands.options import (
     add_source_options,
     path,
     positive_integer,
+    whole_number,
 )
 
 VERBOSE = "print every row: what a message of each size costs"
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--size",
         action="append",
-        type=positive_integer,
+        type=whole_number,
         default=[],
         metavar="BYTES",
         help="only this: 16, 64, 256, ... 1048576",

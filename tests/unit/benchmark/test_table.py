@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.benchmark.file import FILE_NAME, save
+from harness.benchmark.plan import Plan, plan_of
 from harness.cli import main
+from harness.commands.parsers import command_parser
 from tests.unit.benchmark.made import benchmark, kernel, plain
 
 
@@ -77,6 +79,7 @@ def test_a_run_of_tests_is_no_benchmark(
     [
         (["--way", "carrier pigeon"], "no way carrier pigeon; there are sendmsg, write"),
         (["--size", "17"], "no size 17; there are 16, 64"),
+        (["--size", "x"], "must be a whole number"),
         (["--way", "aio", "--algorithm", "sha256"], "no message of that"),
         (["--max-slowdown", "5%"], "no second kernel"),
     ],
@@ -94,3 +97,12 @@ def test_benchmark_says_what_is_not_installed(
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert main(["benchmark", "debian:6.12.96+deb13-amd64"]) == 3
     assert "pip install 'afalg-harness[benchmark]'" in capsys.readouterr().err
+
+
+def test_each_size_and_way_can_be_asked_for() -> None:
+    whole = Plan()
+    words = [word for size in whole.sizes for word in ("--size", str(size))]
+    words += [word for way in whole.ways for word in ("--way", way)]
+    words += [word for name in whole.algorithms for word in ("--algorithm", name)]
+    given = command_parser("harness.commands.benchmark", "x").parse_args(["host", *words])
+    assert plan_of(given.algorithm, given.way, given.size) == whole

@@ -45,7 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         replace(run, kernels=two, comparisons=()), place / "runs/test" / results_file.FILE_NAME
     )
     (place / "runs/costs").mkdir()
-    costs = lzma.decompress((documented.TOP / "tests/data/costs.json.xz").read_bytes())
+    costs = lzma.decompress((documented.TOP / "tests/data/benchmark/costs.json.xz").read_bytes())
     (place / "runs/costs" / benchmark_file.FILE_NAME).write_bytes(costs)
     (place / "results").mkdir()
     documented.write_files(place)

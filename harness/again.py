@@ -62,6 +62,8 @@ def _options(options: RunOptions) -> Iterator[str]:
     yield from _each("--append", options.append)
     if options.root != "image":
         yield from _one("--root", options.root)
+    if options.guest_suite is not None:
+        yield from _one("--guest-suite", options.guest_suite)
     if options.sources.mirror is not None:
         yield from _one("--mirror", options.sources.mirror)
     if options.sources.kconfigs != KernelSources.kconfigs:

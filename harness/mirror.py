@@ -1,4 +1,7 @@
-"""Where Debian is to be had from: the mirror that a person names, or that of this machine."""
+"""Where Debian is to be had from: the mirror that a person names, or that of this machine.
+
+And what reading one takes, whoever reads it: apt's own helper, and what apt complains of.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,13 @@ import functools
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.errors import HostError, InputError
 from harness.processes import find_program, finish
+
+#: Fetches a URL as the machine's apt does: its proxies, certificates and time limits.
+APT_HELPER = Path("/usr/lib/apt/apt-helper")
 
 #: Releases under which a machine's own sources may list Debian.
 _DEBIAN_DIST = re.compile(
@@ -71,3 +78,10 @@ def machine_mirror(uris: str) -> Mirror:
             "apt on this machine has no mirror of Debian; name one with --mirror or AFALG_MIRROR"
         )
     return Mirror(main, security or f"{main}-security")
+
+
+def last_line(text: str) -> str:
+    """The most telling line of apt's complaints: its first error, else its last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("E:", "W:"))]
+    return (errors or lines[-1:] or ["no reason given"])[0].removeprefix("E: ").removeprefix("W: ")

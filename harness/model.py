@@ -531,6 +531,15 @@ class ExpectationEntry:
 
 
 @dataclass(frozen=True)
+class ImageContents:
+    """What a guest image is made of."""
+
+    suite: str  # of Debian, by its codename
+    sha256: str  # of the image
+    packages: tuple[str, ...]  # NAME=VERSION of each that is installed, sorted
+
+
+@dataclass(frozen=True)
 class Revisions:
     """What the kernels were put to, so that unlike runs are told apart. "" where not known."""
 
@@ -538,6 +547,8 @@ class Revisions:
     suite: str = ""  # SHA-256 over the built-in suite and what runs it, whatever was selected
     image: str = ""  # key of the guest image
     own_suites: tuple[str, ...] = ()  # NAME=SHA-256 of each suite of the user's
+    #: What the guest image is made of; None of another root (``--root``).
+    image_contents: ImageContents | None = None
 
 
 @dataclass(frozen=True)

@@ -431,7 +431,11 @@ class Run:
             id=self._id,
             control=self._control,
             ended=ended,
-            revisions=replace(self._revisions, image=self._executor.image()),
+            revisions=replace(
+                self._revisions,
+                image=self._executor.image(),
+                image_contents=self._executor.image_contents(),
+            ),
             shard=self._options.shard,
             expectations=self._options.expectations.entries(),
         )

@@ -26,6 +26,7 @@ class RunOptions:
     jobs: int | None = 1  # guests at once; None: as many as the host has room for
     accel: str = "auto"
     root: str = "image"  # "image", "host", or a path
+    guest_suite: str | None = None  # of Debian, that the image is of; None: the newest stable one
     append: tuple[str, ...] = ()
     suite_timeout: float | None = None  # seconds
     boots: int = MOST_BOOTS  # of one kernel, for each repetition of the plan

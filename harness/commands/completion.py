@@ -47,6 +47,12 @@ def specs(prefix: str, arguments: argparse.Namespace) -> Iterator[str]:
         yield from (f"{before}{comma}{path}" for path in _files(last))
 
 
+def guest_suites(_prefix: str, _arguments: argparse.Namespace) -> Iterator[str]:
+    """Suites of the archive that are whole systems."""
+    yield "stable"
+    yield from (suite for suite in SUITES if "-" not in suite and suite != "experimental")
+
+
 def baselines(prefix: str, arguments: argparse.Namespace) -> Iterator[str]:
     """Kernel specs, and the word for the last good one."""
     yield "last-good"

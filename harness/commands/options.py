@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from pathlib import Path
 
 from harness.commands import completion
@@ -110,6 +111,13 @@ def _kernel_argument(text: str) -> str:
     return text
 
 
+def _suite(text: str) -> str:
+    """Argparse type: the name of a suite of Debian, such as "trixie" or "stable"."""
+    if not re.fullmatch(r"[a-z][a-z0-9.-]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: names no suite of Debian (such as trixie)")
+    return text
+
+
 def _mirror(text: str) -> str:
     """Argparse type: the URL of a mirror."""
     try:
@@ -159,7 +167,7 @@ def add_cache_option(container: argparse._ActionsContainer) -> None:
 
 
 def add_guest_options(parser: argparse.ArgumentParser) -> None:
-    """``--accel``, ``--root`` and ``--append``."""
+    """``--accel``, ``--root``, ``--guest-suite`` and ``--append``."""
     group = parser.add_argument_group("the guest")
     group.add_argument(
         "--accel",
@@ -172,7 +180,7 @@ def add_guest_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_root_option(container: argparse._ActionsContainer) -> None:
-    """``--root``."""
+    """``--root`` and ``--guest-suite``."""
     root = container.add_argument(
         "--root",
         type=not_empty,
@@ -182,6 +190,14 @@ def add_root_option(container: argparse._ActionsContainer) -> None:
         "with python3 and pytest, or an ext4 image with those and kmod",
     )
     completed(root, completion.roots)
+    suite = container.add_argument(
+        "--guest-suite",
+        type=_suite,
+        metavar="SUITE",
+        help="suite of Debian that the harness's own image is made of; stable: the newest such one"
+        " that the mirror has (default: bookworm)",
+    )
+    completed(suite, completion.guest_suites)
 
 
 def add_append_option(container: argparse._ActionsContainer) -> None:

@@ -27,15 +27,16 @@ import dask
 import distributed
 
 from harness.capacity import default_jobs
-from harness.errors import InfrastructureError, Interrupted
+from harness.errors import FetchError, HostError, InfrastructureError, Interrupted
 from harness.executors.dask_worker import RESOURCE, Seen, control, look, stop_work, work_on
 from harness.executors.executor import Directory, Found, PinnedKernel
 from harness.executors.packed import Packed, moved, packed, put
 from harness.executors.pinned import pin
 from harness.executors.slots import Slots
 from harness.executors.work import Again, Done, Guests, Work, fingerprint
+from harness.guest.image import chosen_suite
 from harness.job import KernelJob
-from harness.model import HostInfo, KernelResult
+from harness.model import HostInfo, ImageContents, KernelResult
 from harness.processes import interruptible
 from harness.progress import Progress, Tone
 from harness.run_options import RunOptions
@@ -333,13 +334,24 @@ class DaskExecutor:
         self._first: Done | None = None
         self._payload = Path()
         self._guests: Guests | None = None
+        self._suite = options.guest_suite
 
     def check(self) -> None:
         """Raise InfrastructureError if no worker can be used."""
         self._cluster.check()
 
     def prepare(self) -> None:
-        """Each machine makes its own."""
+        """Decide which suite the guests' root is of, once in a run; each machine makes its own."""
+        options, sources = self._options, self._options.sources
+        # Where this machine has no mirror, those that have one decide.
+        with interruptible(self._stop), contextlib.suppress(HostError, FetchError):
+            if options.root == "image":
+                self._suite = chosen_suite(
+                    sources.cache,
+                    sources.mirror,
+                    suite=options.guest_suite,
+                    refresh=sources.refresh,
+                )
 
     def load(self, payload: Path) -> None:
         """Keep what ``payload`` holds, to be sent with each kernel."""
@@ -352,6 +364,7 @@ class DaskExecutor:
             options.sources.mirror,
             tuple(map(_anywhere, options.sources.kconfigs)),
             self._cluster.cache,
+            self._suite,
         )
 
     def at_once(self, kernels: int) -> int:
@@ -378,6 +391,10 @@ class DaskExecutor:
     def image(self) -> str:
         """That of the first result."""
         return self._first.image if self._first is not None else ""
+
+    def image_contents(self) -> ImageContents | None:
+        """That of the first result."""
+        return self._first.image_contents if self._first is not None else None
 
     def find(self, spec: str) -> PinnedKernel:
         """Say which kernel it is; a worker fetches it."""

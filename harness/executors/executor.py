@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.job import KernelJob
-from harness.model import BootableKernel, HostInfo, KernelResult
+from harness.model import BootableKernel, HostInfo, ImageContents, KernelResult
 from harness.progress import Progress
 from harness.run_options import RunOptions
 
@@ -60,6 +60,9 @@ class Executor(Protocol):
 
     def image(self) -> str:
         """Key of the guest image; "" while it is not known."""
+
+    def image_contents(self) -> ImageContents | None:
+        """What it is made of; None of another root, and while it is not known."""
 
     def find(self, spec: str) -> Found:
         """The kernel that ``spec`` names. Raises HarnessError."""

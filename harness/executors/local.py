@@ -12,11 +12,11 @@ from harness.capacity import default_jobs, free_memory, guests_in_memory
 from harness.executors.executor import Directory, Found
 from harness.guest.accel import Accel, choose_accel, control_boot, likely_accel, qemu_version
 from harness.guest.bytecode import add_bytecode
-from harness.guest.root import choose_root, image_key
+from harness.guest.root import choose_root, image_key, root_contents
 from harness.guest.vng import Root
 from harness.job import KernelJob, Workplace, confirm_kernel, run_kernel
 from harness.kernels.resolve import resolve
-from harness.model import BootableKernel, HostInfo, KernelResult
+from harness.model import BootableKernel, HostInfo, ImageContents, KernelResult
 from harness.processes import interruptible
 from harness.progress import Progress
 from harness.run_options import RunOptions
@@ -44,7 +44,12 @@ class LocalExecutor:
         sources = self._options.sources
         with interruptible(self._stop):
             self._root = choose_root(
-                self._options.root, sources.cache, sources.mirror, self._progress
+                self._options.root,
+                sources.cache,
+                sources.mirror,
+                self._progress,
+                suite=self._options.guest_suite,
+                refresh=sources.refresh,
             )
 
     def load(self, payload: Path) -> None:
@@ -91,6 +96,10 @@ class LocalExecutor:
     def image(self) -> str:
         """The cache keeps each image under its key."""
         return image_key(self._root) if self._root is not None else ""
+
+    def image_contents(self) -> ImageContents | None:
+        """As it says itself."""
+        return root_contents(self._root) if self._root is not None else None
 
     def find(self, spec: str) -> BootableKernel:
         """Fetch, build and prepare the kernel."""

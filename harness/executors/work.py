@@ -20,7 +20,7 @@ from harness.job import KernelJob
 from harness.judge.expectations import Expectations
 from harness.kernels.sources import KernelSources
 from harness.locations import own_cache_dir
-from harness.model import HostInfo, KernelResult
+from harness.model import HostInfo, ImageContents, KernelResult
 from harness.progress import Progress
 from harness.run_options import RunOptions
 from harness.scratch import scratch_directory
@@ -36,6 +36,7 @@ class Guests:
     mirror: str | None
     kconfigs: tuple[str, ...]
     cache: str = ""  # directory; "": the default of the machine
+    guest_suite: str | None = None  # as ``--guest-suite``
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Done:
     machine: str  # its name
     directory: str  # where the files were there
     payload: str  # and what the guests were given to run
+    image_contents: ImageContents | None = None
 
 
 def do(work: Work, progress: Progress, stop: threading.Event) -> Done:
@@ -105,6 +107,7 @@ def do(work: Work, progress: Progress, stop: threading.Event) -> Done:
             machine,
             directory=str(directory),
             payload=str(payload),
+            image_contents=executor.image_contents(),
         )
 
 
@@ -123,6 +126,7 @@ def _options(work: Work, place: Path) -> RunOptions:
         expectations=Expectations(),
         accel=guests.accel,
         root=guests.root,
+        guest_suite=guests.guest_suite,
     )
 
 

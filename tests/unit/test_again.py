@@ -40,6 +40,7 @@ _OPTIONS = {
     "--expectations": st.just("FILE"),
     "--accel": st.sampled_from(("auto", "kvm", "tcg")),
     "--root": _TEXT,
+    "--guest-suite": st.sampled_from(("stable", "trixie", "sid")),
     "--append": _TEXT,
     "--mirror": st.sampled_from(("http://mirror/debian", "https://x.org/d")),
     "--kconfig": _TEXT,

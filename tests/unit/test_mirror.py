@@ -8,7 +8,7 @@ import pytest
 
 from harness import mirror
 from harness.errors import HostError, InputError
-from harness.mirror import Mirror, choose_mirror, given_mirror, machine_mirror
+from harness.mirror import Mirror, choose_mirror, given_mirror, last_line, machine_mirror
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,9 @@ def test_given_one_comes_before_the_machines(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(mirror, "find_machine_mirror", lambda: machines)
     assert choose_mirror(None) == machines
     assert choose_mirror("http://m/debian") == given_mirror("http://m/debian")
+
+
+def test_last_line() -> None:
+    assert last_line("noise\nE: first\nW: second\n") == "first"
+    assert last_line("only\nthis\n") == "this"
+    assert last_line("") == "no reason given"

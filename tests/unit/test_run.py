@@ -34,6 +34,7 @@ from harness.model import (
     CodeWord,
     ConsoleEvent,
     GuestIdentity,
+    ImageContents,
     KernelResult,
     Outcome,
     Purpose,
@@ -125,7 +126,7 @@ def _play(monkeypatch: pytest.MonkeyPatch, lab: _Lab) -> None:
     monkeypatch.setattr(local, "resolve", lab.resolve)
     monkeypatch.setattr(job, "observe", lab.observe)
     monkeypatch.setattr(local, "qemu_version", lambda: "7.2")
-    monkeypatch.setattr(local, "choose_root", lambda *_: Root("disk", Path("/image")))
+    monkeypatch.setattr(local, "choose_root", lambda *_, **__: Root("disk", Path("/image")))
     monkeypatch.setattr(module, "write_payload", lambda *_: None)
     monkeypatch.setattr(module, "revision", lambda *_: "s")
     monkeypatch.setattr(module, "own_revisions", lambda *_: ())
@@ -631,3 +632,20 @@ def test_nothing_boots_where_all_is_stored(monkeypatch: pytest.MonkeyPatch, tmp_
     assert lab.orders == []
     assert (result.exit_code, result.host.accel) == (first.exit_code, "tcg")
     assert first.exit_code == 1
+
+
+def test_the_result_says_what_the_guests_root_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = Root("disk", tmp_path / "key/root.ext4", isolated=True)
+    root.path.parent.mkdir()
+    contents = '{"suite": "trixie", "sha256": "ab", "packages": ["kmod=34.2-2"]}'
+    (root.path.parent / "contents.json").write_text(contents)
+    lab = _Lab({"a": [Status.COMPLETED]})
+    _play(monkeypatch, lab)
+    monkeypatch.setattr(local, "choose_root", lambda *_, **__: root)
+    Run(_options(tmp_path, "a"), SilentProgress()).execute()
+    revisions = results_file.load(tmp_path / "run").revisions
+    assert revisions is not None
+    assert revisions.image == "key"
+    assert revisions.image_contents == ImageContents("trixie", "ab", ("kmod=34.2-2",))

@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace) -> int:
     plan = plan_of(arguments.algorithm, arguments.way, arguments.size)
     out = arguments.out or new_run_directory()
     refuse_finished(out)
-    refuse_bad_root(arguments.root)
+    refuse_bad_root(arguments.root, arguments.guest_suite)
     qemu_version()  # before anything is downloaded
     given = ([arguments.baseline] if arguments.baseline else []) + arguments.specs
     specs = list(dict.fromkeys(given))
@@ -76,7 +76,14 @@ def _run(
     sources = kernel_sources(arguments)
     refuse_bad_kernels(specs, sources, progress)
     kernels = [resolve(spec, sources, progress) for spec in specs]
-    root = choose_root(arguments.root, sources.cache, sources.mirror, progress)
+    root = choose_root(
+        arguments.root,
+        sources.cache,
+        sources.mirror,
+        progress,
+        suite=arguments.guest_suite,
+        refresh=sources.refresh,
+    )
     with scratch_directory() as scratch:
         payload = scratch / "payload.tar"
         write_programs(MODULES, payload)

@@ -167,6 +167,7 @@ def make_tester(
         executor=arguments.executor,
         accel=arguments.accel,
         root=arguments.root,
+        guest_suite=arguments.guest_suite,
         append=tuple(arguments.append),
         suite_timeout=arguments.timeout,
     )
@@ -251,6 +252,7 @@ def _revision(spec: str, tree: Path) -> str:
 def _options(arguments: argparse.Namespace) -> tuple[str, ...]:
     """What else bears on what is observed."""
     words = [f"repeat={arguments.repeat}", f"root={arguments.root}"]
+    words += [f"guest-suite={arguments.guest_suite}"] if arguments.guest_suite else []
     words += [f"append={item}" for item in arguments.append]
     words += [f"kconfig={item}" for item in arguments.kconfig]
     words += [f"timeout={arguments.timeout}"] if arguments.timeout else []  # it may be the answer
@@ -261,10 +263,11 @@ def _again(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Options that a command needs to show an end again."""
     lists = {"--append": arguments.append, "--kconfig": arguments.kconfig}
     words = [word for name, values in lists.items() for one in values for word in (name, one)]
-    defaults = {"root": "image", "accel": "auto", "mirror": None, "timeout": None}
+    defaults = dict.fromkeys(("guest_suite", "mirror", "timeout"))
+    defaults |= {"root": "image", "accel": "auto"}
     for name, default in defaults.items():
         value = getattr(arguments, name)
-        words += [f"--{name}", str(value)] if value != default else []
+        words += [f"--{name.replace('_', '-')}", str(value)] if value != default else []
     return tuple(words)
 
 

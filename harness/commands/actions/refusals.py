@@ -21,7 +21,7 @@ from harness.selectable import refuse_what_selects_nothing
 
 def refuse_bad_guest(arguments: argparse.Namespace) -> None:
     """Raise HarnessError for options of the guest that cannot be had on this host."""
-    refuse_bad_root(arguments.root)
+    refuse_bad_root(arguments.root, arguments.guest_suite)
     refuse_missing_kvm(arguments.accel, cache_directory(arguments))
 
 

@@ -175,6 +175,7 @@ def run_options(arguments: argparse.Namespace, out: Path, command: str) -> RunOp
         jobs=arguments.jobs,
         accel=arguments.accel,
         root=arguments.root,
+        guest_suite=arguments.guest_suite,
         append=tuple(arguments.append),
         suite_timeout=arguments.timeout,
         boots=arguments.boots,

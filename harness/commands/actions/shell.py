@@ -80,7 +80,14 @@ def _start(
     spec, sources = arguments.spec, kernel_sources(arguments)
     refuse_bad_kernels([spec], sources, progress)
     kernel = resolve(spec, sources, progress)
-    root = choose_root(arguments.root, sources.cache, sources.mirror, progress)
+    root = choose_root(
+        arguments.root,
+        sources.cache,
+        sources.mirror,
+        progress,
+        suite=arguments.guest_suite,
+        refresh=sources.refresh,
+    )
     accel = choose_accel(arguments.accel, kernel.image, sources.cache, progress)
     payload = stack.enter_context(scratch_directory()) / "payload.tar"
     write_payload(Selection(), payload)

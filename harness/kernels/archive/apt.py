@@ -20,11 +20,10 @@ from pathlib import Path
 from harness.distributions import install_command
 from harness.errors import HostError, InfrastructureError
 from harness.kernels.archive.suites import SUITES
-from harness.mirror import Mirror
+from harness.mirror import Mirror, last_line
 from harness.processes import find_program, finish, helper
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-APT_HELPER = Path("/usr/lib/apt/apt-helper")
 
 #: Bytes that the indexes of all suites take, with room to spare.
 _SPACE = 200 * 1024 * 1024
@@ -189,10 +188,3 @@ def require_space(directory: Path, size: int) -> None:
 def _check_space(stderr: str, directory: Path) -> None:
     if os.strerror(errno.ENOSPC) in stderr:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
-
-
-def last_line(text: str) -> str:
-    """The most telling line of apt's complaints: its first error, else its last line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("E:", "W:"))]
-    return (errors or lines[-1:] or ["no reason given"])[0].removeprefix("E: ").removeprefix("W: ")

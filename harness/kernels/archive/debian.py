@@ -17,15 +17,9 @@ from debian.debian_support import Version
 from harness import inuse
 from harness.errors import FetchError, InputError
 from harness.files import write_whole
-from harness.kernels.archive.apt import (
-    APT_HELPER,
-    PrivateApt,
-    failed_suites,
-    last_line,
-    require_space,
-)
+from harness.kernels.archive.apt import PrivateApt, failed_suites, require_space
 from harness.kernels.archive.suites import SUITES
-from harness.mirror import Mirror
+from harness.mirror import APT_HELPER, Mirror, last_line
 
 #: Seconds after which an index is fetched again.
 INDEX_LIFETIME = 24 * 3600

@@ -210,7 +210,7 @@ def test_roots_that_can_be_booted(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(1080) + b"\x53\xef")
     for root in ("image", "host", str(tmp_path), str(image)):
-        refuse_bad_root(root)
+        refuse_bad_root(root, None)
 
 
 _READABLE = '''

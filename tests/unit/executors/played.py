@@ -1,9 +1,9 @@
 """Guests that are played, in this process or in workers: what each does is in files.
 
 A worker of Dask takes this file as its ``--preload``. ``AFALG_PLAYED`` names the directory: a
-kernel that begins leaves ``began-SPEC-PID`` there. ``kill-SPEC`` has the process that comes upon
-it die, once; a kernel whose name begins with "endless" runs until it is told to end, which it
-then says in ``ended-SPEC``.
+kernel that begins leaves ``began-SPEC-PID`` there, a guest's root ``suite-SUITE-PID``.
+``kill-SPEC`` has the process that comes upon it die, once; a kernel whose name begins with
+"endless" runs until it is told to end, which it then says in ``ended-SPEC``.
 """
 
 from __future__ import annotations
@@ -54,6 +54,11 @@ def _pin(spec: str, *_: object) -> Any:
     from harness.executors.executor import PinnedKernel  # noqa: PLC0415
 
     return PinnedKernel(spec, spec, spec.removeprefix("debian:"))
+
+
+def _choose_root(*_: object, suite: str | None, **__: object) -> Root:
+    (_place() / f"suite-{suite}-{os.getpid()}").touch()
+    return Root("disk", Path("/images/key/root"))
 
 
 def _observe(
@@ -115,7 +120,7 @@ def played() -> Iterator[None]:
     """Guests are played within this block."""
     replaced: dict[tuple[Any, str], Any] = {
         (local, "resolve"): _resolve,
-        (local, "choose_root"): lambda *_: Root("disk", Path("/images/key/root")),
+        (local, "choose_root"): _choose_root,
         (local, "add_bytecode"): lambda *_: None,
         (local, "qemu_version"): lambda: "7.2",
         (local, "choose_accel"): lambda *_: Accel("tcg", "played"),
@@ -129,6 +134,8 @@ def played() -> Iterator[None]:
             from harness.executors import dask_cluster, dask_worker  # noqa: PLC0415
 
             stack.enter_context(mock.patch.object(dask_cluster, "pin", _pin))
+            chosen = mock.patch.object(dask_cluster, "chosen_suite", lambda *_, **__: "trixie")
+            stack.enter_context(chosen)
             stack.enter_context(mock.patch.object(dask_worker, "qemu_version", lambda: "7.2"))
         yield
 

@@ -150,6 +150,11 @@ def test_two_workers_are_as_good_as_this_machine(workers: Workers, tmp_path: Pat
         assert (tmp_path / "there" / kernel.directory / "machine.txt").read_text().strip()
     pids = {path.name.rpartition("-")[2] for path in workers.place.glob("began-*")}
     assert pids > {str(os.getpid())}
+    # "The newest" suite was decided here, not by each worker.
+    suites = {path.name.removeprefix("suite-") for path in workers.place.glob("suite-*")}
+    assert suites == {f"trixie-{pid}" for pid in pids - {str(os.getpid())}} | {
+        f"None-{os.getpid()}"
+    }
 
 
 def test_a_kernel_whose_worker_is_lost_runs_on_another(workers: Workers, tmp_path: Path) -> None:

@@ -1,16 +1,25 @@
-"""Building the guest image: whatever ends it, nothing of it stays on the host."""
+"""The guest image: what it is built of, and that nothing of a build stays on the host."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
 import signal
 import subprocess
 import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from harness.errors import InputError
+from harness.guest import image, image_suite
+from harness.guest.image_suite import SuiteRelease
+from harness.model import ImageContents
+from harness.progress import SilentProgress
 from harness.scratch import leftovers, sweep
 
 #: Mounts and starts things as mmdebstrap does, then stands still.
@@ -25,10 +34,13 @@ import sys
 from pathlib import Path
 from harness import cli
 from harness.commands.actions import doctor
-from harness.guest.image import guest_image
+from harness.guest import image, image_suite
 from harness.progress import SilentProgress
 def execute(arguments):
-    guest_image(Path(sys.argv[1]), "http://127.0.0.1:9/debian", SilentProgress())
+    image.release_of = lambda mirror, suite: image_suite.SuiteRelease(suite, 1)
+    image.guest_image(
+        Path(sys.argv[1]), "http://127.0.0.1:9/debian", SilentProgress(), suite="trixie"
+    )
 doctor.execute = execute
 sys.exit(cli.main(["doctor"]))
 """
@@ -68,7 +80,8 @@ def test_a_build_that_is_ended(tmp_path: Path, number: signal.Signals) -> None:
     program.write_text(_MMDEBSTRAP.format(ready=ready))
     program.chmod(0o755)
     process = subprocess.Popen(
-        [sys.executable, "-c", _BUILD, tmp_path / "cache"],
+        # The tests may run under nohup, which has SIGHUP ignored.
+        ["env", "--default-signal=HUP", sys.executable, "-c", _BUILD, tmp_path / "cache"],
         env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"},
     )
     try:
@@ -90,3 +103,113 @@ def test_a_build_that_is_ended(tmp_path: Path, number: signal.Signals) -> None:
         sweep()
     assert not temporary.exists()
     assert not [*(tmp_path / "cache").glob("images/*/build-*")] or number == signal.SIGKILL
+
+
+def _status(tree: Path, python: str) -> Path:
+    status = tree / "var/lib/dpkg/status"
+    status.parent.mkdir(parents=True)
+    status.write_text(
+        f"Package: python3\nStatus: install ok installed\nVersion: {python}\n\n"
+        "Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n"
+        "Package: kmod\nStatus: install ok installed\nVersion: 34.2-2\nDescription: d\n more\n"
+    )
+    return tree
+
+
+def test_packages_and_versions(tmp_path: Path) -> None:
+    assert image._packages(_status(tmp_path, "3.13.5-1")) == ("kmod=34.2-2", "python3=3.13.5-1")
+
+
+def test_a_suite_whose_python_is_too_old(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"it has Python 3\.9\.2-3, and the suite takes 3\.11"):
+        image._packages(_status(tmp_path, "3.9.2-3"))
+
+
+@dataclass
+class _Mirror:
+    """Played: what it has, and what was built of it."""
+
+    suites: dict[str, SuiteRelease]
+    built: list[tuple[str, int]] = field(default_factory=list)
+
+    def release_of(self, _mirror: str, suite: str) -> SuiteRelease:
+        if suite not in self.suites:
+            raise InputError(f"{suite}: no such suite")
+        return self.suites[suite]
+
+    def bootstrap(self, archive: Path, suite: str, _mirror: str, newest: int) -> None:
+        self.built.append((suite, newest))
+        with tempfile.TemporaryDirectory() as scratch:
+            tree = _status(Path(scratch), "3.13.5-1")
+            for name in ("usr/sbin/x", "etc/hostname", "etc/resolv.conf", "var/cache/y/z"):
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
+                (tree / name).touch()
+            with tarfile.open(archive, "w") as tar:
+                tar.add(tree, ".")
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> _Mirror:
+    played = _Mirror({name: SuiteRelease("trixie", 1_700_000_000) for name in ("stable", "trixie")})
+    monkeypatch.setattr(image, "release_of", played.release_of)
+    monkeypatch.setattr(image_suite, "release_of", played.release_of)
+    monkeypatch.setattr(image, "_bootstrap", played.bootstrap)
+    monkeypatch.setattr(image, "_SIZE", "16M")
+    return played
+
+
+_URL = "http://127.0.0.1:9/debian"
+
+
+def test_an_image_says_what_is_in_it(mirror: _Mirror, tmp_path: Path) -> None:
+    """And the same is built of the same, somewhere else at another time."""
+    first, second = (
+        image.guest_image(tmp_path / name, _URL, SilentProgress(), suite="stable")
+        for name in ("one", "two")
+    )
+    assert first.read_bytes() == second.read_bytes()
+    checksum = hashlib.sha256(first.read_bytes()).hexdigest()
+    packages = ("kmod=34.2-2", "python3=3.13.5-1")
+    assert image.image_contents(first) == ImageContents("trixie", checksum, packages)
+    assert mirror.built == [("trixie", 1_700_000_000)] * 2
+    listed = subprocess.run(
+        ["debugfs", "-R", "ls /etc", first], capture_output=True, text=True, check=True
+    ).stdout
+    assert "hostname" not in listed and "resolv.conf" not in listed
+
+
+def test_an_image_that_is_there_needs_no_mirror(mirror: _Mirror, tmp_path: Path) -> None:
+    built = image.guest_image(tmp_path, _URL, SilentProgress(), suite="stable")
+    mirror.suites.clear()
+    for suite in ("stable", "trixie"):
+        assert image.guest_image(tmp_path, _URL, SilentProgress(), suite=suite) == built
+    assert len(mirror.built) == 1
+    with pytest.raises(InputError, match="bookworm: no such suite"):
+        image.guest_image(tmp_path, _URL, SilentProgress(), suite="bookworm")
+
+
+def test_the_suite_that_nobody_names(mirror: _Mirror, tmp_path: Path) -> None:
+    mirror.suites[image.DEFAULT_SUITE] = SuiteRelease(image.DEFAULT_SUITE, 1)
+    built = image.guest_image(tmp_path, _URL, SilentProgress())
+    assert built.parent.name == image.image_key(image.DEFAULT_SUITE)
+    mirror.suites.clear()
+    assert image.guest_image(tmp_path, _URL, SilentProgress()) == built
+
+
+def test_suites_have_images_of_their_own(mirror: _Mirror, tmp_path: Path) -> None:
+    mirror.suites["sid"] = SuiteRelease("sid", 1_700_000_001)
+    stable, sid = (
+        image.guest_image(tmp_path, _URL, SilentProgress(), suite=suite)
+        for suite in ("stable", "sid")
+    )
+    assert stable.parent.name == image.image_key("trixie")
+    assert sid.parent.name == image.image_key("sid")
+    assert mirror.built == [("trixie", 1_700_000_000), ("sid", 1_700_000_001)]
+
+
+def test_contents_that_are_none(tmp_path: Path) -> None:
+    """Of another root, of an image of an earlier version, or damaged."""
+    assert image.image_contents(tmp_path / "root.ext4") is None
+    for text in ("", "[]", '{"suite": 1}'):
+        (tmp_path / "contents.json").write_text(text)
+        assert image.image_contents(tmp_path / "root.ext4") is None

@@ -18,7 +18,6 @@ from harness.kernels.archive.apt import (
     PrivateApt,
     apt_configuration,
     failed_suites,
-    last_line,
     sources_list,
 )
 from harness.mirror import Mirror
@@ -119,12 +118,6 @@ def test_progress_of_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
     assert fractions == [0.25, 1.0]
     assert (result.returncode, result.stderr) == (7, "E: download\n")
-
-
-def test_last_line() -> None:
-    assert last_line("noise\nE: first\nW: second\n") == "first"
-    assert last_line("only\nthis\n") == "this"
-    assert last_line("") == "no reason given"
 
 
 SLOW = """#!/bin/sh

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness.commands.sources import cache_directory
 from harness.errors import ExitCode
-from harness.guest.image import image_key
+from harness.guest.image import image_contents, image_key
 from harness.kernels.cache.contents import Entry, Kind, entries
 from harness.report.tables import Column, age_in_words, bytes_in_words, print_table
 
@@ -52,7 +52,10 @@ def _row(entry: Entry, now: float, verbose: bool) -> list[str]:
     if entry.origin == f"debian:{entry.release}":
         what = entry.origin
     elif entry.kind is Kind.IMAGE:
-        what = "of this version" if entry.name == image_key() else "of another version"
+        contents = image_contents(entry.path / "root.ext4")
+        ours = contents is not None and entry.name == image_key(contents.suite)
+        what = f"of {contents.suite}, " if contents is not None else ""
+        what += "of this version" if ours else "of another version"
     elif entry.kind is Kind.BUILD:
         what = f"of {entry.origin}" if entry.origin else ""
     elif entry.origin:

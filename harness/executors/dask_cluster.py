@@ -266,8 +266,7 @@ class Cluster:
             return
         match kind:
             case "report":
-                subject, activity, fraction = words
-                display.report(subject, activity, fraction)
+                display.report(*words)
             case "fails":
                 display.fails(*words)
             case "answers":

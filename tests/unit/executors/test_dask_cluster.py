@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask
 import distributed
@@ -20,12 +21,12 @@ from harness import run as module
 from harness.errors import HarnessError, InfrastructureError
 from harness.executors.choice import executors_of
 from harness.executors.dask_cluster import Cluster, dask_cluster
-from harness.executors.dask_worker import Seen
+from harness.executors.dask_worker import Seen, _Told
 from harness.executors.work import fingerprint
 from harness.judge.expectations import load_expectations
 from harness.kernels.sources import KernelSources
 from harness.model import HostInfo, KernelResult, RunResult, Status
-from harness.progress import Progress, SilentProgress
+from harness.progress import Progress, SilentProgress, Tone
 from harness.report import results_file
 from harness.run import Run
 from harness.run_options import RunOptions
@@ -296,6 +297,45 @@ class _Answers:
 
     def run(self, *_: object, **__: object) -> dict[str, Seen | OSError]:
         return {"tcp://w:1": next(self._answers)}
+
+
+class _Display(Progress):
+    """Remembers all that it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def report(
+        self, subject: str, activity: str, fraction: float | None = None, detail: str = ""
+    ) -> None:
+        self.told.append(("report", subject, activity, fraction, detail))
+
+    def fails(self, subject: str, what: str) -> None:
+        self.told.append(("fails", subject, what))
+
+    def answers(self, subject: str, what: str, tone: Tone) -> None:
+        self.told.append(("answers", subject, what, tone))
+
+    def finish(self, subject: str, outcome: str) -> None:
+        self.told.append(("finish", subject, outcome))
+
+
+def test_what_a_worker_says_is_shown_as_it_said_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, display = Cluster(_Answers(), SilentProgress()), _Display()
+    cluster._displays["w"] = display
+    worker = SimpleNamespace(log_event=lambda _, words: cluster._hear((0.0, words)))
+    monkeypatch.setattr(distributed, "get_worker", lambda: worker)
+    told = _Told("topic", "w")
+    told.report("k", "running", 0.5, "test_it")
+    told.fails("k", "test_it")
+    told.answers("k", "gone", Tone.GOOD)
+    told.finish("k", "passed")
+    assert display.told == [
+        ("report", "k", "running", 0.5, "test_it"),
+        ("fails", "k", "test_it"),
+        ("answers", "k", "gone", Tone.GOOD),
+        ("finish", "k", "passed"),
+    ]
 
 
 @pytest.mark.parametrize("twice", [False, True])

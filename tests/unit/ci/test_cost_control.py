@@ -34,6 +34,16 @@ def test_right_charges() -> None:
     assert _wrong("slowed", _slowed) == []
 
 
+def test_what_is_less_than_boots_differ_by_need_not_be_found() -> None:
+    def little(algorithm: str, way: str, size: int) -> float:
+        return (
+            plain(algorithm, way, size)
+            + (_slowed(algorithm, way, size) - plain(algorithm, way, size)) / 10
+        )
+
+    assert _wrong("slowed", little) == []
+
+
 def test_a_change_elsewhere_is_told() -> None:
     wrong = _wrong("zero-copy", _slowed)
     assert "zero-copy: cbc(aes) by sendmsg: changed, and should not have" in wrong

@@ -48,6 +48,7 @@ def test_made_once_and_loaded(tmp_path: Path) -> None:
         config=None,
         packages=(PackageFile("a", "1", "00", "local"),),
         notes=("a note",),
+        key="key",
     )
     assert store.create("key", "spec", _unexpected, _never) == made
     assert _entries(tmp_path) == ["key"]

@@ -76,6 +76,18 @@ def changes(before: Count, after: Count) -> tuple[WayChange, ...]:
     return tuple(_way(algorithm, way, before, after) for algorithm, way in ways)
 
 
+def not_compared(before: Count, after: Count) -> tuple[Row, ...]:
+    """What the first has a cost of and the second has none: the row as the second has it, if it
+    says why, else the first's. Any other row if the first has no cost at all.
+    """
+    theirs = {row.key: row for row in after.rows}
+    ours = [row for row in before.rows if not row.missing]
+    if not ours:
+        return before.rows
+    found = (theirs.get(row.key, row) for row in ours)
+    return tuple(row for row in found if row.missing or row.key not in theirs)
+
+
 def _way(algorithm: str, way: str, before: Count, after: Count) -> WayChange:
     old, new = (
         {row.size: row for row in count.rows if row.key[:2] == (algorithm, way)}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.benchmark.plan import Plan, plan_of
 from harness.capacity import default_jobs
+from harness.commands.actions.guest_root import guest_root
 from harness.commands.actions.refusals import refuse_bad_kernels
 from harness.commands.display import ProgressConsole, progress_display
 from harness.commands.signals import stopping
@@ -21,7 +22,7 @@ from harness.guest.accel import qemu_version
 from harness.guest.bytecode import add_bytecode
 from harness.guest.inside.ways import MODULES
 from harness.guest.payload import write_programs
-from harness.guest.root import choose_root, refuse_bad_root
+from harness.guest.root import refuse_bad_root
 from harness.kernels.resolve import resolve
 from harness.model import BootableKernel
 from harness.output import reader_may_leave
@@ -76,14 +77,7 @@ def _run(
     sources = kernel_sources(arguments)
     refuse_bad_kernels(specs, sources, progress)
     kernels = [resolve(spec, sources, progress) for spec in specs]
-    root = choose_root(
-        arguments.root,
-        sources.cache,
-        sources.mirror,
-        progress,
-        suite=arguments.guest_suite,
-        refresh=sources.refresh,
-    )
+    root = guest_root(arguments, sources, progress)
     with scratch_directory() as scratch:
         payload = scratch / "payload.tar"
         write_programs(MODULES, payload)

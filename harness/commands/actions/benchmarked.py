@@ -8,14 +8,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.benchmark.changes import changes, worst
+from harness.benchmark.changes import changes, not_compared, worst
 from harness.benchmark.crossing import bytes_told
 from harness.benchmark.file import load
 from harness.benchmark.page import FILE_NAME, page
 from harness.benchmark.table import print_benchmark, print_changes
-from harness.benchmark.values import MAIN, Benchmark
+from harness.benchmark.values import MAIN, Benchmark, KernelCosts, Row
 from harness.errors import ExitCode, InputError
 from harness.files import write_whole
+
+#: What became dearer did so, whatever else is not known.
+_WORST_FIRST = (ExitCode.REGRESSION, ExitCode.INFRASTRUCTURE, ExitCode.OK)
 
 
 def deliver(
@@ -34,21 +37,42 @@ def deliver(
 
 
 def judged(benchmark: Benchmark, most: float | None, console: Console) -> int:
-    """1 if any kernel is slower than the first by more than ``most``; says by what row."""
+    """1 if any kernel is slower than the first by more than ``most``, 3 if of any that is not
+    known; says by what row.
+    """
     if most is None:
         return int(ExitCode.OK)
-    code = ExitCode.OK
+    codes = {ExitCode.OK}
     first, *others = benchmark.kernels
     for kernel in others:
-        found = worst(changes(first.count(MAIN), kernel.count(MAIN)))
-        if found is None or found.share <= most:
-            continue
-        row = found.before
-        said = f"{kernel.release}: {row.algorithm} by {row.way}, {bytes_told(row.size)}:"
-        said += f" {found.share:+.1%}, more than {most:.1%}"
-        console.print(said, markup=False, highlight=False, soft_wrap=True)
-        code = ExitCode.REGRESSION
-    return int(code)
+        before, after = first.count(MAIN), kernel.count(MAIN)
+        unknown = not_compared(before, after)
+        if unknown:
+            codes.add(ExitCode.INFRASTRUCTURE)
+            row = unknown[0]
+            _say(
+                console,
+                kernel,
+                f"{len(unknown)} of {len(before.rows)} rows of {first.release} have nothing to"
+                f" compare with, first {_named(row)}: {row.missing or 'not asked for'}",
+            )
+        found = worst(changes(before, after))
+        if found is not None and found.share > most:
+            codes.add(ExitCode.REGRESSION)
+            _say(
+                console,
+                kernel,
+                f"{_named(found.before)}: {found.share:+.1%}, more than {most:.1%}",
+            )
+    return int(next(code for code in _WORST_FIRST if code in codes))
+
+
+def _named(row: Row) -> str:
+    return f"{row.algorithm} by {row.way}, {bytes_told(row.size)}"
+
+
+def _say(console: Console, kernel: KernelCosts, what: str) -> None:
+    console.print(f"{kernel.release}: {what}", markup=False, highlight=False, soft_wrap=True)
 
 
 def compare(runs: Sequence[Path], most: float | None, *, verbose: bool = False) -> int:

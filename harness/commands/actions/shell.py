@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.commands.actions.guest_root import guest_root
 from harness.commands.actions.refusals import refuse_bad_guest, refuse_bad_kernels
 from harness.commands.display import ProgressConsole, progress_display
 from harness.commands.sources import kernel_sources
@@ -19,7 +20,6 @@ from harness.guest.bytecode import add_bytecode
 from harness.guest.launcher import WORKPLACE
 from harness.guest.observe import KERNEL_ARGUMENTS, Deadlines
 from harness.guest.payload import Selection, write_payload
-from harness.guest.root import choose_root
 from harness.guest.session import GuestSettings, Session
 from harness.guest.shell import Shell, is_terminal
 from harness.kernels.resolve import resolve
@@ -80,14 +80,7 @@ def _start(
     spec, sources = arguments.spec, kernel_sources(arguments)
     refuse_bad_kernels([spec], sources, progress)
     kernel = resolve(spec, sources, progress)
-    root = choose_root(
-        arguments.root,
-        sources.cache,
-        sources.mirror,
-        progress,
-        suite=arguments.guest_suite,
-        refresh=sources.refresh,
-    )
+    root = guest_root(arguments, sources, progress)
     accel = choose_accel(arguments.accel, kernel.image, sources.cache, progress)
     payload = stack.enter_context(scratch_directory()) / "payload.tar"
     write_payload(Selection(), payload)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.benchmark.file import FILE_NAME, save
 from harness.benchmark.plan import Plan, plan_of
+from harness.benchmark.values import KernelCosts
 from harness.cli import main
 from harness.commands.parsers import command_parser
-from tests.unit.benchmark.made import benchmark, kernel, plain
+from tests.unit.benchmark.made import WAYS, Rule, benchmark, kernel, plain
 
 
 def _dearer(algorithm: str, way: str, size: int) -> float:
@@ -49,6 +51,48 @@ def test_gate(run: Path, capsys: pytest.CaptureFixture[str], most: str, code: in
     assert main(["compare", str(run), "--max-slowdown", most]) == code
     said = "6.12.96: cbc(aes) by splice, 16 B: +4.0%, more than 3.0%" in capsys.readouterr().out
     assert said == bool(code)
+
+
+def _without(kernel: KernelCosts, ways: tuple[str, ...], *, told: bool) -> KernelCosts:
+    """Of these ways it has no cost: ``told`` says why, else it was not asked."""
+    count = kernel.count()
+    rows = [
+        replace(row, missing="splice: EINVAL") if row.way in ways else row
+        for row in count.rows
+        if told or row.way not in ways
+    ]
+    return replace(kernel, counts=(replace(count, rows=tuple(rows)),))
+
+
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize(
+    ("rule", "ways", "most", "code"),
+    [
+        (plain, ("splice",), "5%", 3),
+        (plain, WAYS, "5%", 3),
+        (_dearer, ("openssl",), "3%", 1),  # the other rows tell enough
+    ],
+)
+def test_what_could_not_be_measured_passes_no_gate(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    rule: Rule,
+    ways: tuple[str, ...],
+    most: str,
+    code: int,
+    *,
+    told: bool,
+) -> None:
+    other = _without(kernel("7.3.4", rule), ways, told=told)
+    save(benchmark(kernel("6.12.95"), other), tmp_path / FILE_NAME)
+    assert main(["compare", str(tmp_path)]) == 0
+    assert main(["compare", str(tmp_path), "--max-slowdown", most]) == code
+    why = "splice: EINVAL" if told else "not asked for"
+    count = 18 * len(ways)
+    said = f"7.3.4: {count} of 72 rows of 6.12.95 have nothing to compare with, first cbc(aes) by"
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert why in printed
 
 
 @pytest.mark.parametrize(

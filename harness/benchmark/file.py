@@ -10,7 +10,7 @@ from typing import Any
 from mashumaro.jsonschema import DRAFT_2020_12, build_json_schema
 
 from harness.benchmark import values
-from harness.benchmark.values import SCHEMA, Benchmark
+from harness.benchmark.values import READ, SCHEMA, Benchmark
 from harness.errors import InfrastructureError, InputError
 from harness.files import write_whole
 from harness.strict import MALFORMED, problem, strict_converter
@@ -50,8 +50,9 @@ def load(run: Path) -> Benchmark:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from error
     schema = data.get("schema") if isinstance(data, dict) else None
-    if schema != SCHEMA or isinstance(schema, bool):
-        raise InputError(f"{path}: schema {schema!r} is not one that this version reads ({SCHEMA})")
+    if schema not in READ or isinstance(schema, bool):
+        known = " and ".join(map(str, READ))
+        raise InputError(f"{path}: schema {schema!r} is not one that this version reads ({known})")
     try:
         benchmark: Benchmark = strict_converter().structure(data, Benchmark)
         return benchmark

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from harness.benchmark.changes import NOISE, changes
 from harness.benchmark.crossing import bytes_told
 from harness.benchmark.picture import picture
-from harness.benchmark.table import advice, difference, not_measured
+from harness.benchmark.table import advice, difference, not_measured, not_offered
 from harness.benchmark.values import CPUS, MAIN, Benchmark, Estimate, KernelCosts
 
 FILE_NAME = "benchmark.html"
@@ -18,7 +18,7 @@ FILE_NAME = "benchmark.html"
 
 def page(benchmark: Benchmark) -> str:
     """The page, one file."""
-    kernels = benchmark.kernels
+    kernels, first = benchmark.kernels, benchmark.first
     algorithms = list(
         dict.fromkeys(row.algorithm for one in kernels for row in one.count(MAIN).rows)
     )
@@ -27,9 +27,13 @@ def page(benchmark: Benchmark) -> str:
         counts=[(kernel, kernel.count(MAIN)) for kernel in kernels],
         pictures=[(name, Markup(picture(benchmark, name))) for name in algorithms],
         advice={kernel.spec: tuple(advice(kernel.count(MAIN))) for kernel in kernels},
-        missing={kernel.spec: not_measured(kernel.count(MAIN)) for kernel in kernels},
+        missing={kernel.spec: not_offered(kernel.count(MAIN)) for kernel in kernels},
+        failures=tuple(not_measured(benchmark)),
+        first=first,
         changes=[
-            (kernel, changes(kernels[0].count(MAIN), kernel.count(MAIN))) for kernel in kernels[1:]
+            (kernel, changes(first.count(MAIN), kernel.count(MAIN)))
+            for kernel in benchmark.others
+            if first is not None
         ],
         strings=[(kernel, _strings(kernel)) for kernel in kernels],
         cpus=CPUS,

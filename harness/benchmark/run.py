@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -16,8 +16,9 @@ from harness.benchmark.costs import counting, rows
 from harness.benchmark.fits import fits
 from harness.benchmark.guest import Told, measure, settings
 from harness.benchmark.plan import Plan
-from harness.benchmark.values import CPUS, MAIN, Count, KernelCosts
-from harness.errors import InfrastructureError
+from harness.benchmark.values import CPUS, MAIN, Count, Failure, KernelCosts
+from harness.errors import ExitCode, InfrastructureError, Interrupted
+from harness.faults import tell
 from harness.guest.inside import ways
 from harness.guest.vng import Root
 from harness.model import BootableKernel
@@ -36,19 +37,28 @@ class Guests:
     one_count: bool = False
 
 
+@dataclass(frozen=True)
+class Found:
+    """What guests measured, and what they did not."""
+
+    kernels: tuple[KernelCosts, ...]
+    failures: tuple[Failure, ...]
+
+
 def run(
     kernels: Sequence[tuple[BootableKernel, Path]],
     guests: Guests,
     stop: threading.Event,
     progress: Progress,
-) -> Iterator[KernelCosts]:
+) -> Found:
     """What each kernel costs, in order; ``kernels`` come with the directories for their files.
 
-    Raises HarnessError for the first guest that fails; the others are ended.
+    A guest that fails, or that ``stop`` ends, does not end the others: what it was to measure is
+    among the failures.
     """
     with ThreadPoolExecutor(guests.jobs) as pool:
         try:
-            counted = [
+            started = [
                 [
                     (name, pool.submit(_count, kernel, name, directory, guests, stop, progress))
                     for name in CPUS
@@ -56,12 +66,33 @@ def run(
                 ]
                 for kernel, directory in kernels
             ]
-            for (kernel, _), counts in zip(kernels, counted, strict=True):
-                told = {name: future.result() for name, future in counts}
-                yield costs_of(kernel, told)
+            found = [{name: one.result() for name, one in counts} for counts in started]
         except BaseException:
             stop.set()
             raise
+    costs = [
+        costs_of(kernel, [one for one in counts.values() if isinstance(one, Counted)])
+        for (kernel, _), counts in zip(kernels, found, strict=True)
+        if isinstance(counts[MAIN], Counted)
+    ]
+    failed = [one for counts in found for one in counts.values() if isinstance(one, Failure)]
+    return Found(tuple(costs), tuple(failed))
+
+
+def failure(spec: str, part: str, error: Exception) -> Failure:
+    """What is said of a kernel, or a ``part`` of its counts, that could not be measured."""
+    told = tell(error)
+    return Failure(
+        spec, part, told.line.removeprefix(f"{spec}: "), told.code == ExitCode.INTERRUPTED
+    )
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What one guest told: of itself, and what messages cost."""
+
+    told: Told  # without the rows
+    count: Count
 
 
 def _count(
@@ -71,21 +102,29 @@ def _count(
     guests: Guests,
     stop: threading.Event,
     progress: Progress,
-) -> Told:
+) -> Counted | Failure:
     """One guest: the plan, or of a second count a part of it."""
     plan = guests.plan if name == MAIN else guests.plan.few()
-    place = directory / name
-    place.mkdir(parents=True)
     subject = kernel.spec if name == MAIN else f"{kernel.spec} ({name})"
 
-    def tell(activity: str, share: float | None) -> None:
+    def tell_progress(activity: str, share: float | None) -> None:
         progress.report(subject, activity, share)
 
-    how = settings(guests.root, CPUS[name], guests.append)
-    told = measure(kernel, how, guests.payload, plan, place, stop, tell)
-    check_results(kernel, told)
+    try:
+        if stop.is_set():
+            raise Interrupted("interrupted")  # before it was started
+        place = directory / name
+        place.mkdir(parents=True)
+        how = settings(guests.root, CPUS[name], guests.append)
+        told = measure(kernel, how, guests.payload, plan, place, stop, tell_progress)
+        check_results(kernel, told)
+        counted = Counted(replace(told, rows=()), count_of(name, told))
+    except Exception as error:  # noqa: BLE001  (whatever it is, other guests go on)
+        failed = failure(kernel.spec, "" if name == MAIN else name, error)
+        progress.finish(subject, f"not measured: {failed.reason}")
+        return failed
     progress.finish(subject, f"{len(told.rows)} rows in {told.seconds:.0f} s")
-    return told
+    return counted
 
 
 def check_results(kernel: BootableKernel, told: Told) -> None:
@@ -122,9 +161,10 @@ def right_result(algorithm: ways.Algorithm, size: int) -> bytes:
     return context.update(text) + context.finalize()
 
 
-def costs_of(kernel: BootableKernel, told: dict[str, Told]) -> KernelCosts:
-    """What the guests of one kernel told, by the name of the count."""
-    ready = told[MAIN].ready
+def costs_of(kernel: BootableKernel, counted: Sequence[Counted]) -> KernelCosts:
+    """What the guests of one kernel told; the first one's count is the one that is compared."""
+    told = counted[0].told
+    ready = told.ready
     return KernelCosts(
         spec=kernel.spec,
         release=ready["release"],
@@ -132,15 +172,16 @@ def costs_of(kernel: BootableKernel, told: dict[str, Told]) -> KernelCosts:
         build_id=ready["build_id"],
         compiler=ready["compiler"],
         cmdline=ready["cmdline"],
-        openssl=told[MAIN].openssl,
-        drivers=tuple(f"{name}={driver}" for name, driver in told[MAIN].drivers.items()),
+        openssl=told.openssl,
+        drivers=tuple(f"{name}={driver}" for name, driver in told.drivers.items()),
         packages=tuple(f"{one.name}={one.version}" for one in kernel.packages),
         commit=kernel.commit,
-        counts=tuple(_counted(name, one) for name, one in told.items()),
+        counts=tuple(one.count for one in counted),
     )
 
 
-def _counted(name: str, told: Told) -> Count:
+def count_of(name: str, told: Told) -> Count:
+    """The count ``name`` that a guest made. Raises InfrastructureError if it cannot be believed."""
     alone = counting(told.calibration)
     found = tuple(rows(told.rows, alone))
     return Count(name, CPUS[name], alone, found, fits(found), round(told.seconds, 1))

@@ -23,8 +23,25 @@ def print_benchmark(benchmark: Benchmark, console: Console, *, verbose: bool = F
     """Print it; with ``verbose`` each row."""
     for kernel in benchmark.kernels:
         _print_kernel(kernel, console, verbose=verbose)
-    for kernel in benchmark.kernels[1:]:
-        print_changes(benchmark.kernels[0], kernel, console, verbose=verbose)
+    if benchmark.first is not None:
+        for kernel in benchmark.others:
+            print_changes(benchmark.first, kernel, console, verbose=verbose)
+    print_failures(benchmark, console)
+
+
+def print_failures(benchmark: Benchmark, console: Console) -> None:
+    """Print what could not be measured, and that nothing is compared with such a baseline."""
+    for line in not_measured(benchmark):
+        _say(console, line)
+
+
+def not_measured(benchmark: Benchmark) -> Iterator[str]:
+    """What could not be measured, a line a kernel or part of one."""
+    for one in benchmark.failures:
+        part = f" ({one.part})" if one.part else ""
+        yield f"{one.spec}{part}: not measured: {one.reason}"
+    if benchmark.first is None:
+        yield f"nothing is compared: {benchmark.baseline} was not measured"
 
 
 def _print_kernel(kernel: KernelCosts, console: Console, *, verbose: bool) -> None:
@@ -147,7 +164,7 @@ def _say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def not_measured(count: Count) -> Sequence[str]:
+def not_offered(count: Count) -> Sequence[str]:
     """What the kernel did not offer, a line a way."""
     found = {
         (row.way, row.missing): f"{row.way}: {row.missing}" for row in count.rows if row.missing

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: Of benchmark.json; raised when readers of an earlier number would misread the file.
-SCHEMA = 1
+SCHEMA = 2
+#: Earlier ones that are read, too: what they lack has a default.
+READ = (1, SCHEMA)
 #: ``-cpu`` of QEMU's for the two counts. Without ``erms`` and ``fsrm`` a kernel copies by moves of
 #: eight bytes, with them by ``rep movsb``, of which QEMU counts each byte as an instruction.
 CPUS = {"moves": "max,-erms,-fsrm", "strings": "max"}
@@ -92,8 +94,18 @@ class KernelCosts:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A guest that did not measure what it was to."""
+
+    spec: str  # of its kernel
+    part: str  # of what it was to measure: the name of a count; "" for all of it
+    reason: str
+    interrupted: bool = False  # somebody ended it: nothing is wrong with it
+
+
+@dataclass(frozen=True)
 class Benchmark:
-    """One run of ``afalg-harness benchmark``; the first kernel is what others are compared with."""
+    """One run of ``afalg-harness benchmark``."""
 
     schema: int
     command: str
@@ -101,4 +113,18 @@ class Benchmark:
     unit: str  # "instructions"
     harness: str  # its version
     qemu: str
-    kernels: tuple[KernelCosts, ...]
+    kernels: tuple[KernelCosts, ...]  # that could be measured, in the order of the command
+    #: What could not be measured. Schema 1 has none, for such a run came to nothing.
+    failures: tuple[Failure, ...] = ()
+    baseline: str = ""  # spec of the kernel that others are compared with; "": of the first
+
+    @property
+    def first(self) -> KernelCosts | None:
+        """The kernel that others are compared with; None if it could not be measured."""
+        named = (one for one in self.kernels if self.baseline in ("", one.spec))
+        return next(named, None)
+
+    @property
+    def others(self) -> tuple[KernelCosts, ...]:
+        """The kernels that are compared with it."""
+        return tuple(one for one in self.kernels if one is not self.first)

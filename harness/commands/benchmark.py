@@ -2,7 +2,8 @@
 
 Instructions are counted, not time, so it matters little what else the machine
 does. Nothing is judged: the exit code is 0 unless --max-slowdown says
-otherwise, or 3 if a kernel could not be measured.
+otherwise, or 3 if a kernel could not be measured. The others are shown all
+the same, and what is complete when it is interrupted (130).
 
 examples:
   afalg-harness benchmark debian:6.12.95+deb13-amd64 debian:6.12.96+deb13-amd64

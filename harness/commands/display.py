@@ -14,7 +14,7 @@ class ProgressConsole(Console):
     """stderr. Nobody need read it, and whoever reads the results on stdout goes on doing so."""
 
     def __init__(self) -> None:
-        super().__init__(stderr=True)
+        super().__init__(stderr=True, emoji=False)  # of a spec and its colon
 
     def on_broken_pipe(self) -> None:
         """Leave it to those who print: rich would silence stdout and end the program with 1."""

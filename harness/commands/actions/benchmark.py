@@ -17,7 +17,12 @@ from harness.commands.actions.refusals import refuse_bad_kernels
 from harness.commands.display import ProgressConsole, progress_display
 from harness.commands.signals import stopping
 from harness.commands.sources import kernel_sources
-from harness.errors import HostError, InputError, Interrupted
+from harness.errors import (
+    HostError,
+    InfrastructureError,
+    InputError,
+    Interrupted,
+)
 from harness.guest.accel import qemu_version
 from harness.guest.bytecode import add_bytecode
 from harness.guest.inside.ways import MODULES
@@ -25,7 +30,6 @@ from harness.guest.payload import write_programs
 from harness.guest.root import refuse_bad_root
 from harness.kernels.resolve import resolve
 from harness.model import BootableKernel
-from harness.output import reader_may_leave
 from harness.progress import Progress
 from harness.run_directory import KERNELS, kernel_directory, new_run_directory, refuse_finished
 from harness.scratch import scratch_directory, sweep
@@ -76,7 +80,13 @@ def _run(
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     sources = kernel_sources(arguments)
     refuse_bad_kernels(specs, sources, progress)
-    kernels = [resolve(spec, sources, progress) for spec in specs]
+    kernels: list[BootableKernel] = []
+    failures: list[values.Failure] = []
+    for spec in specs:
+        try:
+            kernels.append(resolve(spec, sources, progress))
+        except InfrastructureError as error:
+            failures.append(run.failure(spec, "", error))
     root = guest_root(arguments, sources, progress)
     with scratch_directory() as scratch:
         payload = scratch / "payload.tar"
@@ -86,9 +96,12 @@ def _run(
         guests = run.Guests(
             root, payload, tuple(arguments.append), plan, jobs, one_count=arguments.one_count
         )
-        found = tuple(run.run(_places(kernels, out), guests, stop, progress))
-    if stop.is_set():
-        raise Interrupted("benchmark: interrupted")
+        found = run.run(_places(kernels, out), guests, stop, progress)
+    failures += found.failures
+    if not found.kernels:
+        if stop.is_set():
+            raise Interrupted("benchmark: interrupted")
+        raise InfrastructureError("; ".join(f"{one.spec}: {one.reason}" for one in failures))
     benchmark = values.Benchmark(
         schema=values.SCHEMA,
         command=shlex.join(["afalg-harness", *sys.argv[1:]]),
@@ -96,13 +109,14 @@ def _run(
         unit="instructions",
         harness=run.version(),
         qemu=qemu_version(),
-        kernels=found,
+        kernels=found.kernels,
+        failures=tuple(failures),
+        baseline=specs[0],
     )
     file.save(benchmark, out / file.FILE_NAME)
     from harness.commands.actions.benchmarked import deliver  # noqa: PLC0415
 
-    with reader_may_leave():
-        return deliver(benchmark, arguments.max_slowdown, out, verbose=arguments.verbose)
+    return deliver(benchmark, arguments.max_slowdown, out, verbose=arguments.verbose)
 
 
 def _places(kernels: list[BootableKernel], out: Path) -> list[tuple[BootableKernel, Path]]:

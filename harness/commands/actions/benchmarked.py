@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,58 +12,71 @@ from harness.benchmark.changes import changes, not_compared, worst
 from harness.benchmark.crossing import bytes_told
 from harness.benchmark.file import load
 from harness.benchmark.page import FILE_NAME, page
-from harness.benchmark.table import print_benchmark, print_changes
+from harness.benchmark.table import print_benchmark, print_changes, print_failures
 from harness.benchmark.values import MAIN, Benchmark, KernelCosts, Row
-from harness.errors import ExitCode, InputError
+from harness.errors import ExitCode, InfrastructureError, InputError
 from harness.files import write_whole
+from harness.output import reader_may_leave
 
 #: What became dearer did so, whatever else is not known.
 _WORST_FIRST = (ExitCode.REGRESSION, ExitCode.INFRASTRUCTURE, ExitCode.OK)
 
 
-def deliver(
-    benchmark: Benchmark, most: float | None, out: Path | None, *, verbose: bool = False
-) -> int:
+def deliver(benchmark: Benchmark, most: float | None, out: Path, *, verbose: bool = False) -> int:
     """Print it, and write the page to ``out``; returns the exit code.
 
-    ``most`` is the slowdown that is allowed, as a share; None: nothing is judged.
+    ``most`` is the slowdown that is allowed, as a share; None: none is judged.
     """
-    console = Console()
-    print_benchmark(benchmark, console, verbose=verbose)
-    if out is not None:
-        write_whole(out / FILE_NAME, page(benchmark))
+    findings = tuple(judged(benchmark, most))
+    write_whole(out / FILE_NAME, page(benchmark))
+    with reader_may_leave():
+        console = Console(emoji=False)  # "debian:a:" would become one
+        print_benchmark(benchmark, console, verbose=verbose)
         console.print(f"{out}: {FILE_NAME}, benchmark.json", markup=False, soft_wrap=True)
-    return judged(benchmark, most, console)
+        _print_findings(findings, console)
+    if any(one.interrupted for one in benchmark.failures):
+        return int(ExitCode.INTERRUPTED)
+    return _exit_code(benchmark, findings)
 
 
-def judged(benchmark: Benchmark, most: float | None, console: Console) -> int:
-    """1 if any kernel is slower than the first by more than ``most``, 3 if of any that is not
-    known; says by what row.
+@dataclass(frozen=True)
+class Finding:
+    """What ``--max-slowdown`` says of a kernel."""
+
+    kernel: KernelCosts
+    code: ExitCode
+    what: str
+
+
+def judged(benchmark: Benchmark, most: float | None) -> Iterator[Finding]:
+    """The kernels that are slower than the first by more than ``most`` (REGRESSION), and those of
+    which that is not known (INFRASTRUCTURE).
     """
-    if most is None:
-        return int(ExitCode.OK)
-    codes = {ExitCode.OK}
-    first, *others = benchmark.kernels
-    for kernel in others:
+    first = benchmark.first
+    if most is None or first is None:
+        return
+    for kernel in benchmark.others:
         before, after = first.count(MAIN), kernel.count(MAIN)
         unknown = not_compared(before, after)
         if unknown:
-            codes.add(ExitCode.INFRASTRUCTURE)
             row = unknown[0]
-            _say(
-                console,
+            yield Finding(
                 kernel,
+                ExitCode.INFRASTRUCTURE,
                 f"{len(unknown)} of {len(before.rows)} rows of {first.release} have nothing to"
                 f" compare with, first {_named(row)}: {row.missing or 'not asked for'}",
             )
         found = worst(changes(before, after))
         if found is not None and found.share > most:
-            codes.add(ExitCode.REGRESSION)
-            _say(
-                console,
-                kernel,
-                f"{_named(found.before)}: {found.share:+.1%}, more than {most:.1%}",
-            )
+            what = f"{_named(found.before)}: {found.share:+.1%}, more than {most:.1%}"
+            yield Finding(kernel, ExitCode.REGRESSION, what)
+
+
+def _exit_code(benchmark: Benchmark, findings: Sequence[Finding]) -> int:
+    """1 if a kernel is slower than is allowed, else 3 if one could not be measured or judged."""
+    codes = {ExitCode.OK, *(one.code for one in findings)}
+    if benchmark.failures:
+        codes.add(ExitCode.INFRASTRUCTURE)
     return int(next(code for code in _WORST_FIRST if code in codes))
 
 
@@ -71,27 +84,51 @@ def _named(row: Row) -> str:
     return f"{row.algorithm} by {row.way}, {bytes_told(row.size)}"
 
 
-def _say(console: Console, kernel: KernelCosts, what: str) -> None:
-    console.print(f"{kernel.release}: {what}", markup=False, highlight=False, soft_wrap=True)
+def _print_findings(findings: Sequence[Finding], console: Console) -> None:
+    for one in findings:
+        text = f"{one.kernel.release}: {one.what}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def compare(runs: Sequence[Path], most: float | None, *, verbose: bool = False) -> int:
     """Hold kernels of stored benchmarks against the first one's first; returns the exit code.
 
     Of a run alone its kernels; of several the first's first one, and of each later one those that
-    are compared with its own first, or that if it is alone. Raises InputError.
+    are compared with its own first, or that if it is alone. Raises InputError, and
+    InfrastructureError if the first kernel could not be measured.
     """
     loaded = [load(run) for run in runs]
-    first = loaded[0].kernels[0]
-    others = list(loaded[0].kernels[1:]) if len(loaded) == 1 else []
-    for benchmark in loaded[1:]:
-        others += benchmark.kernels[1:] or benchmark.kernels
-    if not others:
-        raise InputError(f"{runs[0]}: name a benchmark to compare it with")
     if len({(one.unit, one.qemu) for one in loaded}) > 1:
         told = ", ".join(sorted({f"{one.unit} by QEMU {one.qemu}" for one in loaded}))
         raise InputError(f"compare: not measured alike: {told}")
-    console = Console()
-    for kernel in others:
-        print_changes(first, kernel, console, verbose=verbose)
-    return judged(replace(loaded[0], kernels=(first, *others)), most, console)
+    whole = _joined(loaded)
+    if whole.first is None:
+        raise InfrastructureError(f"{runs[0]}: {whole.baseline} could not be measured")
+    if not whole.others and not whole.failures:
+        raise InputError(f"{runs[0]}: name a benchmark to compare it with")
+    findings = tuple(judged(whole, most))
+    with reader_may_leave():
+        console = Console(emoji=False)  # "debian:a:" would become one
+        for kernel in whole.others:
+            print_changes(whole.first, kernel, console, verbose=verbose)
+        print_failures(whole, console)
+        _print_findings(findings, console)
+    return _exit_code(whole, findings)
+
+
+def _joined(loaded: Sequence[Benchmark]) -> Benchmark:
+    """The first one, with the kernels of the others that are to be compared with its first.
+
+    What could not be measured is in it as far as it would have been compared.
+    """
+    first, *others = loaded
+    failures = tuple(
+        one
+        for run in others or loaded
+        for one in run.failures
+        if not one.part and one.spec != run.baseline
+    )
+    kernels = first.kernels
+    if others and first.first is not None:
+        kernels = (first.first, *(one for run in others for one in run.others or run.kernels))
+    return replace(first, kernels=kernels, failures=failures)

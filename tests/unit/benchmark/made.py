@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 from harness.benchmark.fits import fits
-from harness.benchmark.plan import SIZES
-from harness.benchmark.values import CPUS, SCHEMA, Benchmark, Count, KernelCosts, Row
+from harness.benchmark.guest import Told
+from harness.benchmark.plan import SIZES, Plan
+from harness.benchmark.values import CPUS, SCHEMA, Benchmark, Count, Failure, KernelCosts, Row
 
 Rule = Callable[[str, str, int], float]
 WAYS = ("sendmsg", "splice", "openssl", "pread+openssl")
@@ -50,14 +53,30 @@ def kernel(release: str, rule: Rule = plain, usual: float = 0.0) -> KernelCosts:
     )
 
 
-def benchmark(*kernels: KernelCosts) -> Benchmark:
+def benchmark(
+    *kernels: KernelCosts, failures: tuple[Failure, ...] = (), baseline: str = ""
+) -> Benchmark:
     """A run of them."""
     return Benchmark(
-        SCHEMA,
-        "afalg-harness benchmark",
-        "2026-11-26T17:00:00+00:00",
-        "instructions",
-        "0.1",
-        "7.2.22",
-        kernels,
+        schema=SCHEMA,
+        command="afalg-harness benchmark",
+        started="2026-11-26T17:00:00+00:00",
+        unit="instructions",
+        harness="0.1",
+        qemu="7.2.22",
+        kernels=kernels,
+        failures=failures,
+        baseline=baseline,
     )
+
+
+#: What a guest of Debian's 6.12.96+deb13-amd64 sent of PLAN.
+SENT = Path(__file__).with_name("records.jsonl")
+PLAN = Plan(("cbc(aes)", "sha256"), ("sendmsg", "aio", "openssl"), (16, 4096))
+
+
+def told() -> Told:
+    """The same as the host hears it."""
+    ready, calibration, *told_rows, end = map(json.loads, SENT.read_text().splitlines())
+    calibration.pop("type")
+    return Told(ready, calibration, tuple(told_rows), end["openssl"], end["drivers"], 60.0)

@@ -19,6 +19,16 @@ def test_read_back_exactly(tmp_path: Path) -> None:
     assert load(tmp_path) == load(tmp_path / FILE_NAME) == made
 
 
+def test_first_schema_is_read_too(tmp_path: Path) -> None:
+    made = benchmark(kernel("1"), kernel("2"))
+    save(made, tmp_path / FILE_NAME)
+    data = json.loads((tmp_path / FILE_NAME).read_text()) | {"schema": 1}
+    del data["failures"], data["baseline"]
+    (tmp_path / FILE_NAME).write_text(json.dumps(data))
+    read = load(tmp_path)
+    assert (read.first, read.others, read.failures) == (made.kernels[0], made.kernels[1:], ())
+
+
 def test_schema_describes_what_is_written(tmp_path: Path) -> None:
     save(benchmark(kernel("1")), tmp_path / FILE_NAME)
     data = json.loads((tmp_path / FILE_NAME).read_text())
@@ -33,7 +43,7 @@ def test_schema_describes_what_is_written(tmp_path: Path) -> None:
     [
         ("{", "not JSON"),
         ("[]", "schema None is not one"),
-        ('{"schema": 2}', "schema 2 is not one"),
+        ('{"schema": 3}', "schema 3 is not one"),
         ('{"schema": true}', "schema True is not one"),
         ('{"schema": 1}', "required field missing"),
     ],

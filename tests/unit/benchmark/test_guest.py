@@ -1,7 +1,4 @@
-"""The host's side of a guest that measures, with a program of ours in vng's place.
-
-``records.jsonl`` is what a guest of Debian's 6.12.96+deb13-amd64 sent.
-"""
+"""The host's side of a guest that measures, with a program of ours in vng's place."""
 
 from __future__ import annotations
 
@@ -15,15 +12,13 @@ import pytest
 
 from harness.benchmark import run
 from harness.benchmark.guest import CONSOLE, RECORDS, Told, measure, settings
-from harness.benchmark.plan import Plan
 from harness.errors import HarnessError, Interrupted
 from harness.guest import vng
 from harness.guest.vng import Root
 from harness.model import BootableKernel
+from tests.unit.benchmark.made import PLAN, SENT
 
 _KERNEL = BootableKernel("debian:x", "6.12", Path("/k/boot/vmlinuz"), None, None, None)
-_SENT = Path(__file__).with_name("records.jsonl")
-_PLAN = Plan(("cbc(aes)", "sha256"), ("sendmsg", "aio", "openssl"), (16, 4096))
 #: Connects as QEMU does; says who it is, and the rest once it has been told what to measure.
 _GUEST = """
 import json, socket, sys
@@ -41,9 +36,9 @@ results.recv(1)
 
 
 def _measure(
-    monkeypatch: pytest.MonkeyPatch, place: Path, sent: Path = _SENT, stop: bool = False
+    monkeypatch: pytest.MonkeyPatch, place: Path, sent: Path = SENT, stop: bool = False
 ) -> Told:
-    order = json.dumps({"type": "start", **_PLAN.order()})
+    order = json.dumps({"type": "start", **PLAN.order()})
     program = _GUEST.format(sent=str(sent), order=order)
     argv = [sys.executable, "-c", program]
     monkeypatch.setattr(vng, "command", lambda *_, **__: argv)
@@ -53,7 +48,7 @@ def _measure(
         stopping.set()
     said: list[str] = []
     told = measure(
-        _KERNEL, how, Path("/payload"), _PLAN, place, stopping, lambda text, _: said.append(text)
+        _KERNEL, how, Path("/payload"), PLAN, place, stopping, lambda text, _: said.append(text)
     )
     assert said[0] == "booting" and said[-1] == "measuring"
     return told
@@ -68,11 +63,11 @@ def test_guest_has_one_cpu_and_counts() -> None:
 
 def test_all_that_a_guest_sends_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = _measure(monkeypatch, tmp_path)
-    assert len(told.rows) == _PLAN.rows()
+    assert len(told.rows) == PLAN.rows()
     assert told.ready["release"] == "6.12.96+deb13-amd64"
-    assert (tmp_path / RECORDS).read_bytes() == _SENT.read_bytes()
+    assert (tmp_path / RECORDS).read_bytes() == SENT.read_bytes()
     assert "on the console" in (tmp_path / CONSOLE).read_text()
-    costs = run.costs_of(_KERNEL, {"moves": told})
+    costs = run.costs_of(_KERNEL, [run.Counted(told, run.count_of("moves", told))])
     rows = {row.key: row for row in costs.count().rows}
     assert 5_000 < rows["cbc(aes)", "sendmsg", 16].cost < 50_000
     assert rows["cbc(aes)", "openssl", 16].cost < rows["cbc(aes)", "sendmsg", 16].cost
@@ -99,7 +94,7 @@ def test_guest_that_fails(
     record: object, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = tmp_path / "sent"
-    ready, row = _SENT.read_text().splitlines()[:2]
+    ready, row = SENT.read_text().splitlines()[:2]
     last = [] if record is None else [json.dumps(record)]
     sent.write_text("\n".join([ready, row, *last]) + "\n")
     if record is None:  # and nothing waits at its end
@@ -109,7 +104,7 @@ def test_guest_that_fails(
 
 
 def test_kernel_without_af_alg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ready = json.loads(_SENT.read_text().splitlines()[0]) | {"af_alg_error": "[Errno 97] x"}
+    ready = json.loads(SENT.read_text().splitlines()[0]) | {"af_alg_error": "[Errno 97] x"}
     (sent := tmp_path / "sent").write_text(json.dumps(ready) + "\n")
     with pytest.raises(HarnessError, match=r"debian:x: no AF_ALG: .Errno 97. x"):
         _measure(monkeypatch, tmp_path, sent)

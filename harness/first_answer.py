@@ -1,9 +1,10 @@
 """The first answer of a kernel, while its guest still runs: is zero-copy gone, is the page cache
 safe?
 
-The suite runs first what that takes (its tests marked ``first_answer``). What is said then
-rests on the same observations as the verdict, and is said by the same words; what all tests
-handed over is known at the end of a run alone.
+The suite runs first what that takes (its tests marked ``first_answer``): each path in one shape.
+Next come the other shapes and algorithms (``widens_first_answer``); it is said again where they
+change it. What is said rests on the same observations as the verdict, and is said by the same
+words; what all tests handed over is known at the end of a run alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from harness.faults import tell
 from harness.guest.heard import Heard
-from harness.judge.facts import in_first_answer
+from harness.judge.facts import in_first_answer, widens_first_answer
 from harness.judge.settle import settled
 from harness.merge import together
 from harness.model import CodeFinding, Fact, Facts, KernelResult, Role, Status, TestResult
@@ -26,7 +27,7 @@ _TONES = {"gone": Tone.GOOD, "safe": Tone.GOOD, "present": Tone.BAD, "WRITABLE":
 
 
 class FirstAnswer:
-    """Says the first answer of one kernel once, as soon as it stands.
+    """Says the first answer of one kernel as soon as it stands, and what changes it.
 
     ``heed`` and ``read`` may be called by different threads. A kernel that dies on the way is
     heard again in its next boot: what was seen before counts.
@@ -37,18 +38,24 @@ class FirstAnswer:
         self._spec, self._role, self._progress, self._log = spec, role, progress, log
         self._lock = threading.Lock()
         self._boots: list[Heard] = []
-        self._awaited: frozenset[str] = frozenset()  # ids of tests
+        self._awaited: list[frozenset[str]] = []  # ids of the tests of each answer to come
         self._code: tuple[CodeFinding, ...] | None = None
-        self._told = False
+        self._told = ""  # the last answer
+        self._nothing_more = False
+        #: Set once the first answer is said, or it is known that there will be none.
+        self.is_over = threading.Event()
 
     def heed(self, heard: Heard) -> None:
         """Look whether the guest has said all that it takes; called after each of its records."""
-        if self._told or not heard.plan:
+        if self._nothing_more or not heard.plan:
             return
         with self._lock:
             if not self._boots:
-                self._awaited = frozenset(filter(in_first_answer, heard.plan))
-                self._told = not self._awaited  # none was selected
+                for belongs in (in_first_answer, widens_first_answer):
+                    self._awaited.append(frozenset(filter(belongs, heard.plan)))
+                if not self._awaited[0]:  # none was selected
+                    self._end()
+                    return
             if heard not in self._boots:
                 self._boots.append(heard)
             self._tell_if_it_stands()
@@ -62,19 +69,30 @@ class FirstAnswer:
             self._tell_if_it_stands()
 
     def _tell_if_it_stands(self) -> None:
-        if self._told or self._code is None or not self._boots:
-            return
-        if not all(any(test in heard.tests for heard in self._boots) for test in self._awaited):
-            return
-        self._told = True
-        try:
-            words, tone = self._words(self._code)
-        except Exception as error:  # noqa: BLE001  (ours, and no reason to end the boot)
-            words, tone = f"no first answer: {tell(error, self._log).line}", Tone.PLAIN
-        self._boots.clear()
-        self._progress.answers(self._spec, words, tone)
+        while self._awaited and self._code is not None and self._boots:
+            if not all(map(self._has_ended, self._awaited[0])):
+                return
+            self._awaited.pop(0)
+            try:
+                answer, tone = self._answer(self._code)
+            except Exception as error:  # noqa: BLE001  (ours, and no reason to end the boot)
+                self._say(f"no first answer: {tell(error, self._log).line}", Tone.PLAIN)
+                self._end()
+                return
+            seconds = sum(heard.last_seconds for heard in self._boots)
+            if not self._told:
+                more = "; other shapes and algorithms follow" if any(self._awaited) else ""
+                self._say(f"first answer after {seconds:.1f} s: {answer}{more}", tone)
+            elif answer != self._told:
+                self._say(f"after {seconds:.1f} s, all shapes and algorithms: {answer}", tone)
+            self._told = answer
+            if not self._awaited:
+                self._end()
 
-    def _words(self, code: tuple[CodeFinding, ...]) -> tuple[str, Tone]:
+    def _has_ended(self, test: str) -> bool:
+        return any(test in heard.tests for heard in self._boots)
+
+    def _answer(self, code: tuple[CodeFinding, ...]) -> tuple[str, Tone]:
         facts: dict[str, Fact] = {}
         tests: dict[str, TestResult] = {}
         for heard in self._boots:
@@ -94,9 +112,18 @@ class FirstAnswer:
             )
         )
         copies, cache = zero_copy(kernel), page_cache(kernel)
-        seconds = sum(heard.last_seconds for heard in self._boots)
-        words = f"first answer after {seconds:.1f} s: {_in_words(copies, cache)}"
-        return words, self._tone(copies, cache)
+        return _in_words(copies, cache), self._tone(copies, cache)
+
+    def _say(self, words: str, tone: Tone) -> None:
+        self._progress.answers(self._spec, words, tone)
+        self.is_over.set()
+
+    def _end(self) -> None:
+        """Nothing more will be said."""
+        self._nothing_more = True
+        self._awaited.clear()
+        self._boots.clear()
+        self.is_over.set()
 
     def _tone(self, copies: ZeroCopy, cache: PageCache) -> Tone:
         if self._role is Role.BASELINE:

@@ -341,7 +341,8 @@ NAMES = (
 _PROBE = re.compile(r"zero_copy/test_input\.py::test_(\w+)\[(\w+)\]")
 _SHAPES = re.compile(r"zero_copy/test_shapes\.py::test_input\[(\w+)\]")
 _HANDOVERS = re.compile(r"zero_copy/test_handovers\.py::test_all\[(\w+)\]")
-_FIRST = re.compile(r"zero_copy/test_(?:algorithms|input|shapes)\.py::")
+_FIRST = re.compile(r"zero_copy/test_input\.py::")
+_WIDER = re.compile(r"zero_copy/test_(?:algorithms|shapes)\.py::")
 _COPY_FAIL = "security/test_page_cache_write.py::test_authencesn_leaves_the_file_alone"
 
 
@@ -363,15 +364,25 @@ def recorded_by(test: str) -> tuple[str, ...]:
 def in_first_answer(test: str) -> bool:
     """Whether a test of the built-in suite says whether a path or the page cache is open.
 
-    Those are the tests marked ``first_answer``, which run before all others. Of judged facts
-    they leave open only what the whole suite tells (``zero_copy.skcipher.suite``).
+    Those are the tests marked ``first_answer``, which run before all others. Each path is
+    looked at in one shape, with one algorithm.
     """
     return test == _COPY_FAIL or _FIRST.match(test) is not None
 
 
+def widens_first_answer(test: str) -> bool:
+    """Whether a test of the built-in suite says the same of more shapes or algorithms.
+
+    Those are the tests marked ``widens_first_answer``, which run next. Of judged facts both
+    leave open only what the whole suite tells (``zero_copy.skcipher.suite``).
+    """
+    return _WIDER.match(test) is not None
+
+
 def has_first_answer(file: str) -> bool:
-    """Whether such a test is in ``file`` of the built-in suite."""
-    return _COPY_FAIL.startswith(f"{file}::") or _FIRST.match(f"{file}::") is not None
+    """Whether a test of either kind is in ``file`` of the built-in suite."""
+    test = f"{file}::"
+    return _COPY_FAIL.startswith(test) or in_first_answer(test) or widens_first_answer(test)
 
 
 @cache

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 pytest_plugins = ("fault_fixtures", "policy_fixtures", "zero_copy_fixtures")
 
 
+#: What is marked with one of these runs before all others, in this order.
+_TURNS = ("first_answer", "widens_first_answer")
+
+
 class Bind(Protocol):
     """Type of the ``bind`` fixture."""
 
@@ -81,6 +85,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "first_answer: says whether a path or the page cache is open; runs first"
     )
     config.addinivalue_line(
+        "markers", "widens_first_answer: says it of more shapes or algorithms; runs next"
+    )
+    config.addinivalue_line(
         "markers", "policy_as_booted: leave af_alg_restrict alone (default: opened to 0)"
     )
 
@@ -94,10 +101,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     top = config.invocation_params.dir
     suites = all((top / name).is_dir() for name in config.args)
 
-    def place(item: pytest.Item) -> tuple[bool, bool, bool]:
+    def place(item: pytest.Item) -> tuple[bool, bool, int]:
         may_crash = item.get_closest_marker("may_crash") is not None
-        is_first = suites and item.get_closest_marker("first_answer") is not None
-        return is_last(item), may_crash, not is_first
+        turn = len(_TURNS)
+        if suites:
+            marked = (at for at, name in enumerate(_TURNS) if item.get_closest_marker(name))
+            turn = next(marked, turn)
+        return is_last(item.nodeid), may_crash, turn
 
     items.sort(key=place)
 

@@ -1,4 +1,4 @@
-"""The first answer of a kernel: said once, as soon as tests and code have told all of it."""
+"""The first answer of a kernel: said as soon as tests and code have told all of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from harness.first_answer import FirstAnswer
 from harness.guest.heard import Heard
 from harness.guest.journal import BootRecord
 from harness.judge.facts import NAMES, recorded_by
+from harness.merge import together
 from harness.model import (
     CodeFinding,
     CodeWord,
@@ -97,6 +98,38 @@ def test_it_stands_with_the_last_test_that_it_takes(display: _Display) -> None:
         " page cache safe"
     )
     assert display.told == [(_KERNEL, words, Tone.GOOD)]
+
+
+_SHAPES = "zero_copy/test_shapes.py::test_input[aead]"
+_ALGORITHMS = "zero_copy/test_algorithms.py::test_kind[aead]"
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_more_shapes_are_said_where_they_change_it(display: _Display, is_open: bool) -> None:
+    answer, heard = _answer(display), _heard((*_FACTS, _ALGORITHMS, _SHAPES))
+    answer.read(_code())
+    _ends(heard, *_FACTS)
+    assert not answer.is_over.is_set()
+    answer.heed(heard)
+    assert answer.is_over.is_set()
+    ((_, first, tone),) = display.told
+    assert first.endswith("; page cache safe; other shapes and algorithms follow")
+    assert "zero-copy gone, 33 of 33" in first
+    assert tone is Tone.GOOD
+    heard.tests[_ALGORITHMS] = TestResult(_ALGORITHMS, Outcome.PASSED)
+    answer.heed(heard)
+    heard.tests[_SHAPES] = TestResult(_SHAPES, Outcome.PASSED)
+    for name in recorded_by(_SHAPES):
+        open_one = is_open and name == "zero_copy.aead.splice_file"
+        seen = State.PRESENT if open_one else State.ABSENT
+        fact = Fact(seen, Control.FIRED, "seen", _SHAPES)
+        heard.facts[name] = together(heard.facts.get(name), fact)
+    heard.last_seconds = 20.0
+    answer.heed(heard)
+    answer.heed(heard)
+    more = "after 20.0 s, all shapes and algorithms: zero-copy present, 32 of 33"
+    told = [(words[: len(more)], tone) for _, words, tone in display.told[1:]]
+    assert told == ([(more, Tone.BAD)] if is_open else [])
 
 
 def test_it_waits_for_what_the_code_says(display: _Display) -> None:

@@ -10,7 +10,14 @@ import pytest
 from harness.cli import main
 from harness.errors import ExitCode, InputError
 from harness.guest.payload import Selection
-from harness.judge.facts import NAMES, Weight, in_first_answer, kind_of, recorded_by
+from harness.judge.facts import (
+    NAMES,
+    Weight,
+    in_first_answer,
+    kind_of,
+    recorded_by,
+    widens_first_answer,
+)
 from harness.listing import ListedTest, list_tests
 
 _ONE_FILE = ("functional/test_hash.py",)
@@ -66,9 +73,13 @@ def test_suites_come_in_the_order_of_the_run(everything: tuple[ListedTest, ...])
 
 def test_what_is_asked_first_runs_first(everything: tuple[ListedTest, ...]) -> None:
     first = list(itertools.takewhile(lambda test: "first_answer" in test.tags, everything))
-    assert [test for test in everything[len(first) :] if "first_answer" in test.tags] == []
+    rest = everything[len(first) :]
+    wider = list(itertools.takewhile(lambda test: "widens_first_answer" in test.tags, rest))
+    later = {tag for test in rest[len(wider) :] for tag in test.tags}
+    assert later.isdisjoint({"first_answer", "widens_first_answer"})
     assert first == [test for test in everything if in_first_answer(test.id)]
-    recorded = {name for test in first for name in recorded_by(test.id)}
+    assert wider == [test for test in everything if widens_first_answer(test.id)]
+    recorded = {name for test in (*first, *wider) for name in recorded_by(test.id)}
     judged = {name for name in NAMES if kind_of(name).weight is Weight.JUDGED}
     of_all_tests = {"zero_copy.skcipher.suite", "zero_copy.aead.suite"}
     assert recorded == judged - of_all_tests

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from conftest import RecordFact
     from sharing import Sharing
 
-pytestmark = pytest.mark.first_answer
+pytestmark = pytest.mark.widens_first_answer
 
 _TEMPLATES = {
     "skcipher": ("kw(aes)", "adiantum(xchacha20,serpent)", "hctr2(camellia)", "xts(aria)"),

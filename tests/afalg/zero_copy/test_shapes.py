@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sharing import Sharing
 
 #: The policy is a dimension here: it is opened and put back here.
-pytestmark = [pytest.mark.first_answer, pytest.mark.policy_as_booted]
+pytestmark = [pytest.mark.widens_first_answer, pytest.mark.policy_as_booted]
 
 _WHO = {
     "root": None,

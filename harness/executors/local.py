@@ -12,9 +12,11 @@ from harness.capacity import default_jobs, free_memory, guests_in_memory
 from harness.executors.executor import Directory, Found
 from harness.guest.accel import Accel, choose_accel, control_boot, likely_accel, qemu_version
 from harness.guest.bytecode import add_bytecode
+from harness.guest.plans import add_known_plan
 from harness.guest.root import choose_root, image_key, root_contents
 from harness.guest.vng import Root
 from harness.job import KernelJob, Workplace, confirm_kernel, run_kernel
+from harness.judge.facts import in_first_answer
 from harness.kernels.resolve import resolve
 from harness.model import BootableKernel, HostInfo, ImageContents, KernelResult
 from harness.processes import interruptible
@@ -53,10 +55,11 @@ class LocalExecutor:
             )
 
     def load(self, payload: Path) -> None:
-        """Add bytecode to ``payload``, which stays where it is."""
+        """Add bytecode and, if it is known, the plan to ``payload``, which stays where it is."""
         assert self._root is not None
         self._payload = payload
         add_bytecode(payload, self._root, self._progress)
+        add_known_plan(payload, self._root, in_first_answer)
 
     def at_once(self, kernels: int) -> int:
         """How many guests at once: what was asked for, be it more than fits, or what fits."""

@@ -394,8 +394,10 @@ def _test_deadline(heard: Heard, deadlines: Deadlines, last: float, stage: str) 
         reason = f"nothing heard for {deadlines.blocked:g} s while {stage}"
         reason += f", which is in uninterruptible sleep{where}"
         return _Deadline(last + deadlines.blocked, Hang.BLOCKED_TEST, reason)
-    reason = f"nothing heard for {deadlines.test:g} s while {stage}"
-    seconds = last + deadlines.test
+    # Between two tests the suite may still import modules (stages.py).
+    limit = deadlines.test if heard.running else max(deadlines.test, deadlines.plan)
+    reason = f"nothing heard for {limit:g} s while {stage}"
+    seconds = last + limit
     if heard.last_sign is not None and seconds - heard.last_sign > _MISSED:
         return _Deadline(seconds, Hang.KERNEL, f"{reason}, nor any sign of life")
     if process is not None:

@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 import tarfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -65,7 +65,7 @@ def lay_out_suites(selection: Selection, target: Path) -> list[str]:
         copy = target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(_content(path))
-    return [*_pytest_options(selection, chosen), *chosen.names]
+    return [*_pytest_options(selection.arguments, chosen.own), *chosen.names]
 
 
 def parts_of(selection: Selection) -> tuple[tuple[str, ...], tuple[tuple[str, Path], ...]]:
@@ -86,10 +86,12 @@ def write_payload(selection: Selection, target: Path) -> None:
     """
     chosen = _choose(selection.suites)
     settings = {
-        "options": _pytest_options(selection, chosen),
+        "options": _pytest_options(selection.arguments, chosen.own),
         "names": chosen.names,
         "tests": [],
         "left": [],
+        "plan": [],
+        "first": [],
         "test_seconds": selection.test_seconds,
     }
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
@@ -131,12 +133,34 @@ def write_part(payload: Path, tests: Sequence[str], left: Sequence[str], target:
     settings = _settings(payload)
     if tests:
         settings["names"] = list(dict.fromkeys(test.partition("::")[0] for test in tests))
+        settings["plan"] = settings["first"] = []
     settings["tests"] = [test for test in tests if "::" in test]
     settings["left"] = list(left)
     shutil.copyfile(payload, target)
-    with tarfile.open(target, "a", format=tarfile.PAX_FORMAT) as archive:
-        # Of two members of a name the later one is what tar leaves there.
-        _add(archive, _SETTINGS, json.dumps(settings).encode())
+    _set(target, settings)
+
+
+def add_plan(payload: Path, plan: Sequence[str], first: Sequence[str]) -> None:
+    """Tell the guest the whole ``plan``: it runs the tests of the files ``first``, with which
+    the plan begins, before it collects the others.
+    """
+    settings = _settings(payload)
+    settings.update(plan=list(plan), first=list(first))
+    _set(payload, settings)
+
+
+def plan_key(payload: Path) -> str | None:
+    """A key for the plan of ``payload``: with the same one a guest plans the same.
+
+    None where the plan is not that of whole suites of ours: another may depend on the kernel.
+    """
+    settings = _settings(payload)
+    ours = set(settings["names"]) <= set(suite_names())
+    if not ours or settings["tests"] or settings["options"] != _pytest_options((), ()):
+        return None
+    names = "\n".join(settings["names"])
+    suite = _digest(payload, lambda name: name.startswith("suite/") and name.endswith(".py"))
+    return hashlib.sha256(f"{names}\n{suite}".encode()).hexdigest()
 
 
 def whole_files(payload: Path) -> tuple[str, ...]:
@@ -152,6 +176,12 @@ def whole_files(payload: Path) -> tuple[str, ...]:
         for name in names
         if name.startswith(suites) and PurePath(name).match("test_*.py")
     )
+
+
+def _set(payload: Path, settings: Mapping[str, Any]) -> None:
+    with tarfile.open(payload, "a", format=tarfile.PAX_FORMAT) as archive:
+        # Of two members of a name the later one is what tar leaves there.
+        _add(archive, _SETTINGS, json.dumps(settings).encode())
 
 
 def _settings(payload: Path) -> dict[str, Any]:
@@ -296,15 +326,15 @@ def _names_of_ours() -> set[str]:
     return helpers | sys.stdlib_module_names | _PYTEST_PARTS
 
 
-def _pytest_options(selection: Selection, chosen: _Chosen) -> list[str]:
-    folders = [own.name for own in chosen.own if own.path.is_dir()]
+def _pytest_options(arguments: Sequence[str], suites: Sequence[_Own]) -> list[str]:
+    folders = [own.name for own in suites if own.path.is_dir()]
     plugin = ["-p", _PLUGIN] if folders else []
     return [
         # Said, since pytest prefers a pytest.ini beside the tests, of a suite of the user's.
         *("-c", "pytest.ini", f"--override-ini=pythonpath={_HELPERS}"),
         *plugin,
         *(f"--own-suite={name}" for name in folders),
-        *selection.arguments,
+        *arguments,
     ]
 
 

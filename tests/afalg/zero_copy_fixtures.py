@@ -12,8 +12,10 @@ from sharing import Sharing
 from tracing import Tracer
 from witness import Witness
 
+from harness.guest.inside.stages import planned_ids
+
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
 _witnesses: list[Witness] = []
 #: The test that says what the whole session handed over, and so runs last.
@@ -49,7 +51,7 @@ class Session:
 
 
 _sessions: list[Session] = []
-_last_of_zero_copy: list[pytest.Item] = []  # one or none
+_last_of_zero_copy: list[str] = []  # its id; one or none
 
 
 def _session() -> Session:
@@ -58,16 +60,17 @@ def _session() -> Session:
     return _sessions[0]
 
 
-def is_last(item: pytest.Item) -> bool:
-    """Whether a test must run after all others."""
-    return item.path.name == _LAST
+def is_last(test: str) -> bool:
+    """Whether a test, by its id, must run after all others."""
+    return test.partition("::")[0].endswith(f"/{_LAST}")
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Begin to listen, if somebody is to say what was heard."""
     # Found once: looked for at each test it would take as long as the tests (seconds).
-    _last_of_zero_copy[:] = filter(None, [last_of_zero_copy(session.items)])
-    if any(map(is_last, session.items)):
+    planned = planned_ids(session)
+    _last_of_zero_copy[:] = filter(None, [last_of_zero_copy(planned)])
+    if any(map(is_last, planned)):
         _session().listen_to_all()
 
 
@@ -144,14 +147,14 @@ def handovers() -> Handovers | NoWitness:
     return _session().handovers or NoWitness("nobody listened")
 
 
-def last_of_zero_copy(items: list[pytest.Item]) -> pytest.Item | None:
+def last_of_zero_copy(planned: Sequence[str]) -> str | None:
     """The last test of zero copy, wherever the order of a run's suites has put it."""
-    return next((item for item in reversed(items) if item.path.parent.name == "zero_copy"), None)
+    return next((test for test in reversed(planned) if test.startswith("zero_copy/")), None)
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Take the probes out of the kernel when no test of zero copy is left to run."""
-    if nextitem is None or any(item is last for last in _last_of_zero_copy):
+    if nextitem is None or item.nodeid in _last_of_zero_copy:
         while _witnesses:
             _witnesses.pop().close()
 

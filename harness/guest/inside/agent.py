@@ -141,7 +141,7 @@ def run_suite(writer: records.RecordWriter, settings: dict[str, object], expiry:
     gc.disable()  # what pytest makes until the plan stands is kept: looking for garbage finds none
     import pytest  # noqa: PLC0415  (slow to import: only in the process that needs it)
 
-    from harness.guest.inside import recording, running  # noqa: PLC0415
+    from harness.guest.inside import recording, running, stages  # noqa: PLC0415
 
     suite = PAYLOAD / "suite"
     os.chdir(suite)
@@ -152,14 +152,21 @@ def run_suite(writer: records.RecordWriter, settings: dict[str, object], expiry:
     limit, tests, left = (settings[key] for key in ("test_seconds", "tests", "left"))
     assert isinstance(limit, (int, float))
     options, names = settings["options"], settings["names"]
+    plan, first = settings["plan"], settings["first"]
+    assert isinstance(plan, list)
+    assert isinstance(first, list)
     assert isinstance(options, list)
     assert isinstance(names, list)
     assert isinstance(tests, list)
     assert isinstance(left, list)
     arguments = [*recording.PYTEST_ARGUMENTS, *running.ARGUMENTS]
     arguments += [f"--rootdir={suite}", f"--confcutdir={suite}"]
-    recorder = recording.Recorder(writer, float(limit), frozenset(tests), expiry, frozenset(left))
-    plugins = [recorder, running.Runner(recorder)]
+    recorder = recording.Recorder(
+        writer, float(limit), frozenset(tests), expiry, frozenset(left), plan
+    )
+    plugins: list[object] = [recorder, running.Runner(recorder)]
+    if plan:
+        plugins.append(stages.Stages(plan, first, left))
     return int(pytest.main([*arguments, *options, *names], plugins))
 
 

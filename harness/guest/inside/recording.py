@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -87,17 +87,21 @@ class Recorder:
         only: Collection[str] = (),
         expiry: Expiry | None = None,
         left: Collection[str] = (),
+        planned: Sequence[str] = (),
     ) -> None:
         """``only`` has the ids of the tests to run; () if all that are collected are.
 
         ``expiry`` says why a test is ended before its time limit. Tests of the files in
-        ``left`` are planned, and another guest runs them.
+        ``left`` are planned, and another guest runs them. ``planned`` is the whole plan where
+        tests run before all are collected (``stages.py``).
         """
         self._writer = writer
         self._expiry = expiry if expiry is not None else Expiry()
         self._begun = 0  # tests
         self._only = only
         self._left = left
+        self._planned = tuple(planned)
+        self._has_plan = False  # the host
         self._limit = test_seconds
         self._reports: list[pytest.TestReport] = []
         self._was_called = False
@@ -189,7 +193,10 @@ class Recorder:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """The plan: what will run, in order."""
-        self._writer.send(records.Plan(tuple(item.nodeid for item in session.items)))
+        if not self._has_plan:
+            plan = self._planned or tuple(item.nodeid for item in session.items)
+            self._writer.send(records.Plan(plan))
+            self._has_plan = True
         if self._left:
             session.items[:] = [
                 item for item in session.items if item.nodeid.partition("::")[0] not in self._left

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -46,10 +45,10 @@ def witness_of(tracer: Listening) -> Any:
 
 
 def items_in(*folders: str) -> list[Any]:
-    session = SimpleNamespace(items=[])
+    session = SimpleNamespace(items=[], config=SimpleNamespace(stash=pytest.Stash()))
     session.items += [
-        SimpleNamespace(path=Path("/suites", folder, "test_x.py"), session=session)
-        for folder in folders
+        SimpleNamespace(nodeid=f"{folder}/test_x.py::test_{number}", session=session)
+        for number, folder in enumerate(folders)
     ]
     items: list[Any] = session.items
     return items

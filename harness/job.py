@@ -10,24 +10,26 @@ import contextlib
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import Interrupted
 from harness.first_answer import FirstAnswer
 from harness.guest.accel import Accel
+from harness.guest.heard import Heard
 from harness.guest.journal import EVENTS, take_in
 from harness.guest.observe import Deadlines, Listener, boot_once, observe
 from harness.guest.patience import known_times
 from harness.guest.payload import whole_files
+from harness.guest.plans import forget_plan, keep_plan
 from harness.guest.replay import replay
 from harness.guest.schedule import WHOLE, Limits, Order, next_order
 from harness.guest.session import GuestSettings
 from harness.guest.stacktrace import decoded
 from harness.guest.vng import Root
 from harness.kernels.image.config import crypto_config
-from harness.model import BootableKernel, CodeFinding, KernelResult, Purpose, Role
+from harness.model import BootableKernel, CodeFinding, KernelResult, Purpose, Role, Status
 from harness.processes import interruptible
 from harness.progress import PartialProgress, Progress
 from harness.sharing import asked_beside, files_beside
@@ -77,7 +79,7 @@ def run_kernel(job: KernelJob, kernel: BootableKernel, place: Workplace) -> Kern
     with ThreadPoolExecutor(1, thread_name_prefix="code") as reader:
         reading = reader.submit(read_code, kernel)
         reading.add_done_callback(answer.read)
-        observed = _boot_until_done(job, kernel, place, answer.heed)
+        observed = _boot_until_done(job, kernel, place, answer)
     return _completed(observed, kernel, place, config, reading.result())
 
 
@@ -107,7 +109,7 @@ def confirm_kernel(
 
 
 def _boot_until_done(
-    job: KernelJob, kernel: BootableKernel, place: Workplace, listener: Listener
+    job: KernelJob, kernel: BootableKernel, place: Workplace, answer: FirstAnswer
 ) -> KernelResult:
     take_in(place.directory, place.directory / _BESIDE)
     observed = replay(place.directory) if (place.directory / EVENTS).exists() else None
@@ -120,12 +122,22 @@ def _boot_until_done(
         theirs = files_beside(files, known_times().files) if not boots else ()
         if theirs:
             beside = Order(Purpose.BESIDE, asked_beside(files, theirs))
-            observed = _boot_two(job, kernel, place, (Order(left=theirs), beside), listener)
+            observed = _boot_two(job, kernel, place, (Order(left=theirs), beside), answer)
         else:
-            observed = _boot(job, kernel, place, order, listener)
+            observed = _boot(job, kernel, place, order, answer.heed)
+        if not boots:
+            _learn_plan(place, observed)
     if observed is None:
         raise Interrupted("stopped before it was booted")
     return observed
+
+
+def _learn_plan(place: Workplace, observed: KernelResult) -> None:
+    """Keep what the first boot planned, for guests to come."""
+    if observed.status is Status.COMPLETED and not observed.collection_errors:
+        keep_plan(place.payload, place.root, observed.plan)
+    else:
+        forget_plan(place.payload, place.root)
 
 
 def _boot_two(
@@ -133,9 +145,13 @@ def _boot_two(
     kernel: BootableKernel,
     place: Workplace,
     orders: tuple[Order, Order],
-    listener: Listener,
+    answer: FirstAnswer,
 ) -> KernelResult:
-    """Boot it twice at once; the second guest's files are its own until both have ended."""
+    """Boot it, and once more beside that when the first answer stands.
+
+    The second guest's files are its own until both have ended. If the first guest ends without
+    that answer the second one comes after it.
+    """
     accel, stop = place.accel(kernel).name, _StopOfBoth(place.stop)
     own = place.directory / _BESIDE
     own.mkdir(exist_ok=True)
@@ -145,15 +161,28 @@ def _boot_two(
     common = (kernel, job.role, settings, place.payload, deadlines)
     with ThreadPoolExecutor(1, thread_name_prefix="beside") as other:
         progress = PartialProgress(place.progress)
-        beside = other.submit(boot_once, *common, own, stop, progress, second, elsewhere=1)
+        beside: list[Future[None]] = []  # one or none
+
+        def begin() -> None:
+            if not beside:
+                arguments = (*common, own, stop, progress, second)
+                beside.append(other.submit(boot_once, *arguments, elsewhere=1))
+
+        def heed(heard: Heard) -> None:
+            answer.heed(heard)
+            if answer.is_over.is_set():
+                begin()
+
         try:
-            boot_once(*common, place.directory, stop, place.progress, first, listener)
+            boot_once(*common, place.directory, stop, place.progress, first, heed)
         except BaseException:
             stop.set()
             raise
         if not stop.is_set():
+            begin()
             place.progress.report(kernel.spec, "waiting for the second guest")
-        beside.result()
+        for one in beside:
+            one.result()
     take_in(place.directory, own)
     return replay(place.directory)
 

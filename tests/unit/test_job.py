@@ -12,6 +12,7 @@ import pytest
 
 from harness import job as module
 from harness.guest.accel import Accel
+from harness.guest.heard import Heard
 from harness.guest.journal import BootRecord, ClosedRecord, Ending, Journal
 from harness.guest.messages import ConsoleLine
 from harness.guest.payload import Selection, write_payload
@@ -41,13 +42,18 @@ class _Guests:
         self.booted: list[Order] = []
         self.stop = stop
         self.together = threading.Barrier(2)
+        self.first: tuple[str, ...] = ()  # what the first answer is made of, beside the plan
         #: Called amid a boot with its purpose; True if it is to end there as stopped.
         self.amid: Callable[[Purpose, threading.Event], bool] = lambda _purpose, _stop: False
 
     def boot(self, *arguments: Any, elsewhere: int = 0) -> None:
         directory, stop, order = arguments[5], arguments[6], arguments[8]
         self.booted.append(order)
-        if order.purpose is Purpose.BESIDE or order.left:
+        if order.left:
+            heard = Heard(BootRecord())
+            heard.plan = (*self.first, *_PLAN)
+            arguments[9](heard)
+        if (order.purpose is Purpose.BESIDE or order.left) and not self.first:
             self.together.wait(_LIMIT)
         beside = order.purpose is Purpose.BESIDE
         wanted = order.tests or _PLAN
@@ -126,6 +132,23 @@ def test_two_guests_run_the_plan_between_them(tmp_path: Path, guests: _Guests) -
     assert _outcomes(result) == dict.fromkeys(_PLAN, Outcome.PASSED)
     ran = [(boot.number, boot.purpose, tuple(boot.outcomes)) for boot in result.boots]
     assert ran == [(1, Purpose.PLAN, _PLAN[:1]), (2, Purpose.BESIDE, _PLAN[1:])]
+
+
+def test_the_second_waits_for_the_first_answer(tmp_path: Path, guests: _Guests) -> None:
+    """Where that does not come it is booted when the first has ended."""
+    guests.first = ("zero_copy/test_input.py::test_aead[tee]",)
+    has_ended: list[bool] = []
+
+    def look(purpose: Purpose, _stop: threading.Event) -> bool:
+        if purpose is Purpose.BESIDE:
+            has_ended.append('"closed"' in (tmp_path / "kernels/x/events.jsonl").read_text())
+        return False
+
+    guests.amid = look
+    result = _run(tmp_path, guests)
+    assert has_ended == [True]
+    assert [order.purpose for order in guests.booted] == [Purpose.PLAN, Purpose.BESIDE]
+    assert _outcomes(result) == dict.fromkeys(_PLAN, Outcome.PASSED)
 
 
 def test_what_they_wrote_stands_in_one_place_one_after_the_other(

@@ -196,17 +196,24 @@ def test_files_say_what_the_run_said(story: Story) -> None:
     assert_replayed(story.whole.ended.out)
 
 
-def test_two_guests_share_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_guests_share_a_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As one kernel alone is run with all suites; these are few, so that it takes less time."""
     monkeypatch.setattr("harness.sharing._WORTH", 1.0)
+    monkeypatch.setattr("harness.sharing._BOOT", 0.0)
     out = tmp_path / "run"
-    chosen = ["--suite", "policy", "--suite", "differential"]
+    chosen = ["--suite", "zero_copy", "--suite", "policy"]
     assert main(["run", AFTER, *chosen, "--jobs", "2", "--no-store", "--out", str(out)]) == 0
+    said = capsys.readouterr().err
+    assert said.index("first answer after") < said.index("waiting for the second guest")
     (kernel,) = results_file.load(out).kernels
     first, beside = kernel.boots[:2]
     assert (first.purpose, beside.purpose) == (Purpose.PLAN, Purpose.BESIDE)
-    assert first.left == beside.asked
-    assert not first.outcomes.keys() & beside.outcomes.keys()
+    whole = "zero_copy/test_handovers.py"  # each guest says what it handed over
+    assert (*first.left, whole) == beside.asked
+    twice = first.outcomes.keys() & beside.outcomes.keys()
+    assert {test.partition("::")[0] for test in twice} == {whole}
     assert {test.partition("::")[0] for test in beside.outcomes} == set(beside.asked)
     assert all(test.outcome in {Outcome.PASSED, Outcome.SKIPPED} for test in kernel.tests)
     assert [test.id for test in kernel.tests] == list(kernel.plan)

@@ -1,10 +1,10 @@
-"""Where the time of a kernel's first boot went, by the records in its run directory."""
+"""Where the time of a kernel's first whole boot went, by the records in its run directory."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.guest.inside import records
@@ -22,7 +22,7 @@ class Split:
     between: float  # from the plan to the last record, in which none ran
     power_off: float  # last record to the end of QEMU
     #: Sums of the suites' tests: more than ``tests`` together where two ran at once.
-    suites: Mapping[str, float]
+    suites: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def whole(self) -> float:
@@ -31,44 +31,42 @@ class Split:
 
 
 def split_of(directory: Path) -> Split:
-    """The split of the first boot whose files are in ``directory``, a kernel's.
+    """The split of the first boot that came to its end; ``directory`` is a kernel's of a run.
 
-    ``suites`` are those of all its boots. Raises ValueError if that boot did not come to its end.
+    One before it may have died of a fault of the emulator. ``suites`` are those of all boots.
+    Raises ValueError if there is none.
     """
-    journal, *others = read_journal(directory)
-    began: dict[str, float] = {}
-    ran: list[tuple[float, float]] = []
     suites: defaultdict[str, float] = defaultdict(float)
-    times: dict[type, float] = {}
-    for seconds, said in journal.records:
-        if isinstance(said, Refused):
+    splits: list[Split] = []
+    for journal in read_journal(directory):
+        began: dict[str, float] = {}
+        ran: list[tuple[float, float]] = []
+        times: dict[type, float] = {}
+        for seconds, said in journal.records:
+            if isinstance(said, Refused):
+                continue
+            times[type(said.record)] = seconds
+            match said.record:
+                case records.Start(test):
+                    began[test] = seconds
+                case records.Finish():
+                    ran.append((began.get(said.record.id, seconds), seconds))
+                    suites[said.record.id.partition("/")[0]] += said.record.seconds
+        if journal.closed is None or not times.keys() >= {records.Hello, records.Plan, records.End}:
             continue
-        times[type(said.record)] = seconds
-        match said.record:
-            case records.Start(test):
-                began[test] = seconds
-            case records.Finish():
-                ran.append((began.get(said.record.id, seconds), seconds))
-                suites[said.record.id.partition("/")[0]] += said.record.seconds
-    for other in others:
-        for _, said in other.records:
-            if not isinstance(said, Refused) and isinstance(said.record, records.Finish):
-                suites[said.record.id.partition("/")[0]] += said.record.seconds
-    try:
         hello, plan, end = (times[kind] for kind in (records.Hello, records.Plan, records.End))
-    except KeyError as error:
-        raise ValueError(f"{directory}: its first boot did not come to its end") from error
-    if journal.closed is None:
-        raise ValueError(f"{directory}: its first boot was not closed")
-    tests = covered(ran)
-    return Split(
-        boot=hello,
-        plan=plan - hello,
-        tests=tests,
-        between=end - plan - tests,
-        power_off=journal.closed.wall_seconds - end,
-        suites=dict(suites),
-    )
+        tests = covered(ran)
+        split = Split(
+            boot=hello,
+            plan=plan - hello,
+            tests=tests,
+            between=end - plan - tests,
+            power_off=journal.closed.wall_seconds - end,
+        )
+        splits.append(split)
+    if not splits:
+        raise ValueError(f"{directory}: none of its boots came to its end")
+    return replace(splits[0], suites=dict(suites))
 
 
 def covered(spans: Iterable[tuple[float, float]]) -> float:

@@ -106,13 +106,13 @@ def _guest(kind: str, number: int, heard: float, **fields: Any) -> dict[str, Any
     return {**told, "host_seconds": heard, **fields}
 
 
-def _boot(*, ended: bool) -> str:
+def _boot(*, ended: bool, number: int = 1) -> str:
     test = "policy/test_level.py::test_it"
     hello: dict[str, Any] = dict.fromkeys(
         ("nonce", "release", "version", "machine", "cmdline", "af_alg_error"), ""
     )
     return _lines(
-        {"type": "boot", "by": "host", "host_seconds": 0.0},
+        {"type": "boot", "number": number, "by": "host", "host_seconds": 0.0},
         _guest("hello", 0, 5.0, **hello, af_alg_restrict=None, taint=0),
         _guest("plan", 1, 8.0, tests=[test]),
         _guest("start", 2, 9.0, id=test),
@@ -136,8 +136,15 @@ def test_the_split_of_a_boot(tmp_path: Path) -> None:
 
 def test_a_boot_that_died_has_no_split(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text(_boot(ended=False))
-    with pytest.raises(ValueError, match="did not come to its end"):
+    with pytest.raises(ValueError, match="none of its boots came to its end"):
         split_of(tmp_path)
+
+
+def test_a_boot_that_died_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text(_boot(ended=False) + _boot(ended=True, number=2))
+    (tmp_path / "console.log").touch()
+    split = split_of(tmp_path)
+    assert (split.whole, split.suites["policy"]) == (14.0, 5.0)
 
 
 #: Takes processor time in a process that its parent never waits for, and memory in its own.

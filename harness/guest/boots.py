@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -123,15 +124,26 @@ def _total(seconds: Iterator[float | None]) -> float | None:
 
 
 def _in_turn(took: Sequence[tuple[Boot, float | None]]) -> Iterator[float | None]:
-    """What each boot took beyond the one that it began with, if it was beside that."""
-    first: float | None = None  # of two that are beside each other
+    """What each boot took beyond the one that it was beside, if it was."""
+    first: tuple[Boot, float | None] | None = None  # of two that are beside each other
     for boot, seconds in took:
         if boot.purpose is not Purpose.BESIDE:
             yield seconds
-            first = seconds
+            first = boot, seconds
         else:
-            yield seconds if seconds is None else max(0.0, seconds - (first or 0.0))
+            after = _seconds_after(first[0], boot) if first is not None else 0.0
+            before = (first[1] if first is not None else None) or 0.0
+            yield seconds if seconds is None else max(0.0, after + seconds - before)
             first = None
+
+
+def _seconds_after(first: Boot, second: Boot) -> float:
+    """How long after one boot another was started; 0 where that is not known."""
+    try:
+        began = [datetime.datetime.fromisoformat(boot.started) for boot in (first, second)]
+        return max(0.0, (began[1] - began[0]).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def _either(taints: Iterator[int | None]) -> int | None:

@@ -214,7 +214,7 @@ def boot_once(
             round=order.round,
             asked=order.tests,
             left=order.left,
-            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             commit=kernel.commit,
             key=kernel.key,
         )

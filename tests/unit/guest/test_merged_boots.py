@@ -226,6 +226,28 @@ def test_two_beside_each_other_make_one_plan() -> None:
     assert (result.suite_seconds, result.wall_seconds) == (1.0, 4.0), "at the same time"
 
 
+def _started(one: ObservedBoot, when: str) -> ObservedBoot:
+    return replace(one, boot=replace(one.boot, started=when))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "seconds"),
+    [
+        ("2026-11-26T12:00:00.000+00:00", "2026-11-26T12:00:02.500+00:00", 6.5),
+        ("2026-11-26T12:00:00+00:00", "2026-11-26T12:00:09+00:00", 13.0),
+        ("2026-11-26T12:00:09.000+00:00", "2026-11-26T12:00:00.000+00:00", 4.0),  # a clock's jump
+        ("", "2026-11-26T12:00:09.000+00:00", 4.0),
+        ("2026-11-26T12:00:00", "2026-11-26T12:00:09.000+00:00", 4.0),
+    ],
+)
+def test_the_second_of_two_may_begin_later(first: str, second: str, seconds: float) -> None:
+    result = merged(
+        _started(boot(a=PASSED), first),
+        _started(boot(Purpose.BESIDE, b=PASSED), second),
+    )
+    assert result.wall_seconds == seconds
+
+
 def test_what_each_of_two_says_of_itself_counts() -> None:
     """Of the same fact, and of the same test."""
     first = with_fact(boot(a=PASSED), State.ABSENT)

@@ -195,7 +195,7 @@ def add_root_option(container: argparse._ActionsContainer) -> None:
         type=_suite,
         metavar="SUITE",
         help="suite of Debian that the harness's own image is made of; stable: the newest such one"
-        " that the mirror has (default: bookworm)",
+        " that the mirror has (default)",
     )
     completed(suite, completion.guest_suites)
 

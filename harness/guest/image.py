@@ -23,10 +23,10 @@ from debian.debian_support import Version
 from filelock import FileLock
 
 from harness import inuse
-from harness.errors import InputError
+from harness.errors import FetchError, InputError
 from harness.files import cache_errors_named, write_whole
 from harness.guest.file_system import write_file_system
-from harness.guest.image_suite import STABLE, newest_stable, release_of
+from harness.guest.image_suite import KNOWN_STABLE, STABLE, newest_stable, release_of
 from harness.guest.vng import FAST_MODPROBE, MODULES_DEVICE
 from harness.locks import wait_for
 from harness.mirror import choose_mirror
@@ -37,7 +37,7 @@ from harness.scratch import scratch_directory
 from harness.strict import MALFORMED, strict_converter
 
 #: Of a guest whose suite nobody names.
-DEFAULT_SUITE = "bookworm"
+DEFAULT_SUITE = STABLE
 _FORMAT = 5  # raise when the recipe changes in a way that the key does not show
 _PACKAGES = (
     *("busybox-static", "kmod", "mount", "python3", "python3-pytest"),
@@ -123,8 +123,14 @@ def chosen_suite(cache: Path, mirror: str | None, *, suite: str | None, refresh:
     base = choose_mirror(mirror).main
     if suite != STABLE:
         return release_of(base, suite).codename
-    with cache_errors_named(cache):
-        return newest_stable(cache, base, refresh=refresh)
+    try:
+        with cache_errors_named(cache):
+            return newest_stable(cache, base, refresh=refresh)
+    except FetchError:
+        built = next((name for name in KNOWN_STABLE if _target(cache, name).is_file()), None)
+        if built is None:
+            raise
+        return built
 
 
 def image_contents(image: Path) -> ImageContents | None:

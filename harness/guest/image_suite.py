@@ -24,8 +24,8 @@ from harness.scratch import scratch_directory
 
 #: The archive's own name of the newest stable one.
 STABLE = "stable"
-#: Stable ones, newest first, for mirrors that have them but not that name.
-_KNOWN = ("trixie", "bookworm")
+#: Stable ones, newest first, for mirrors that have them but not that name, or do not answer.
+KNOWN_STABLE = ("trixie", "bookworm")
 _LIFETIME = 24 * 3600  # seconds after which the mirror is asked anew
 
 
@@ -91,7 +91,7 @@ def newest_stable(cache: Path, mirror: str, *, refresh: bool = False) -> str:
 
 
 def _ask(mirror: str) -> str:
-    for suite in (STABLE, *_KNOWN):
+    for suite in (STABLE, *KNOWN_STABLE):
         try:
             return release_of(mirror, suite).codename
         except InputError:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InputError
+from harness.errors import FetchError, InputError
 from harness.guest import image, image_suite
 from harness.guest.image_suite import SuiteRelease
 from harness.model import ImageContents
@@ -189,11 +189,27 @@ def test_an_image_that_is_there_needs_no_mirror(mirror: _Mirror, tmp_path: Path)
 
 
 def test_the_suite_that_nobody_names(mirror: _Mirror, tmp_path: Path) -> None:
-    mirror.suites[image.DEFAULT_SUITE] = SuiteRelease(image.DEFAULT_SUITE, 1)
     built = image.guest_image(tmp_path, _URL, SilentProgress())
-    assert built.parent.name == image.image_key(image.DEFAULT_SUITE)
+    assert built.parent.name == image.image_key("trixie"), "the newest stable one"
     mirror.suites.clear()
     assert image.guest_image(tmp_path, _URL, SilentProgress()) == built
+
+
+def test_a_mirror_that_never_answered(
+    mirror: _Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was built from another one will do."""
+    built = image.guest_image(tmp_path, _URL, SilentProgress())
+    for record in tmp_path.glob("stable-*.json"):
+        record.unlink()
+
+    def is_down(_mirror: str, _suite: str) -> SuiteRelease:
+        raise FetchError("no answer")
+
+    monkeypatch.setattr(image_suite, "release_of", is_down)
+    assert image.guest_image(tmp_path, _URL, SilentProgress()) == built
+    with pytest.raises(FetchError, match="no answer"):
+        image.guest_image(tmp_path / "empty", _URL, SilentProgress())
 
 
 def test_suites_have_images_of_their_own(mirror: _Mirror, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def largest_difference(runs: Sequence[Benchmark]) -> tuple[float, str]:
     """Between any two runs of one kernel, as a share, and the row that shows it."""
     costs: dict[tuple[str, str, int], list[float]] = {}
     for run in runs:
-        for row in run.kernels[0].count().rows:
+        for row in run.kernels[0].main.rows:
             if not row.missing:
                 costs.setdefault(row.key, []).append(row.cost)
     if any(len(found) != len(runs) for found in costs.values()) or not costs:
@@ -136,7 +136,7 @@ def read(out: Path) -> int:
     problems = [
         problem
         for kind, kernel in zip(("zero-copy", "slowed"), others, strict=True)
-        for problem in charged_wrongly(changes(first.count(), kernel.count()), kind)
+        for problem in charged_wrongly(changes(first.main, kernel.main), kind)
     ]
     for problem in problems:
         print(f"cost control: {problem}", file=sys.stderr)

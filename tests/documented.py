@@ -57,6 +57,8 @@ ELSEWHERE = {
     ),
     "tests/vm/test_benchmark.py": (
         "afalg-harness benchmark debian:6.12.95+deb13-amd64 debian:6.12.96+deb13-amd64",
+        "afalg-harness benchmark --unit nanoseconds debian:6.12.95+deb13-amd64"
+        " debian:6.12.96+deb13-amd64",
     ),
     "tests/vm/test_bisect.py": (
         "afalg-harness bisect --old debian:6.12.94+deb13-amd64 --new debian:6.12.100+deb13-amd64"
@@ -129,6 +131,10 @@ NEEDS: dict[str, tuple[str, ...]] = {
         ".venv/bin/python ci/benchmark.py --json before.json",
         ".venv/bin/python ci/benchmark.py --against before.json --json after.json",
         ".venv/bin/python ci/benchmark.py --read after.json --against before.json",
+    ),
+    "KVM, with a PMU for guests": (
+        "afalg-harness benchmark --unit cycles debian:6.12.95+deb13-amd64"
+        " debian:6.12.96+deb13-amd64",
     ),
     "podman, and the registry that it has debian:13 from": (
         "podman build --tag afalg --file ci/Containerfile .",

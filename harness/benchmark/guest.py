@@ -1,8 +1,9 @@
-"""Boots one guest whose instructions are counted, and takes what it measured.
+"""Boots one guest that measures, and takes what it measured.
 
 QEMU's ``-icount shift=0`` makes the guest's clocks go by the instructions that it executes, one
 nanosecond each, whatever else the machine does meanwhile. Emulation is then on one thread
 (``tcg_cpus_icount``), so the guest has one CPU. ``sleep=off``: an idle guest is not waited for.
+Where cycles or nanoseconds are counted it has one CPU as well, on which all is that is counted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, TextIO
 
 from harness.benchmark.plan import Plan
 from harness.errors import BootError, InfrastructureError, Interrupted
+from harness.guest.inside.counting import INSTRUCTIONS
 from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine
 from harness.guest.observe import KERNEL_ARGUMENTS
 from harness.guest.session import GuestSettings, Session
@@ -44,15 +46,18 @@ class Told:
     seconds: float  # since the start of vng
 
 
-def settings(root: Root, cpu: str, append: tuple[str, ...]) -> GuestSettings:
-    """How the guest is run; ``cpu`` as QEMU takes it, ``append`` are further kernel arguments."""
+def settings(root: Root, unit: str, accel: str, cpu: str, append: tuple[str, ...]) -> GuestSettings:
+    """How the guest is run in which ``unit`` is counted.
+
+    ``cpu`` as QEMU takes it, ``append`` are further kernel arguments.
+    """
     return GuestSettings(
         root=root,
-        accel="tcg",
+        accel=accel,
         cpus=1,
         append=(*_ARGUMENTS, *append),
         program="benchmark.py",
-        qemu_options=(*_ICOUNT, "-cpu", cpu),
+        qemu_options=(*(_ICOUNT if unit == INSTRUCTIONS else ()), "-cpu", cpu),
     )
 
 
@@ -80,7 +85,7 @@ def measure(
         heard = _Heard(plan)
         while not heard.done:
             if stop.is_set():
-                raise Interrupted("benchmark: interrupted")
+                raise Interrupted("interrupted")
             message = session.next(session.elapsed() + 0.5)
             _write(message, console, records)
             heard.take(message, kernel, session.elapsed())
@@ -159,6 +164,10 @@ class _Heard:
             last = record["trace"].strip().splitlines()[-1]
             raise InfrastructureError(f"{kernel.spec}: measuring failed in the guest: {last}")
         elif kind == "end":
+            if len(self._rows) != self._planned:
+                raise InfrastructureError(
+                    f"{kernel.spec}: of {self._planned} rows the guest sent {len(self._rows)}"
+                )
             self._openssl, self._drivers = record["openssl"], record["drivers"]
             self.done = True
 

@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from harness.benchmark.crossing import bytes_told
-from harness.benchmark.values import MAIN, Benchmark, Row
+from harness.benchmark.values import Benchmark, Row
 
 _INCHES = (5.2, 4.2)  # of a panel
 _MARKERS = "os^vDPX<>*d"
@@ -28,13 +28,13 @@ def picture(benchmark: Benchmark, algorithm: str, ways: Sequence[str] = ()) -> s
             dict.fromkeys(
                 row.way
                 for kernel in kernels
-                for row in kernel.count(MAIN).rows
+                for row in kernel.main.rows
                 if row.algorithm == algorithm and not row.missing and (not ways or row.way in ways)
             )
         )
         colours = colormaps["tab10"].colors  # type: ignore[attr-defined]
         for kernel, panel in zip(kernels, panels, strict=True):
-            rows = kernel.count(MAIN).rows
+            rows = kernel.main.rows
             for number, name in enumerate(names):
                 look = (colours[number % len(colours)], _MARKERS[number % len(_MARKERS)])
                 _line(panel, rows, algorithm, name, look)

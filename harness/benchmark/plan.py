@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.errors import InputError
-from harness.guest.inside.ways import ALGORITHMS, LARGEST, WAYS
+from harness.guest.inside.counting import INSTRUCTIONS
+from harness.guest.inside.ways import ALGORITHMS, COPIES, LARGEST, WAYS
 
 #: Bytes of text, each four times the one before.
 SIZES = tuple(16 << 2 * step for step in range(9))
 assert SIZES[-1] == LARGEST
 #: Up to this many bytes -> messages that are counted: more of short ones, which take no time.
 _MESSAGES = ((4 << 10, 32), (64 << 10, 12), (LARGEST, 4))
+#: The same where time is counted, of which each message takes a bit more or less; COPIES at most.
+_TIMED_MESSAGES = ((4 << 10, COPIES), (64 << 10, 32), (LARGEST, 8))
+#: How likely it may be that any row of an unchanged kernel looks changed.
+_CHANCE = 0.05
 #: Of the second count, which shows how the kernel copies.
 _FEW_WAYS = ("sendmsg", "splice", "openssl")
 _FEW_SIZES = (16, 4 << 10, 64 << 10)
@@ -25,11 +31,16 @@ class Plan:
     algorithms: tuple[str, ...] = tuple(one.name for one in ALGORITHMS)
     ways: tuple[str, ...] = tuple(one.name for one in WAYS)
     sizes: tuple[int, ...] = SIZES
+    unit: str = INSTRUCTIONS  # in which it is measured
 
     def order(self) -> dict[str, object]:
         """The same as the guest is told it."""
-        sizes = [[size, messages_of(size)] for size in self.sizes]
-        return {"algorithms": self.algorithms, "ways": self.ways, "sizes": sizes}
+        return {
+            "unit": self.unit,
+            "algorithms": self.algorithms,
+            "ways": self.ways,
+            "sizes": [[size, messages_of(size, self.unit)] for size in self.sizes],
+        }
 
     def rows(self) -> int:
         """How many rows the guest sends."""
@@ -47,15 +58,45 @@ class Plan:
         """The part that is counted a second time, on another model of a CPU."""
         ways = tuple(way for way in self.ways if way in _FEW_WAYS)
         sizes = tuple(size for size in self.sizes if size in _FEW_SIZES)
-        return Plan(self.algorithms, ways or self.ways[:1], sizes or self.sizes[:1])
+        return replace(self, ways=ways or self.ways[:1], sizes=sizes or self.sizes[:1])
 
 
-def messages_of(size: int) -> int:
+def messages_of(size: int, unit: str) -> int:
     """How many messages of that size are counted."""
-    return next(count for most, count in _MESSAGES if size <= most)
+    table = _MESSAGES if unit == INSTRUCTIONS else _TIMED_MESSAGES
+    return next(count for most, count in table if size <= most)
 
 
-def plan_of(algorithms: Collection[str], ways: Collection[str], sizes: Collection[int]) -> Plan:
+def rounds_for(rows: int) -> int:
+    """How often each of two kernels has to be booted, at least, where time is counted.
+
+    A row of an unchanged kernel is in one of 2**(N - 1) cases by chance dearer in all of N rounds,
+    or cheaper in all.
+    """
+    return 1 + math.ceil(math.log2(max(1, rows) / _CHANCE))
+
+
+def exceptions_for(rounds: int, rows: int) -> int:
+    """In how many of ``rounds`` a row that became dearer may be the cheaper one, and the other way
+    round; below 0: there are too few to tell.
+
+    The sign test, with Bonferroni's correction for the number of rows.
+    """
+    exceptions, cases = -1, 0
+    while exceptions < rounds // 2:
+        cases += 2 * math.comb(rounds, exceptions + 1)
+        if rows * cases > _CHANCE * 2**rounds:
+            break
+        exceptions += 1
+    return exceptions
+
+
+def plan_of(
+    algorithms: Collection[str],
+    ways: Collection[str],
+    sizes: Collection[int],
+    unit: str = INSTRUCTIONS,
+) -> Plan:
     """The plan for what was asked for; nothing of a kind means all. Raises InputError."""
     whole = Plan()
     for kind, given, known in (
@@ -71,6 +112,7 @@ def plan_of(algorithms: Collection[str], ways: Collection[str], sizes: Collectio
         tuple(one for one in whole.algorithms if not algorithms or one in algorithms),
         tuple(one for one in whole.ways if not ways or one in ways),
         tuple(one for one in whole.sizes if not sizes or one in sizes),
+        unit,
     )
     if not plan.rows():
         raise InputError("benchmark: no message of that algorithm, way and size is measured")

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 SCHEMA = 2
 #: Earlier ones that are read, too: what they lack has a default.
 READ = (1, SCHEMA)
-#: ``-cpu`` of QEMU's for the two counts. Without ``erms`` and ``fsrm`` a kernel copies by moves of
-#: eight bytes, with them by ``rep movsb``, of which QEMU counts each byte as an instruction.
+#: ``-cpu`` of QEMU's for the two counts of instructions. Without ``erms`` and ``fsrm`` a kernel
+#: copies by moves of eight bytes, with them by ``rep movsb``, of which QEMU counts each byte.
 CPUS = {"moves": "max,-erms,-fsrm", "strings": "max"}
-#: The count by which kernels are compared.
+#: Of them, the one by which kernels are compared.
 MAIN = "moves"
+SECOND = "strings"
+#: Accelerator -> ``-cpu`` where time is counted, and the name of that count. "host" has a PMU where
+#: KVM gives it one.
+TIMED_CPUS = {"kvm": {"host": "host,pmu=on"}, "tcg": {"emulated": "max"}}
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,14 @@ class Row:
     size: int  # bytes of text
     messages: int = 0  # that were counted
     #: Instructions of the cheapest message: what interrupts one (the timer, another process)
-    #: only ever adds to it.
+    #: only ever adds to it. Of cycles and nanoseconds the median of the rounds.
     cost: float = 0.0
     usual: float = 0.0  # half of the messages cost no more than this
     calls: tuple[str, ...] = ()  # that a message takes, in order
-    shares: tuple[float, ...] = ()  # instructions of each of them, the cheapest ones
+    shares: tuple[float, ...] = ()  # of each of them in the cost
     missing: str = ""  # why there is no cost: the call and what the kernel said
+    #: Of cycles and nanoseconds the median message of each round of the count.
+    rounds: tuple[float, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -52,8 +58,8 @@ class Fit:
 
     algorithm: str
     way: str
-    message: Estimate  # instructions
-    byte: Estimate  # instructions
+    message: Estimate
+    byte: Estimate
     off: float  # the largest distance of a row from the line, as a share of its cost
 
 
@@ -61,12 +67,15 @@ class Fit:
 class Count:
     """All rows of one kernel on one model of a CPU."""
 
-    name: str  # of CPUS
+    name: str  # of CPUS or TIMED_CPUS
     cpu: str  # as QEMU was told
-    counting: float  # instructions that counting itself adds to each call; taken off already
+    counting: float  # what counting itself adds to each call; taken off already
     rows: tuple[Row, ...]
     fits: tuple[Fit, ...]
-    seconds: float  # from the start of vng to the last row
+    seconds: float  # from the start of vng to the last row, of all rounds
+    #: Of cycles and nanoseconds the rounds that were measured, from 1 on: in each of them each
+    #: kernel was booted once, one after the other.
+    rounds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,14 +92,12 @@ class KernelCosts:
     drivers: tuple[str, ...]  # algorithm=the kernel's implementation
     packages: tuple[str, ...]  # name=version
     commit: str
-    counts: tuple[Count, ...]
+    counts: tuple[Count, ...]  # the first is the one by which it is compared
 
-    def count(self, name: str = MAIN) -> Count:
-        """One of its counts. Raises KeyError."""
-        for count in self.counts:
-            if count.name == name:
-                return count
-        raise KeyError(name)
+    @property
+    def main(self) -> Count:
+        """The count by which it is compared."""
+        return self.counts[0]
 
 
 @dataclass(frozen=True)
@@ -110,13 +117,15 @@ class Benchmark:
     schema: int
     command: str
     started: str  # UTC, ISO 8601
-    unit: str  # "instructions"
+    unit: str  # of UNITS of harness/guest/inside/counting.py
     harness: str  # its version
     qemu: str
     kernels: tuple[KernelCosts, ...]  # that could be measured, in the order of the command
     #: What could not be measured. Schema 1 has none, for such a run came to nothing.
     failures: tuple[Failure, ...] = ()
     baseline: str = ""  # spec of the kernel that others are compared with; "": of the first
+    accel: str = "tcg"  # "kvm" or "tcg"
+    host_cpu: str = ""  # what the host's CPU calls itself
 
     @property
     def first(self) -> KernelCosts | None:

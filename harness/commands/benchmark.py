@@ -1,7 +1,8 @@
 """measure what messages through AF_ALG cost, by every way in
 
 Instructions are counted, not time, so it matters little what else the machine
-does. Nothing is judged: the exit code is 0 unless --max-slowdown says
+does; --unit cycles and --unit nanoseconds count those, in several boots of
+each kernel. Nothing is judged: the exit code is 0 unless --max-slowdown says
 otherwise, or 3 if a kernel could not be measured. The others are shown all
 the same, and what is complete when it is interrupted (130).
 
@@ -9,6 +10,7 @@ examples:
   afalg-harness benchmark debian:6.12.95+deb13-amd64 debian:6.12.96+deb13-amd64
   afalg-harness benchmark --baseline debian:trixie ./vmlinuz --max-slowdown 5%
   afalg-harness benchmark debian:trixie --way splice --way sendmsg --size 4096
+  afalg-harness benchmark --unit cycles debian:trixie ./vmlinuz --rounds 20
 """
 
 from __future__ import annotations
@@ -51,6 +53,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " 1.25 GiB of free memory)",
     )
     add_slowdown_option(parser)
+    parser.add_argument(
+        "--unit",
+        choices=("instructions", "cycles", "nanoseconds"),
+        default="instructions",
+        help="what is counted: instructions of an emulated CPU, the same on a busy machine"
+        " (default); cycles of the host's, which needs KVM; nanoseconds and so requests a second,"
+        " as noisy as the machine is",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=positive_integer,
+        metavar="N",
+        help="of cycles and nanoseconds: boot each kernel so often, in turn (default, and the"
+        " least: as many as the number of rows needs for chance to change none, 15 of all)",
+    )
     what = parser.add_argument_group("what is measured (default: all; each can be repeated)")
     what.add_argument(
         "--algorithm", action="append", default=[], metavar="NAME", help="only this: cbc(aes), ..."

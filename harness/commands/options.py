@@ -230,8 +230,8 @@ def add_slowdown_option(container: argparse._ActionsContainer) -> None:
         type=_share,
         metavar="PERCENT",
         help="exit with 1 if a message of any way and size became dearer than in the baseline by"
-        " more than this (5%%), beyond what two boots differ by, and with 3 if one that the"
-        " baseline has was not measured; without it nothing is judged",
+        " more than this (5%%), beyond what two boots differ by, and with 3 if that is not known"
+        " of one that the baseline has; without it nothing is judged",
     )
 
 

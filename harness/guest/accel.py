@@ -85,12 +85,15 @@ def _this_host() -> str:
 
 def refuse_missing_kvm(wanted: str, cache: Path) -> None:
     """Raise HostError if KVM was asked for by name and is known not to work; none is tried."""
-    if wanted != "kvm":
-        return
-    known = _load(cache / "accel.json")
-    problem = _device_problem() or (known.problem if known.host == _this_host() else None)
+    problem = kvm_problem_known(cache) if wanted == "kvm" else None
     if problem:
         raise HostError(f"--accel kvm: {problem}; use --accel tcg, or auto")
+
+
+def kvm_problem_known(cache: Path) -> str | None:
+    """Why KVM cannot be used, as far as that is known without a try; else None."""
+    known = _load(cache / "accel.json")
+    return _device_problem() or (known.problem if known.host == _this_host() else None)
 
 
 def _device_problem() -> str | None:

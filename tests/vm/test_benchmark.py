@@ -13,22 +13,26 @@ from tests import documented
 from .conftest import COMMAND
 
 _FEW = ("--algorithm", "cbc(aes)", "--way", "sendmsg", "--way", "splice", "--way", "openssl")
+_ROUNDS = 8  # for the six rows of _FEW by two sizes
 _PATIENCE = 1500  # seconds, on a busy machine
 
 
-def test_splice_became_dearer_by_the_copy_and_by_nothing_else(tmp_path: Path) -> None:
-    words = documented.arguments("benchmark debian:6.12.95+deb13-amd64")
-    out = tmp_path / "costs"
+def _benchmark(out: Path, command: list[str], *sizes: int) -> subprocess.CompletedProcess[str]:
+    """What the documented command prints of a few rows."""
+    words = [*command, *_FEW, "--out", str(out)]
+    words += [word for size in sizes for word in ("--size", str(size))]
     done = subprocess.run(
-        [str(COMMAND), *words, *_FEW, "--size", "16", "--size", "65536", "--out", str(out)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_PATIENCE,
+        [str(COMMAND), *words], capture_output=True, text=True, check=False, timeout=_PATIENCE
     )
     assert done.returncode == 0, done.stderr
     assert (out / FILE_NAME).stat().st_size > 10_000
-    before, after = (kernel.count() for kernel in load(out).kernels)
+    return done
+
+
+def test_splice_became_dearer_by_the_copy_and_by_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "costs"
+    _benchmark(out, documented.arguments("benchmark debian:6.12.95+deb13-amd64"), 16, 65536)
+    before, after = (kernel.main for kernel in load(out).kernels)
     found = {
         way.way: {one.before.size: one.share for one in way.rows} for way in changes(before, after)
     }
@@ -36,3 +40,31 @@ def test_splice_became_dearer_by_the_copy_and_by_nothing_else(tmp_path: Path) ->
     assert abs(found["openssl"][65536]) < NOISE
     calls = {way.way: way.call for way in changes(before, after)}
     assert calls["splice"] == "splice to socket"
+
+
+def test_nanoseconds_of_kernels_that_are_booted_in_turn(tmp_path: Path) -> None:
+    out = tmp_path / "nanoseconds"
+    command = documented.arguments("benchmark --unit nanoseconds")
+    printed = _benchmark(out, command, 16, 65536).stdout
+    found = load(out)
+    assert (found.unit, found.failures) == ("nanoseconds", ())
+    assert [kernel.release for kernel in found.kernels] == [
+        "6.12.95+deb13-amd64",
+        "6.12.96+deb13-amd64",
+    ]
+    for kernel in found.kernels:
+        assert kernel.main.rounds == tuple(range(1, 1 + _ROUNDS))
+        rows = {(row.way, row.size): row for row in kernel.main.rows}
+        assert len(rows) == 6
+        assert all(len(row.rounds) == _ROUNDS for row in rows.values())
+        for way in ("sendmsg", "splice", "openssl"):  # by far, however busy the machine is
+            assert rows[way, 65536].cost > 3 * rows[way, 16].cost
+        second = f"{1e9 / rows['sendmsg', 16].cost:,.0f}"
+        assert second in printed
+    places = [out / "kernels" / kernel.release / "emulated" for kernel in found.kernels]
+    if found.accel == "tcg":
+        assert [len(list(place.glob("*/records.jsonl"))) for place in places] == [_ROUNDS] * 2
+    shares = [
+        change for way in changes(*(one.main for one in found.kernels)) for change in way.rows
+    ]
+    assert all(len(change.rounds) == _ROUNDS for change in shares)

@@ -12,10 +12,16 @@ from harness.benchmark.changes import changes, not_compared, worst
 from harness.benchmark.crossing import bytes_told
 from harness.benchmark.file import load
 from harness.benchmark.page import FILE_NAME, page
-from harness.benchmark.table import print_benchmark, print_changes, print_failures
-from harness.benchmark.values import MAIN, Benchmark, KernelCosts, Row
+from harness.benchmark.table import (
+    between_rounds,
+    print_benchmark,
+    print_changes,
+    print_failures,
+)
+from harness.benchmark.values import Benchmark, KernelCosts, Row
 from harness.errors import ExitCode, InfrastructureError, InputError
 from harness.files import write_whole
+from harness.guest.inside.counting import INSTRUCTIONS
 from harness.output import reader_may_leave
 
 #: What became dearer did so, whatever else is not known.
@@ -56,7 +62,7 @@ def judged(benchmark: Benchmark, most: float | None) -> Iterator[Finding]:
     if most is None or first is None:
         return
     for kernel in benchmark.others:
-        before, after = first.count(MAIN), kernel.count(MAIN)
+        before, after = first.main, kernel.main
         unknown = not_compared(before, after)
         if unknown:
             row = unknown[0]
@@ -66,10 +72,21 @@ def judged(benchmark: Benchmark, most: float | None) -> Iterator[Finding]:
                 f"{len(unknown)} of {len(before.rows)} rows of {first.release} have nothing to"
                 f" compare with, first {_named(row)}: {row.missing or 'not asked for'}",
             )
-        found = worst(changes(before, after))
-        if found is not None and found.share > most:
-            what = f"{_named(found.before)}: {found.share:+.1%}, more than {most:.1%}"
+        found = changes(before, after)
+        dearest = worst(found)
+        if dearest is not None and dearest.share > most:
+            what = f"{_named(dearest.before)}: {dearest.share:+.1%}, more than {most:.1%}"
             yield Finding(kernel, ExitCode.REGRESSION, what)
+        hidden = [one for way in found for one in way.rows if one.is_undecided(most)]
+        if hidden:
+            one = hidden[0]
+            yield Finding(
+                kernel,
+                ExitCode.INFRASTRUCTURE,
+                f"{len(hidden)} of {len(before.rows)} rows: too noisy, or too few rounds, to tell"
+                f" whether dearer by more than {most:.1%}, first {_named(one.before)}:"
+                f" {one.share:+.1%}{between_rounds(one)}",
+            )
 
 
 def _exit_code(benchmark: Benchmark, findings: Sequence[Finding]) -> int:
@@ -98,9 +115,15 @@ def compare(runs: Sequence[Path], most: float | None, *, verbose: bool = False) 
     InfrastructureError if the first kernel could not be measured.
     """
     loaded = [load(run) for run in runs]
-    if len({(one.unit, one.qemu) for one in loaded}) > 1:
-        told = ", ".join(sorted({f"{one.unit} by QEMU {one.qemu}" for one in loaded}))
-        raise InputError(f"compare: not measured alike: {told}")
+    told = sorted({_how(one) for one in loaded})
+    if len(told) > 1:
+        raise InputError(f"compare: not measured alike: {', '.join(told)}")
+    in_turn = len(loaded) == 1
+    if most is not None and loaded[0].unit != INSTRUCTIONS and not in_turn:
+        raise InputError(
+            f"--max-slowdown: {loaded[0].unit} of different runs differ by what the machine did"
+            " meanwhile, too: benchmark both kernels in one run"
+        )
     whole = _joined(loaded)
     if whole.first is None:
         raise InfrastructureError(f"{runs[0]}: {whole.baseline} could not be measured")
@@ -110,10 +133,20 @@ def compare(runs: Sequence[Path], most: float | None, *, verbose: bool = False) 
     with reader_may_leave():
         console = Console(emoji=False)  # "debian:a:" would become one
         for kernel in whole.others:
-            print_changes(whole.first, kernel, console, verbose=verbose)
+            print_changes(
+                whole.first, kernel, whole.unit, console, verbose=verbose, in_turn=in_turn
+            )
         print_failures(whole, console)
         _print_findings(findings, console)
     return _exit_code(whole, findings)
+
+
+def _how(benchmark: Benchmark) -> str:
+    """What two benchmarks have to have in common to be compared."""
+    text = f"{benchmark.unit} by QEMU {benchmark.qemu}"
+    if benchmark.unit != INSTRUCTIONS:
+        text += f" under {benchmark.accel.upper()} on {benchmark.host_cpu}"
+    return text
 
 
 def _joined(loaded: Sequence[Benchmark]) -> Benchmark:

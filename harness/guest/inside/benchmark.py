@@ -22,7 +22,7 @@ if __name__ == "__main__":  # a file in the unpacked payload, whose top is the i
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from harness.guest.inside import agent, ways
-from harness.guest.inside.counting import Call, Machine, Unexpected
+from harness.guest.inside.counting import INSTRUCTIONS, Call, Machine, Unexpected, open_counter
 from harness.guest.inside.shell import Line
 
 #: One of so many messages is sent before those that are counted, and is not.
@@ -37,10 +37,13 @@ def measure(work: ways.Work, way: ways.Way, size: int, messages: int) -> dict[st
         work.stack = stack
         try:
             message = way.prepare(work, size)
-            calls = [call for copy in range(messages) for call in message(copy)]
             names = [call.name for call in message(0)]
+            # What counting takes is told by a call beside those of each message.
+            beside = [Call("nothing", function=work.machine.nothing)] * work.machine.is_timed
+            calls = [call for copy in range(messages) for call in (*message(copy), *beside)]
+            width = len(names) + len(beside)
             work.memory.rewind()
-            work.machine.run(calls[: len(names) * -(-messages // _WARM_UP)])
+            work.machine.run(calls[: width * -(-messages // _WARM_UP)])
             work.memory.rewind()
             ticks = work.machine.run(calls)
         except Unexpected as error:
@@ -53,7 +56,8 @@ def measure(work: ways.Work, way: ways.Way, size: int, messages: int) -> dict[st
     result = work.memory.read(work.memory.target, length)[work.algorithm.aad :]
     return {
         "calls": names,
-        "ticks": [ticks[at :: len(names)] for at in range(len(names))],
+        "ticks": [ticks[at::width] for at in range(len(names))],
+        **({"nothing": ticks[len(names) :: width]} if beside else {}),
         "result": hashlib.sha256(result).hexdigest(),
     }
 
@@ -145,8 +149,8 @@ def main() -> None:
         agent.RESTRICT.write_text("0")
     await_drivers()
     gc.disable()
-    machine = Machine()
     try:
+        machine = Machine(None if order["unit"] == INSTRUCTIONS else open_counter(order["unit"]))
         line.send("calibration", **calibration(machine))
         for row in rows(machine, order):
             line.send("row", **row)

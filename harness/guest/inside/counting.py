@@ -1,4 +1,4 @@
-"""Runs a table of prepared calls and reads the CPU's time stamp counter around each.
+"""Runs a table of prepared calls and reads a counter around each.
 
 An interpreter between two calls would cost more than a short message does. So the calls (system
 calls, or functions of C libraries) are laid out in memory with their arguments, and a few lines of
@@ -6,16 +6,21 @@ machine code make them one after another. Under QEMU's ``-icount shift=0`` the c
 one with each instruction that the guest executes (``cpu_get_tsc()`` reads the instruction count;
 ``softmmu/icount.c``), so the difference is a count of instructions and not a time.
 
+Cycles and nanoseconds are counted by perf_event_open(2), for all that runs on the guest's CPU. Such
+a counter is read by read(2), a call of its own between any two of the table.
+
 x86-64 alone, as the guests are.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 #: ``void run(struct call *table, size_t calls)``. ``tests/unit/guest/test_counting.py`` compares
 #: it with what a disassembler reads:
@@ -50,6 +55,17 @@ NOTHING = bytes.fromhex("31c0 c3")  # xor eax, eax; ret
 #: ``int loop(long times)``: 2 * times + 2 instructions.
 LOOP = bytes.fromhex("48ffcf 75fb 31c0 c3")  # dec rdi; jne -5; xor eax, eax; ret
 
+#: What is counted: by the time stamp counter under -icount, or by an event of perf.
+INSTRUCTIONS, CYCLES, NANOSECONDS = "instructions", "cycles", "nanoseconds"
+UNITS = (INSTRUCTIONS, CYCLES, NANOSECONDS)
+#: Unit -> type and config of a perf event (include/uapi/linux/perf_event.h): of the hardware, the
+#: cycles; of software, the clock of a CPU, which goes on whatever runs there.
+_EVENTS = {CYCLES: (0, 0), NANOSECONDS: (1, 0)}
+_PINNED = 4  # flag: it counts always, or read() returns 0
+_EVERYBODY = -1  # instead of one process
+_READING, _BYTES = "read the counter", 8
+_READ, _PERF_EVENT_OPEN = 0, 298  # arch/x86/entry/syscalls/syscall_64.tbl
+
 _CALL = struct.Struct("=QQ6QqQ")
 _UNSIGNED = (1 << 64) - 1
 _ERRORS = 4095  # a system call that failed returns -errno (MAX_ERRNO)
@@ -80,10 +96,37 @@ class Unexpected(Exception):
         return -self.result if -_ERRORS <= self.result < 0 else 0
 
 
-class Machine:
-    """The machine code, in memory where it can be executed."""
+class CounterError(Exception):
+    """There is no counter, or it did not count."""
 
-    def __init__(self) -> None:
+
+def open_counter(unit: str, cpu: int = 0) -> int:
+    """Descriptor of a counter of "cycles" or "nanoseconds" of all that runs on ``cpu``.
+
+    Raises CounterError: for cycles a guest needs a PMU, as under KVM.
+    """
+    kind, config = _EVENTS[unit]
+    # struct perf_event_attr as in PERF_ATTR_SIZE_VER0.
+    size = 64
+    attributes = struct.pack("=IIQQQQQIIQ", kind, size, config, 0, 0, 0, _PINNED, 0, 0, 0)
+    library = ctypes.CDLL(None, use_errno=True)
+    place = ctypes.create_string_buffer(attributes, size)
+    counter = library.syscall(_PERF_EVENT_OPEN, place, _EVERYBODY, cpu, -1, 0)
+    if counter < 0:
+        said = errno.errorcode.get(ctypes.get_errno(), "")
+        raise CounterError(f"this guest has no counter of {unit}: perf_event_open: {said}")
+    return int(counter)
+
+
+class Machine:
+    """The machine code, in memory where it can be executed.
+
+    ``counter`` is the descriptor of what counts; None: the time stamp counter does.
+    """
+
+    def __init__(self, counter: int | None = None) -> None:
+        self._counter = counter
+        self.is_timed = counter is not None  # what is counted differs from call to call
         protection = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
         self._memory = mmap.mmap(-1, mmap.PAGESIZE, prot=protection)
         self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)(self._placed(RUN))
@@ -97,7 +140,28 @@ class Machine:
         return ctypes.addressof(ctypes.c_char.from_buffer(self._memory, start))
 
     def run(self, calls: Sequence[Call]) -> list[int]:
-        """Make the calls; returns the ticks that each took. Raises Unexpected."""
+        """Make the calls; returns the ticks that each took. Raises Unexpected, CounterError."""
+        if self._counter is None:
+            return self._make(calls)
+        # A reading before the first call and one after each.
+        readings = (ctypes.c_uint64 * (len(calls) + 1))()
+        first = ctypes.addressof(readings)
+        reads = [
+            Call(_READING, _READ, arguments=(self._counter, at, _BYTES), expected=_BYTES)
+            for at in range(first, first + _BYTES * len(readings), _BYTES)
+        ]
+        table = [reads[0]]
+        for call, read in zip(calls, reads[1:], strict=True):
+            table += [call, read]
+        try:
+            self._make(table)
+        except Unexpected as error:
+            if error.name == _READING:
+                raise CounterError(f"the counter could not be read: {error.result}") from error
+            raise
+        return [after - before for before, after in pairwise(readings)]
+
+    def _make(self, calls: Sequence[Call]) -> list[int]:
         table = ctypes.create_string_buffer(
             b"".join(
                 _CALL.pack(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from harness.benchmark.fits import fits
 from harness.benchmark.guest import Told
@@ -53,20 +55,40 @@ def kernel(release: str, rule: Rule = plain, usual: float = 0.0) -> KernelCosts:
     )
 
 
+def timed(release: str, *factors: float, rule: Rule = plain) -> KernelCosts:
+    """A kernel that took so many times the nanoseconds of ``rule`` in the rounds from 1 on."""
+    rounds = {number: factor for number, factor in enumerate(factors, 1) if factor}
+    made = tuple(
+        replace(
+            row,
+            cost=median(row.cost * factor for factor in rounds.values()),
+            rounds=tuple(row.cost * factor for factor in rounds.values()),
+        )
+        for row in rows(rule)
+    )
+    count = Count("emulated", "max", 2000.0, made, fits(made), 60.0, tuple(rounds))
+    return replace(kernel(release), counts=(count,))
+
+
 def benchmark(
-    *kernels: KernelCosts, failures: tuple[Failure, ...] = (), baseline: str = ""
+    *kernels: KernelCosts,
+    failures: tuple[Failure, ...] = (),
+    baseline: str = "",
+    unit: str = "instructions",
+    host_cpu: str = "",
 ) -> Benchmark:
     """A run of them."""
     return Benchmark(
         schema=SCHEMA,
         command="afalg-harness benchmark",
         started="2026-11-26T17:00:00+00:00",
-        unit="instructions",
+        unit=unit,
         harness="0.1",
         qemu="7.2.22",
         kernels=kernels,
         failures=failures,
         baseline=baseline,
+        host_cpu=host_cpu,
     )
 
 

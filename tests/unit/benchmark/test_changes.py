@@ -14,7 +14,7 @@ def _slow(algorithm: str, way: str, size: int) -> float:
 
 
 def test_slowdown_is_charged_to_its_rows_and_to_its_call() -> None:
-    before, after = kernel("1").count(), kernel("2", _slow).count()
+    before, after = kernel("1").main, kernel("2", _slow).main
     found = changes(before, after)
     changed = {(way.algorithm, way.way) for way in found if way.beyond}
     assert changed == {("cbc(aes)", "sendmsg"), ("sha256", "sendmsg")}
@@ -29,11 +29,11 @@ def test_slowdown_is_charged_to_its_rows_and_to_its_call() -> None:
 
 
 def test_what_the_messages_of_one_kernel_differ_by_is_no_change() -> None:
-    before, after = kernel("1", usual=100).count(), kernel("2", _slow, usual=100).count()
+    before, after = kernel("1", usual=100).main, kernel("2", _slow, usual=100).main
     assert not any(way.beyond for way in changes(before, after))
 
 
 def test_nothing_is_dearer_where_all_is_cheaper() -> None:
-    found = changes(kernel("1", _slow).count(), kernel("2").count())
+    found = changes(kernel("1", _slow).main, kernel("2").main)
     assert found[0].beyond[0].share == pytest.approx(-60 / 1092)
     assert worst(found) is None

@@ -42,7 +42,7 @@ def _measure(
     program = _GUEST.format(sent=str(sent), order=order)
     argv = [sys.executable, "-c", program]
     monkeypatch.setattr(vng, "command", lambda *_, **__: argv)
-    how = settings(Root("disk", Path("/root.ext4")), "max", ("more",))
+    how = settings(Root("disk", Path("/root.ext4")), "instructions", "tcg", "max", ("more",))
     stopping = threading.Event()
     if stop:
         stopping.set()
@@ -55,7 +55,7 @@ def _measure(
 
 
 def test_guest_has_one_cpu_and_counts() -> None:
-    how = settings(Root("disk", Path("/root.ext4")), "max,-erms", ("more",))
+    how = settings(Root("disk", Path("/root.ext4")), "instructions", "tcg", "max,-erms", ("more",))
     assert (how.cpus, how.accel, how.program) == (1, "tcg", "benchmark.py")
     assert how.qemu_options == ("-icount", "shift=0,sleep=off", "-cpu", "max,-erms")
     assert how.append[-1] == "more"
@@ -67,8 +67,10 @@ def test_all_that_a_guest_sends_is_taken(tmp_path: Path, monkeypatch: pytest.Mon
     assert told.ready["release"] == "6.12.96+deb13-amd64"
     assert (tmp_path / RECORDS).read_bytes() == SENT.read_bytes()
     assert "on the console" in (tmp_path / CONSOLE).read_text()
-    costs = run.costs_of(_KERNEL, [run.Counted(told, run.count_of("moves", told))])
-    rows = {row.key: row for row in costs.count().rows}
+    costs = run.costs_of(
+        _KERNEL, [{1: run.Counted(told, run.count_of("moves", "max", told, "instructions"))}]
+    )
+    rows = {row.key: row for row in costs.main.rows}
     assert 5_000 < rows["cbc(aes)", "sendmsg", 16].cost < 50_000
     assert rows["cbc(aes)", "openssl", 16].cost < rows["cbc(aes)", "sendmsg", 16].cost
     run.check_results(_KERNEL, told)
@@ -87,6 +89,7 @@ def test_wrong_result_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [
         ({"type": "failed", "trace": "Traceback\nKeyError: 'x'\n"}, "in the guest: KeyError: 'x'"),
         ("no record", "sends what no program of ours does"),
+        ({"type": "end", "openssl": "", "drivers": {}}, "of 10 rows the guest sent 0"),
         (None, "the guest ended; it said last: on the console"),
     ],
 )

@@ -55,7 +55,7 @@ def test_gate(run: Path, capsys: pytest.CaptureFixture[str], most: str, code: in
 
 def _without(kernel: KernelCosts, ways: tuple[str, ...], *, told: bool) -> KernelCosts:
     """Of these ways it has no cost: ``told`` says why, else it was not asked."""
-    count = kernel.count()
+    count = kernel.main
     rows = [
         replace(row, missing="splice: EINVAL") if row.way in ways else row
         for row in count.rows

@@ -20,7 +20,7 @@ def _slowed(algorithm: str, way: str, size: int) -> float:
 
 
 def _wrong(kind: str, rule: Rule) -> list[str]:
-    found = changes(kernel("1").count(), kernel("2", rule).count())
+    found = changes(kernel("1").main, kernel("2", rule).main)
     return list(cost_control.charged_wrongly(found, kind))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import platform
 import struct
 from collections.abc import Iterator
@@ -100,3 +101,19 @@ def test_the_implementation_of_the_highest_priority_is_told(tmp_path: Path) -> N
         )
     )
     assert benchmark.drivers(crypto) == {"cbc(aes)": "cbc-aes-aesni"}
+
+
+def test_what_counting_takes_is_counted_beside_each_message(memory: ways.Memory) -> None:
+    # A counter whose every reading is further from the last than that was.
+    count = 200
+    readings, writing = os.pipe()
+    os.write(writing, struct.pack(f"={count}Q", *(number**2 for number in range(count))))
+    os.close(writing)
+    with contextlib.ExitStack() as stack:
+        work = ways.Work(Machine(readings), memory, _ALGORITHMS["sha256"], keep=stack)
+        row = benchmark.measure(work, _BY_NAME["openssl"], 16, 2)
+    os.close(readings)
+    first, second, third = row["ticks"]
+    # Three calls and one beside them: each column goes on by four readings.
+    assert [one[1] - one[0] for one in (first, second, third, row["nothing"])] == [8] * 4
+    assert [second[0] - first[0], third[0] - second[0], row["nothing"][0] - third[0]] == [2] * 3

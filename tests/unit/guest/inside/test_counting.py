@@ -8,12 +8,14 @@ import inspect
 import os
 import platform
 import re
+import struct
+import time
 
 import pytest
 from capstone import CS_ARCH_X86, CS_MODE_64, Cs
 
 from harness.guest.inside import counting
-from harness.guest.inside.counting import Call, Machine, Unexpected
+from harness.guest.inside.counting import Call, CounterError, Machine, Unexpected, open_counter
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="machine code of x86-64")
 
@@ -86,3 +88,50 @@ def test_unexpected_result_is_told_by_its_name() -> None:
     with pytest.raises(Unexpected) as caught:
         Machine().run([Call("read", _READ, arguments=(-1, 0, 1), expected=1)])
     assert (caught.value.name, caught.value.errno) == ("read", errno.EBADF)
+
+
+class _Readings:
+    """A counter that goes as it is told: 8 bytes for each read()."""
+
+    def __init__(self, *values: int) -> None:
+        self.descriptor, writing = os.pipe()
+        os.write(writing, struct.pack(f"={len(values)}Q", *values))
+        os.close(writing)
+
+
+def test_counter_is_read_between_any_two_calls() -> None:
+    machine = Machine(_Readings(5, 12, 112).descriptor)
+    calls = [Call("getpid", _GETPID, expected=os.getpid()), Call("x", function=machine.nothing)]
+    assert machine.run(calls) == [7, 100]
+
+
+def test_counter_that_cannot_be_read_is_no_call_that_failed() -> None:
+    # read() of an event that is not counted returns 0, as at the end of a file.
+    machine = Machine(_Readings(5).descriptor)
+    with pytest.raises(CounterError, match="could not be read: 0"):
+        machine.run([Call("getpid", _GETPID)])
+
+
+def test_call_that_fails_is_told_by_its_name_beside_a_counter_too() -> None:
+    machine = Machine(_Readings(5, 6).descriptor)
+    with pytest.raises(Unexpected) as caught:
+        machine.run([Call("read", _READ, arguments=(-1, 0, 1), expected=1)])
+    assert caught.value.name == "read"
+
+
+def test_what_has_no_event_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(counting._EVENTS, "cycles", (99, 0))  # no such type: ENOENT
+    with pytest.raises(CounterError, match="no counter of cycles: perf_event_open: E"):
+        open_counter("cycles")
+
+
+def test_nanoseconds_go_on_by_the_clock() -> None:
+    try:
+        counter = open_counter("nanoseconds")
+    except CounterError as error:  # not everybody may
+        pytest.skip(str(error))
+    machine = Machine(counter)
+    before = time.monotonic_ns()
+    ticks = machine.run([Call("loop", function=machine.loop, arguments=(10_000_000,))])
+    assert 1_000_000 < ticks[0] <= time.monotonic_ns() - before
+    os.close(counter)

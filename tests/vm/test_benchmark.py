@@ -5,33 +5,35 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from harness.benchmark.changes import NOISE, changes
 from harness.benchmark.file import load
 from harness.benchmark.page import FILE_NAME
+from harness.cli import main
 from tests import documented
 
 from .conftest import COMMAND
 
 _FEW = ("--algorithm", "cbc(aes)", "--way", "sendmsg", "--way", "splice", "--way", "openssl")
-_ROUNDS = 8  # for the six rows of _FEW by two sizes
+_ROUNDS = 2  # that any differ for certain takes more: tests/unit/benchmark/test_rounds.py
 _PATIENCE = 1500  # seconds, on a busy machine
 
 
-def _benchmark(out: Path, command: list[str], *sizes: int) -> subprocess.CompletedProcess[str]:
-    """What the documented command prints of a few rows."""
-    words = [*command, *_FEW, "--out", str(out)]
-    words += [word for size in sizes for word in ("--size", str(size))]
+def _words(out: Path, command: list[str]) -> list[str]:
+    """The documented command, of a few rows."""
+    sizes = [word for size in (16, 65536) for word in ("--size", str(size))]
+    return [*command, *_FEW, *sizes, "--out", str(out)]
+
+
+def test_splice_became_dearer_by_the_copy_and_by_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "costs"
+    words = _words(out, documented.arguments("benchmark debian:6.12.95+deb13-amd64"))
     done = subprocess.run(
         [str(COMMAND), *words], capture_output=True, text=True, check=False, timeout=_PATIENCE
     )
     assert done.returncode == 0, done.stderr
     assert (out / FILE_NAME).stat().st_size > 10_000
-    return done
-
-
-def test_splice_became_dearer_by_the_copy_and_by_nothing_else(tmp_path: Path) -> None:
-    out = tmp_path / "costs"
-    _benchmark(out, documented.arguments("benchmark debian:6.12.95+deb13-amd64"), 16, 65536)
     before, after = (kernel.main for kernel in load(out).kernels)
     found = {
         way.way: {one.before.size: one.share for one in way.rows} for way in changes(before, after)
@@ -42,10 +44,13 @@ def test_splice_became_dearer_by_the_copy_and_by_nothing_else(tmp_path: Path) ->
     assert calls["splice"] == "splice to socket"
 
 
-def test_nanoseconds_of_kernels_that_are_booted_in_turn(tmp_path: Path) -> None:
+def test_nanoseconds_of_kernels_that_are_booted_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.commands.actions.benchmark.rounds_for", lambda _: _ROUNDS)
     out = tmp_path / "nanoseconds"
-    command = documented.arguments("benchmark --unit nanoseconds")
-    printed = _benchmark(out, command, 16, 65536).stdout
+    assert main(_words(out, documented.arguments("benchmark --unit nanoseconds"))) == 0
+    printed = capsys.readouterr().out
     found = load(out)
     assert (found.unit, found.failures) == ("nanoseconds", ())
     assert [kernel.release for kernel in found.kernels] == [

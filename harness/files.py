@@ -33,6 +33,16 @@ def write_whole(path: Path, text: str | Iterable[str]) -> None:
             unfinished.unlink()
 
 
+def keep_newest(folder: Path, pattern: str, count: int) -> None:
+    """Delete what matches ``pattern`` in ``folder``, but for the ``count`` used or written last.
+
+    Raises OSError.
+    """
+    found = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
+    for old in found[:-count]:
+        old.unlink()
+
+
 @contextlib.contextmanager
 def full_disk_named(place: Path | str, remedy: str) -> Iterator[None]:
     """Turn the error of a full disk into one line that names ``place`` and what else to do."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.errors import HarnessError, Interrupted
+from harness.files import keep_newest
 from harness.guest.vng import Root
 from harness.locks import wait_for
 from harness.processes import run
@@ -70,8 +71,7 @@ def _bytecode(payload: Path, image: Path) -> Path:
         if not target.is_file():
             shutil.rmtree(work, ignore_errors=True)
             _make(payload, image, work, target)
-            for old in sorted(kept.glob("*.tar"), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
-                old.unlink()
+            keep_newest(kept, "*.tar", _KEPT)
     finally:
         shutil.rmtree(work, ignore_errors=True)
         lock.release()

@@ -13,11 +13,11 @@ import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.files import write_whole
+from harness.files import keep_newest, write_whole
 from harness.guest.payload import add_plan, plan_key
 from harness.guest.vng import Root
 
-_KEPT = 8
+_KEPT = 8  # plans that stay in the cache
 
 
 def add_known_plan(payload: Path, root: Root, comes_first: Callable[[str], bool]) -> None:
@@ -40,10 +40,7 @@ def keep_plan(payload: Path, root: Root, plan: Sequence[str]) -> None:
     with contextlib.suppress(OSError):
         file.parent.mkdir(exist_ok=True)
         write_whole(file, json.dumps(list(plan)))
-        for old in sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[
-            :-_KEPT
-        ]:
-            old.unlink()
+        keep_newest(file.parent, "*.json", _KEPT)
 
 
 def forget_plan(payload: Path, root: Root) -> None:

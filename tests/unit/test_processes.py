@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -102,21 +103,19 @@ def test_interrupted_from_another_thread() -> None:
 
 def test_ends_when_we_are_killed(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
+    os.mkfifo(pid_file)
     code = (
         "from harness.processes import finish\n"
         f"finish(['sh', '-c', 'echo $$ > {pid_file}; exec sleep 300'])"
     )
     asker = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 20
-    while not (pid_file.exists() and pid_file.read_text().endswith("\n")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    group = int(pid_file.read_text())
+    group = int(pid_file.read_text())  # as soon as it is written
     assert group_members(group) == [group]
+    ended = os.pidfd_open(group)
     asker.kill()
     asker.wait()
-    while group_members(group) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    select.select([ended], [], [], 20)
+    os.close(ended)
     survived = group_members(group)
     for pid in survived:
         os.kill(pid, 9)

@@ -135,13 +135,14 @@ def test_interrupted_apt_leaves_no_process(
     program.write_text(SLOW)
     program.chmod(0o755)
     pids = tmp_path / "pids"
+    os.mkfifo(pids)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("PIDS", str(pids))
     stop = threading.Event()
+    said: list[str] = []
 
     def stop_once_it_runs() -> None:
-        while not (pids.exists() and pids.read_text().endswith("\n")):
-            time.sleep(0.01)
+        said.append(pids.read_text())  # it is written once, when both processes are there
         stop.set()
 
     threading.Thread(target=stop_once_it_runs).start()
@@ -153,4 +154,4 @@ def test_interrupted_apt_leaves_no_process(
         else:
             private.run(["apt-get", "update"])
     assert time.monotonic() - started < 5
-    assert group_members(int(pids.read_text().split()[0])) == []
+    assert group_members(int(said[0].split()[0])) == []

@@ -12,6 +12,7 @@ kernel boots under TCG. Else it is not remembered: that run uses TCG, the next o
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import time
@@ -48,8 +49,17 @@ class Accel:
 
 
 def qemu_version() -> str:
-    """Version of QEMU ("7.2.22"). Raises HostError if it is not installed."""
-    first = run([QEMU, "--version"], doing="asking QEMU for its version").splitlines()[0]
+    """Version of QEMU ("7.2.22"). Raises HostError if it is not installed.
+
+    A file is asked once as long as it stays the same: starting QEMU takes some 25 ms.
+    """
+    program = find_program(QEMU)
+    return _version_told_by(program, _stamp(Path(program)))
+
+
+@functools.cache  # keeps nothing of a QEMU that fails
+def _version_told_by(program: str, _stamp_of_it: str) -> str:
+    first = run([program, "--version"], doing="asking QEMU for its version").splitlines()[0]
     return first.removeprefix("QEMU emulator version ").split(" ")[0]
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from harness.errors import HostError, Interrupted
+from harness.errors import HostError, InfrastructureError, Interrupted
 from harness.guest import accel
 from harness.guest.accel import Accel, choose_accel
+from harness.guest.vng import QEMU
 from harness.processes import interruptible
 from harness.progress import SilentProgress
 
@@ -159,3 +160,26 @@ def test_a_trial_boot_heeds_a_request_to_end() -> None:
         stop.set()
         accel._await(child, 600)
     child.close(force=True)
+
+
+def _qemu(directory: Path, script: str) -> None:
+    """Put a program in QEMU's place, in one step."""
+    new = directory / "new"
+    new.write_text(f"#!/bin/sh\necho asked >> {directory}/asked\n{script}\n")
+    new.chmod(0o755)
+    new.replace(directory / QEMU)
+
+
+def test_qemu_is_asked_once_for_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    _qemu(tmp_path, "echo broken >&2; exit 1")
+    for _ in range(2):  # what fails is tried again
+        with pytest.raises(InfrastructureError, match="broken"):
+            accel.qemu_version()
+    _qemu(tmp_path, "echo 'QEMU emulator version 7.2.22 (Debian 1:7.2)'")
+    assert [accel.qemu_version() for _ in range(3)] == ["7.2.22"] * 3
+    _qemu(tmp_path, "echo 'QEMU emulator version 10.0'  # another one in its place")
+    assert [accel.qemu_version() for _ in range(3)] == ["10.0"] * 3
+    assert len((tmp_path / "asked").read_text().splitlines()) == 2 + 1 + 1

@@ -17,6 +17,7 @@ Of an output longer than 128 bytes only the SHA-256 is given, as ``output_sha256
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Mapping
@@ -199,7 +200,7 @@ def _keyed_hashes() -> dict[str, _KeyedHash]:
         ),
         "xcbc(aes)": _KeyedHash(
             _bytes(16),
-            lambda key, text: reference.xcbc(lambda k, block: _ecb(AES, k)(block), key, text),
+            lambda key, text: reference.xcbc(functools.partial(_ecb, AES), key, text),
         ),
         # The key of a checksum is where it starts.
         "crc32": _KeyedHash(
@@ -332,7 +333,15 @@ def _streams() -> dict[str, _Skcipher]:
 
 
 def _ecb(algorithm: Callable[[bytes], CipherAlgorithm], key: bytes) -> reference.Blocks:
-    return lambda text: _encrypt(algorithm(key), modes.ECB(), text)
+    encryptor = Cipher(algorithm(key), modes.ECB()).encryptor()  # once for all blocks
+
+    def encrypt(text: bytes) -> bytes:
+        output = encryptor.update(text)
+        if len(output) != len(text):
+            raise ValueError(f"{len(text)} bytes are no whole blocks")
+        return output
+
+    return encrypt
 
 
 def _cbc(algorithm: Callable[[bytes], CipherAlgorithm]) -> Encrypt:

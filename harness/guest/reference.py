@@ -17,7 +17,9 @@ _GF128 = 0x87  # x^128 = x^7 + x^2 + x + 1
 
 def xor(one: bytes, other: bytes) -> bytes:
     """Exclusive or; as long as the shorter of the two."""
-    return bytes(a ^ b for a, b in zip(one, other, strict=False))
+    length = min(len(one), len(other))
+    number = int.from_bytes(one[:length], "big") ^ int.from_bytes(other[:length], "big")
+    return number.to_bytes(length, "big")
 
 
 def _blocks(text: bytes, size: int) -> list[bytes]:
@@ -35,27 +37,37 @@ def crc32(text: bytes, seed: int = 0) -> bytes:
 
 def crc32c(text: bytes, seed: int = 0xFFFFFFFF) -> bytes:
     """CRC-32C of Castagnoli, RFC 3720 B.4 (crypto/crc32c.c)."""
-    table = [_reflected(byte, 0x82F63B78) for byte in range(256)]
     crc = seed
     for byte in text:
-        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
+        crc = crc >> 8 ^ _CRC32C[(crc ^ byte) & 0xFF]
     return (crc ^ 0xFFFFFFFF).to_bytes(4, "little")
-
-
-def _reflected(byte: int, polynomial: int) -> int:
-    for _ in range(8):
-        byte = byte >> 1 ^ (polynomial if byte & 1 else 0)
-    return byte
 
 
 def crct10dif(text: bytes) -> bytes:
     """CRC-16 of the T10 Data Integrity Field, in the byte order of x86 (crypto/crct10dif.c)."""
     crc = 0
     for byte in text:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = crc << 1 ^ (0x18BB7 if crc & 0x8000 else 0)
+        crc = crc << 8 & 0xFFFF ^ _CRCT10DIF[crc >> 8 ^ byte]
     return crc.to_bytes(2, "little")
+
+
+def _reflected(byte: int, polynomial: int) -> int:
+    """What a CRC whose lowest bit comes first makes of one byte."""
+    for _ in range(8):
+        byte = byte >> 1 ^ (polynomial if byte & 1 else 0)
+    return byte
+
+
+def _highest_first(byte: int, polynomial: int) -> int:
+    """What a CRC of 16 bits whose highest bit comes first makes of one byte."""
+    crc = byte << 8
+    for _ in range(8):
+        crc = crc << 1 ^ (polynomial if crc & 0x8000 else 0)
+    return crc
+
+
+_CRC32C = [_reflected(byte, 0x82F63B78) for byte in range(256)]
+_CRCT10DIF = [_highest_first(byte, 0x18BB7) for byte in range(256)]
 
 
 # Codes that authenticate
@@ -75,10 +87,10 @@ def cmac(encrypt: Blocks, size: int, text: bytes) -> bytes:
     return _cbc_mac(encrypt, size, text, whole, double(whole))
 
 
-def xcbc(encrypt_with: Callable[[bytes, bytes], bytes], key: bytes, text: bytes) -> bytes:
+def xcbc(with_key: Callable[[bytes], Blocks], key: bytes, text: bytes) -> bytes:
     """RFC 3566: three keys derived from the one."""
-    one, whole, padded = (encrypt_with(key, bytes([i]) * _BLOCK) for i in (1, 2, 3))
-    return _cbc_mac(lambda block: encrypt_with(one, block), _BLOCK, text, whole, padded)
+    one, whole, padded = (with_key(key)(bytes([i]) * _BLOCK) for i in (1, 2, 3))
+    return _cbc_mac(with_key(one), _BLOCK, text, whole, padded)
 
 
 def _cbc_mac(encrypt: Blocks, size: int, text: bytes, whole: bytes, padded: bytes) -> bytes:
@@ -139,10 +151,13 @@ def cts(encrypt_cbc: Callable[[bytes], bytes], text: bytes) -> bytes:
 def lrw(encrypt: Blocks, tweak_key: bytes, iv: bytes, text: bytes) -> bytes:
     """LRW-32 of IEEE P1619 draft 00: the IV is the big-endian index of the first block."""
     index, key = int.from_bytes(iv, "big"), int.from_bytes(tweak_key, "big")
-    count = len(text) // _BLOCK
-    masks = b"".join(
-        _multiply(key, (index + i) % (1 << 128)).to_bytes(_BLOCK, "big") for i in range(count)
-    )
+    mask, masks = _multiply(key, index), b""
+    for _ in range(len(text) // _BLOCK):
+        masks += mask.to_bytes(_BLOCK, "big")
+        following = (index + 1) % (1 << 128)
+        # The product of an exclusive or is that of the products; few of its bits are set.
+        mask ^= _multiply(key, index ^ following)
+        index = following
     return xor(encrypt(xor(text, masks)), masks)
 
 

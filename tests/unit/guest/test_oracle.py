@@ -277,6 +277,26 @@ def test_lrw_vector() -> None:
     assert seen.hex() == "f1b273cd65a3df5fe95d489254634eb8"
 
 
+@pytest.mark.parametrize("index", [0, 6, (1 << 64) - 3, (1 << 128) - 4])
+def test_lrw_masks_each_block_with_the_product_of_its_index(index: int) -> None:
+    """Also where the index carries far, and where it begins anew."""
+    key = Random(index).getrandbits(128)
+    masks = reference.lrw(
+        lambda text: bytes(len(text)),
+        key.to_bytes(16, "big"),
+        index.to_bytes(16, "big"),
+        bytes(160),
+    )
+    for number in range(10):
+        expected = reference._multiply(key, (index + number) % (1 << 128))
+        assert masks[16 * number : 16 * (number + 1)] == expected.to_bytes(16, "big")
+
+
+def test_ecb_takes_whole_blocks_only() -> None:
+    with pytest.raises(ValueError, match="17 bytes"):
+        oracle._ecb(AES, bytes(16))(bytes(17))
+
+
 def test_essiv_vector() -> None:
     """crypto/testmgr.h, essiv(cbc(aes),sha256), the second."""
     key = bytes.fromhex("c286696d887c9aa0611bbb3e2025a45a")

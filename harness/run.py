@@ -47,7 +47,6 @@ from harness.model import (
 from harness.pipeline import Pipeline
 from harness.progress import Progress
 from harness.report import results_file
-from harness.report.render import render
 from harness.run_directory import (
     KERNELS,
     PAYLOAD,
@@ -194,6 +193,8 @@ class Run:
         code = result.exit_code
         for name in REPORT_FORMATS:
             try:
+                from harness.report.render import render  # noqa: PLC0415  (80 ms that no guest waits for)
+
                 render(result, self._options.out, [name])
             except Exception as error:  # noqa: BLE001  (results.json is there)
                 told = tell(error, self._options.out)

@@ -18,7 +18,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import virtme.guest
-from debian.deb822 import Deb822
 from debian.debian_support import Version
 from filelock import FileLock
 
@@ -224,6 +223,8 @@ def _bootstrap(archive: Path, suite: str, mirror: str, newest: int) -> None:
 
 def _packages(tree: Path) -> tuple[str, ...]:
     """NAME=VERSION of each package installed in ``tree``. InputError if Python is too old."""
+    from debian.deb822 import Deb822  # noqa: PLC0415  (25 ms)
+
     with (tree / "var/lib/dpkg/status").open(encoding="utf-8") as status:
         versions = {
             stanza["Package"]: stanza["Version"]

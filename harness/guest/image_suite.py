@@ -14,8 +14,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from debian.deb822 import Deb822
-
 from harness.errors import FetchError, InputError
 from harness.files import write_whole
 from harness.mirror import APT_HELPER, last_line
@@ -57,6 +55,8 @@ def release_of(mirror: str, suite: str) -> SuiteRelease:
 
 
 def _parsed(text: str, url: str) -> SuiteRelease:
+    from debian.deb822 import Deb822  # noqa: PLC0415  (25 ms)
+
     fields = Deb822(text.splitlines())  # which skips the signature around it
     date = email.utils.parsedate_tz(fields.get("Date", ""))
     if date is None or not re.fullmatch(r"[a-z][a-z0-9.-]*", fields.get("Codename", "")):

@@ -38,7 +38,6 @@ from harness.guest.messages import (
 )
 from harness.guest.parsing import RECORD_LIMIT
 from harness.guest.place import RECORDS_FILE, place
-from harness.guest.qmp import Monitor
 from harness.guest.terminal import on_terminal
 from harness.model import BootableKernel
 from harness.processes import end_group, group_members
@@ -98,7 +97,6 @@ class Session:
         self.argv: list[str] = []
         self._over = threading.Event()  # the console is closed: nobody connects any more
         self._unheard = threading.Event()  # nobody takes messages any more
-        self.monitor = Monitor(self._note_stop)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -139,6 +137,9 @@ class Session:
             dimensions=_TERMINAL,
             echo=False,
         )
+        from harness.guest.qmp import Monitor  # noqa: PLC0415  (25 ms, while vng starts)
+
+        self.monitor = Monitor(self._note_stop)
         self._listen(self._read_console)
         self._listen(lambda: self._read_records(results))
         self._listen(lambda: self._read_qemu(events))

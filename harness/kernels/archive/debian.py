@@ -7,11 +7,10 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from debian.deb822 import Packages
 from debian.debian_support import Version
 
 from harness import inuse
@@ -97,6 +96,8 @@ def meta_packages(stanzas: str) -> set[str]:
 
     Such as linux-image-6.12-amd64 in bookworm; 7.3-amd64, named alike, is a kernel.
     """
+    from debian.deb822 import Packages  # noqa: PLC0415  (25 ms)
+
     return {
         stanza["Package"]
         for stanza in Packages.iter_paragraphs(stanzas, use_apt_pkg=False)
@@ -111,7 +112,9 @@ def needed_packages(kernel: ArchiveKernel, stanzas: str) -> tuple[ArchivePackage
     from 6.19 on linux-image only names, by exact version, the packages that carry the
     parts. A part that the index no longer lists has no checksum.
     """
-    listed: dict[tuple[str, str], Packages] = {}
+    from debian.deb822 import Packages  # noqa: PLC0415  (25 ms)
+
+    listed: dict[tuple[str, str], Mapping[str, str]] = {}
     for stanza in Packages.iter_paragraphs(stanzas, use_apt_pkg=False):
         listed.setdefault((stanza["Package"], stanza["Version"]), stanza)
     image = listed[f"linux-image-{kernel.release}", kernel.version]
@@ -124,7 +127,7 @@ def needed_packages(kernel: ArchiveKernel, stanzas: str) -> tuple[ArchivePackage
     )
 
 
-def _wanted(name: str, version: str, stanza: Packages | None) -> ArchivePackage:
+def _wanted(name: str, version: str, stanza: Mapping[str, str] | None) -> ArchivePackage:
     if stanza is None or "SHA256" not in stanza:
         return ArchivePackage(name, version, None, None)
     return ArchivePackage(name, version, stanza["SHA256"], int(stanza["Size"]))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from debian.deb822 import Deb822, PkgRelation
-
 from harness.errors import InputError
 from harness.kernels.packages.package import (
     Need,
@@ -25,6 +23,8 @@ _KERNEL_PART = re.compile(r"linux-(?:binary|modules|base)-[0-9]\S*")
 
 def _read(path: Path) -> Package:
     """The control data and the checksum of the package at ``path``."""
+    from debian.deb822 import Deb822  # noqa: PLC0415  (25 ms)
+
     sha256 = checksum(path)
     output = read_with(["dpkg-deb", "--field", "-"], path)
     control = Deb822(output.stdout)
@@ -45,6 +45,8 @@ def _read(path: Path) -> Package:
 def _needs(depends: str) -> tuple[Need, ...]:
     if not depends.strip():
         return ()  # the parser would complain on stderr
+    from debian.deb822 import PkgRelation  # noqa: PLC0415  (25 ms)
+
     needs = []
     for alternatives in PkgRelation.parse_relations(depends):
         names = tuple(relation["name"] for relation in alternatives)

@@ -108,6 +108,8 @@ def _kernel_argument(text: str) -> str:
     """Argparse type: what can be added to a kernel's command line."""
     if not text or any(ord(char) < ord(" ") for char in text):
         raise argparse.ArgumentTypeError(f"{text!r}: cannot be on a kernel's command line")
+    if '"' in text:  # it quotes what has a blank itself (quote_karg() in virtme's commands/run.py)
+        raise argparse.ArgumentTypeError(f"{text!r}: vng passes on no double quote")
     return text
 
 
@@ -208,7 +210,7 @@ def add_append_option(container: argparse._ActionsContainer) -> None:
         type=_kernel_argument,
         default=[],
         metavar="ARG",
-        help="add ARG to the kernel command line (repeatable)",
+        help="add ARG to the kernel command line (repeatable): 2,047 bytes, most of them ours",
     )
 
 

@@ -6,6 +6,9 @@ port for each stream of a script (``export_hostfs``, ``Arch_x86.qemuargs`` and `
 in virtme's ``commands/run.py``). It does have ``--qemu PROGRAM``, and runs that with the
 arguments meant for QEMU: this program passes on those devices alone that are named here.
 
+It is also the one place where the whole of a kernel's command line is known: one that is too
+long for a kernel is refused here, before there is a guest that would die of it.
+
 An isolated guest's QEMU, if root started it, gets a user id of its own, which owns nothing
 and has no capability. What it works with is opened before and handed over as descriptors, so
 that images in a home that is closed to others can stay there.
@@ -33,6 +36,13 @@ WORKPLACE = "writable"
 #: How much a guest may write, in bytes. QEMU's files end there (RLIMIT_FSIZE): the guest sees
 #: an I/O error, and QEMU tells BLOCK_IO_ERROR. All suites together write some 5 MiB.
 DISK_LIMIT = 256 << 20
+
+#: Bytes that an x86 kernel takes as its command line, without the final zero byte
+#: (COMMAND_LINE_SIZE, arch/x86/include/asm/setup.h). Of a longer one it takes so many and no
+#: zero byte, and dies of that without a word, or goes without the end, in which init is named.
+COMMAND_LINE_BYTES = 2047
+#: How the line begins in which a guest is refused; what follows says why.
+REFUSED = "afalg-harness: no guest: "
 
 #: Names of devices, drives and channels that guests of ours have; all others are left out.
 _OURS = ("virtme-root", "console", "qmp", "afalg")
@@ -85,6 +95,18 @@ def _fields(value: str) -> list[list[str]]:
 
 def _joined(fields: Iterable[Sequence[str]]) -> str:
     return ",".join("=".join(field).replace(",", ",,") for field in fields)
+
+
+def refusal(options: Iterable[Option]) -> str | None:
+    """Why no kernel can be started with these options; None if one can."""
+    for name, value in options:
+        length = len(os.fsencode(value or "")) if name == "-append" else 0
+        if length > COMMAND_LINE_BYTES:
+            return (
+                f"the kernel's command line would have {length} bytes, and a kernel takes"
+                f" {COMMAND_LINE_BYTES}: give less with --append, or a shorter path as TMPDIR"
+            )
+    return None
 
 
 class Opened:
@@ -195,6 +217,8 @@ def main() -> None:
     """Arguments: the kind of guest, QEMU's own path, and the arguments that vng means for it."""
     kind, program, *words = sys.argv[1:]
     options = list(needed(parse(words), kind))
+    if problem := refusal(options):
+        sys.exit(f"{REFUSED}{problem}")
     limit_files()
     if kind == ISOLATED:
         options = Opened().options(options)

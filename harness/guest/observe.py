@@ -26,7 +26,7 @@ from harness.guest.heard import Heard
 from harness.guest.idle import IdleWatch
 from harness.guest.inside import records
 from harness.guest.journal import BootRecord, ClosedRecord, Ending, Journal
-from harness.guest.launcher import DISK_LIMIT
+from harness.guest.launcher import DISK_LIMIT, REFUSED
 from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
 from harness.guest.patience import Patience
 from harness.guest.payload import write_part
@@ -120,7 +120,9 @@ class _Ear:
     heard: Heard
     terminated: str = ""  # the signal on which QEMU said it ends
     failed: str = ""  # the fault of its own on which it said so
-    lacking: str = ""  # what the host has no room for; vng's word only if the guest never ran
+    # Both are words of ours, vng's or QEMU's only if the guest never ran.
+    lacking: str = ""  # what the host has no room for
+    refused: str = ""  # why the launcher started no QEMU
 
     def take(self, message: Message) -> None:
         if isinstance(message, ConsoleLine):
@@ -131,6 +133,8 @@ class _Ear:
                 self.failed = message.text
             elif _LACKING.search(message.text):
                 self.lacking = message.text.strip()
+            elif message.text.startswith(REFUSED):
+                self.refused = message.text.removeprefix(REFUSED)
         elif isinstance(message, RecordLine):
             self.heard.record(message.seconds, self.journal.record(message))
 
@@ -414,6 +418,9 @@ def _closed(end: _End, ear: _Ear, session: Session) -> ClosedRecord:
         if ear.lacking:
             ending = Ending.KILLED
             reason = f"the guest could not be started, its files in {session.place}: {ear.lacking}"
+        elif ear.refused:
+            ending = Ending.KILLED
+            reason = f"the guest was not started ({ear.refused})"
     elif ending is Ending.GUEST and not found.shutdown.startswith("guest-"):
         ending = Ending.KILLED
         cause = ear.terminated if found.shutdown else "SIGKILL, or a fault of its own"

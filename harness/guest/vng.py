@@ -9,6 +9,7 @@ to stderr; ``--exec`` falls back to the console without udev's port names, or wi
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +40,13 @@ MODULES_DEVICE = "/dev/vdb"
 FAST_MODPROBE = "/usr/lib/afalg-harness/modprobe"
 _SHARED_PAYLOAD = "/run/afalg-payload"
 _SHARED_MODULES = "/run/afalg-modules"
+
+#: Bytes of a kernel's command line (launcher.COMMAND_LINE_BYTES) that are the user's, by the
+#: kind of the root. With vng 1.42 a line of ours takes 1,359 on a disk; on a directory 1,445, or
+#: 1,726 if vng may not write there; and on the live system 1,616, and as many more as TMPDIR
+#: (twice) and the places of Python and vng are longer than /tmp and a virtual environment's in
+#: /work/main. What is too long all the same, the launcher refuses.
+APPEND_BYTES = {"disk": 600, "directory": 256}
 
 _PATH = "export PATH=/usr/bin:/usr/sbin:/bin:/sbin; mkdir -p /run/afalg"
 #: Loads the modules that the suite needs while Python starts on the other CPU.
@@ -100,6 +108,12 @@ def bootstrap(root: Root, program: str = "agent.py") -> str:
     """The shell command by which the guest starts a program of ``harness/guest/inside``."""
     script = _FROM_DISK if root.kind == "disk" else _FROM_SHARE
     return script.replace("PYTHON", shlex.quote(root.python)).replace("PROGRAM", program)
+
+
+def appended_bytes(append: Sequence[str]) -> int:
+    """How much of a kernel's command line further arguments take, as vng writes them."""
+    quotes = sum(2 for argument in append if " " in argument)
+    return sum(len(os.fsencode(argument)) + 1 for argument in append) + quotes
 
 
 def _disk(name: str, file: str) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.guest.vng import APPEND_BYTES
 from harness.model import Outcome, Status
 from harness.processes import group_members
 from tests import documented
@@ -21,6 +22,8 @@ from tests import documented
 from .conftest import AFTER, COMMAND, Finished, RunCommand
 
 _KERNEL = "debian:6.12.43+deb12-amd64"
+#: As much as may be added to a command line: it has to fit, however ours grow.
+_LONG = "x.y=" + "a" * (APPEND_BYTES["disk"] - len(" x.y="))
 _QUICK = "def test_quick(): pass\n"
 _HAND = """
 def test_mine(record_fact, known_answers, provoked):
@@ -92,7 +95,7 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Beside:
     command = f"uname -r; {tests}; {write}; pytest -q test_hand.py; echo err >&2; exit 7"
     suite = _suite(folder, _QUICK)
     commands: list[list[str | Path]] = [
-        [COMMAND, "run", _KERNEL, "--suite", suite, "--out", folder / "run"],
+        [COMMAND, "run", _KERNEL, "--suite", suite, "--out", folder / "run", "--append", _LONG],
         [*namespace, COMMAND, *shown, command],
     ]
     run, shell = (

@@ -15,7 +15,7 @@ from harness.benchmark.plan import Plan, plan_of, rounds_for
 from harness.benchmark.values import Failure
 from harness.capacity import default_jobs
 from harness.commands.actions.guest_root import guest_root
-from harness.commands.actions.refusals import refuse_bad_kernels
+from harness.commands.actions.refusals import refuse_bad_kernels, refuse_long_append
 from harness.commands.display import ProgressConsole, progress_display
 from harness.commands.signals import stopping
 from harness.commands.sources import cache_directory, kernel_sources
@@ -61,6 +61,7 @@ def execute(arguments: argparse.Namespace) -> int:
     out = arguments.out or new_run_directory()
     refuse_finished(out)
     refuse_bad_root(arguments.root, arguments.guest_suite)
+    refuse_long_append(arguments)
     qemu_version()  # before anything is downloaded
     if plan.unit == CYCLES:
         _refuse_without_kvm(kvm_problem_known(cache_directory(arguments)))

@@ -36,7 +36,11 @@ from harness.bisect.report import Conclusion, markdown, terminal_lines
 from harness.bisect.search import SearchResult, search
 from harness.bisect.state import Asked, BisectState, Step
 from harness.bisect.tester import Tester
-from harness.commands.actions.refusals import refuse_bad_guest, refuse_bad_kernels
+from harness.commands.actions.refusals import (
+    refuse_bad_guest,
+    refuse_bad_kernels,
+    refuse_long_append,
+)
 from harness.commands.display import progress_display
 from harness.commands.signals import stopping
 from harness.commands.sources import kernel_sources
@@ -58,6 +62,7 @@ def execute(arguments: argparse.Namespace) -> int:
     question = _question(arguments)
     if not is_elsewhere(arguments.executor):
         refuse_bad_guest(arguments)
+    refuse_long_append(arguments)
     among = split_among(arguments.among)
     if arguments.among and not among:
         raise InputError("--among: names no kernel")

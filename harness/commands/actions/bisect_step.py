@@ -9,7 +9,11 @@ from rich.console import Console
 from harness.bisect.check import expected_value, refuse_what_is_not_there
 from harness.bisect.state import Asked, BisectState
 from harness.commands.actions.bisect import make_tester, parse_checks
-from harness.commands.actions.refusals import refuse_bad_guest, refuse_bad_kernels
+from harness.commands.actions.refusals import (
+    refuse_bad_guest,
+    refuse_bad_kernels,
+    refuse_long_append,
+)
 from harness.commands.display import progress_display
 from harness.commands.signals import stopping
 from harness.commands.sources import kernel_sources
@@ -36,6 +40,7 @@ def execute(arguments: argparse.Namespace) -> int:
         raise InputError(f"--check {text}: say which state is good: {text}=STATE")
     check.refuse_value(wanted)
     refuse_bad_guest(arguments)
+    refuse_long_append(arguments)
     refuse_what_is_not_there(check)
     spec = parse_spec(arguments.spec)
     if isinstance(spec, GitSpec):

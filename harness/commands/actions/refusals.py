@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from harness.commands.sources import cache_directory
 from harness.errors import InputError
@@ -11,6 +12,7 @@ from harness.executors.names import is_elsewhere
 from harness.guest.accel import refuse_missing_kvm
 from harness.guest.payload import parts_of
 from harness.guest.root import refuse_bad_root
+from harness.guest.vng import APPEND_BYTES, appended_bytes
 from harness.kernels.resolve import refuse_impossible
 from harness.kernels.source.fragments import load_fragment
 from harness.kernels.sources import KernelSources
@@ -23,6 +25,19 @@ def refuse_bad_guest(arguments: argparse.Namespace) -> None:
     """Raise HarnessError for options of the guest that cannot be had on this host."""
     refuse_bad_root(arguments.root, arguments.guest_suite)
     refuse_missing_kvm(arguments.accel, cache_directory(arguments))
+
+
+def refuse_long_append(arguments: argparse.Namespace) -> None:
+    """Raise InputError for more kernel arguments than a kernel has room for beside ours."""
+    root = arguments.root
+    on_directory = root == "host" or (root != "image" and Path(root).is_dir())
+    room = APPEND_BYTES["directory" if on_directory else "disk"]
+    length = appended_bytes(arguments.append)
+    if length > room:
+        raise InputError(
+            f"--append: {length} bytes with blanks and quotes, and a kernel's command line has"
+            f" {room} left for them with --root {root}: give fewer or shorter ones"
+        )
 
 
 def refuse_bad_kernels(specs: Iterable[str], sources: KernelSources, progress: Progress) -> None:

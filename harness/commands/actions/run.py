@@ -12,7 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.commands.actions.refusals import refuse_bad_guest, refuse_bad_run
+from harness.commands.actions.refusals import (
+    refuse_bad_guest,
+    refuse_bad_run,
+    refuse_long_append,
+)
 from harness.commands.display import ProgressConsole, progress_display
 from harness.commands.parsers import command_parser
 from harness.commands.signals import stopping
@@ -136,9 +140,10 @@ def run_kernels(
     store = Store(store_url(arguments.store))
     store.check_address()
     with progress_display(ProgressConsole(), arguments.quiet) as progress:
+        if earlier is None and not is_elsewhere(options.executor):
+            refuse_bad_guest(arguments)
+        refuse_long_append(arguments)
         if earlier is None:
-            if not is_elsewhere(options.executor):
-                refuse_bad_guest(arguments)
             options = _with_baseline(options, store, progress)
             # Of a shard all the others as well: what is wrong is said by each of them.
             whole = options.shard.specs if options.shard else ()

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.commands.actions.guest_root import guest_root
-from harness.commands.actions.refusals import refuse_bad_guest, refuse_bad_kernels
+from harness.commands.actions.refusals import (
+    refuse_bad_guest,
+    refuse_bad_kernels,
+    refuse_long_append,
+)
 from harness.commands.display import ProgressConsole, progress_display
 from harness.commands.sources import kernel_sources
 from harness.errors import InputError
@@ -46,6 +50,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.command is not None and not arguments.command.strip():
         raise InputError("shell: --exec names no command")
     refuse_bad_guest(arguments)
+    refuse_long_append(arguments)
     qemu_version()  # before anything is downloaded
     sweep()
     with contextlib.ExitStack() as stack:

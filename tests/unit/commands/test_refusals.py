@@ -69,6 +69,11 @@ REFUSED = {
     f"run {_OLD} --cache ''": "argument --cache: '': names no path",
     f"run {_OLD} --cache text.txt": "text.txt",
     f"run {_OLD} --append ''": "argument --append: ''",
+    f"run {_OLD} --append 'a=\"b c\"'": "passes on no double quote",
+    f"run {_OLD} --append a={300 * 'a'} --append b={300 * 'b'}": "--append: 606 bytes",
+    f"run {_OLD} --append {256 * 'a'} --root host": "has 256 left for them with --root host",
+    f"run {_OLD} --append {256 * 'a'} --root root": "has 256 left for them with --root root",
+    f"run {_OLD} --append {600 * 'a'} --executor dask://h:1": "--append: 601 bytes",
     f"run {_OLD} --mirror foo": "argument --mirror: 'foo'",
     f"run {_OLD} --seed x": "argument --seed: 'x': must be a whole number",
     f"run {_OLD} --repeat 99999999999999999999": "argument --repeat",
@@ -78,6 +83,8 @@ REFUSED = {
     "run --resume nosuch --jobs 2": "takes no other argument (--jobs)",
     "run --resume nosuch --list": "takes no other argument (--list)",
     "run --resume nosuch": "nosuch",
+    f"bisect {_ENDS} {_CHECK} --append {600 * 'a'}": "--append: 601 bytes",
+    f"bisect {_ENDS} {_CHECK} --append {600 * 'a'} --executor dask://h:1": "--append: 601 bytes",
     f"bisect {_ENDS} --check nosuch": "'nosuch' is no check",
     f"bisect {_ENDS} --check zero_copy.skcipher.splice_fil": "near it",
     f"bisect {_ENDS} --check functional/test_no.py::test_x": "no file functional/test_no.py",
@@ -96,6 +103,7 @@ REFUSED = {
     f"bisect --old HEAD --new HEAD {_CHECK} --among git:tree": "are the same commit",
     f"bisect --old HEAD --new HEAD~1 {_CHECK} --among git:tree": "holds no kernel source",
     f"bisect-step {_CHECK} nosuch": "nosuch: no such file",
+    f"bisect-step {_CHECK} {_OLD} --append {600 * 'a'}": "--append: 601 bytes",
     f"bisect-step {_CHECK}": "not a git repository",
     f"bisect-step {_CHECK} git:tree@v9": "no such commit",
     f"bisect-step {_CHECK} {_OLD} --out mine": "holds no bisect but test_mine.py",
@@ -103,6 +111,9 @@ REFUSED = {
     "shell nosuch --exec true": "nosuch: no such file",
     f"shell {_OLD} --exec ''": "--exec names no command",
     f"shell {_OLD} --exec true --root nosuch": "--root nosuch",
+    f"shell {_OLD} --exec true --append {600 * 'a'}": "--append: 601 bytes",
+    f"validate {_OLD} --append {600 * 'a'}": "--append: 601 bytes",
+    f"benchmark {_OLD} --append {600 * 'a'}": "--append: 601 bytes",
     f"kernels fetch {_OLD} nosuch": "nosuch: no such file",
     f"kernels build {_OLD}": "only git:TREE@REV is built",
     "kernels build git:tree@v9": "no such commit",
@@ -122,6 +133,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with what the command lines name, in which nothing can be booted."""
     place = tmp_path / "place"
     (place / "empty").mkdir(parents=True)
+    (place / "root/usr/bin/python3").mkdir(parents=True)
     (place / "text.txt").write_text("no kernel")
     (place / "cut.deb").write_bytes(b"!<arch>\n")
     (place / "no_test").mkdir()
@@ -175,6 +187,8 @@ def test_what_is_right_is_not_refused(place: Path, capsys: pytest.CaptureFixture
     """It gets as far as to boot."""
     for line in (
         f"run {_OLD} {_NEW} --suite mine -k one",
+        f"run {_OLD} --append {599 * 'a'}",
+        f"run {_OLD} --append {255 * 'a'} --root host",
         f"bisect {_ENDS} {_CHECK} --among 'debian:6.12.*'",
         f"bisect-step {_CHECK} {_OLD}",
     ):

@@ -92,6 +92,20 @@ def test_a_shared_guest_keeps_what_the_host_exports() -> None:
     assert devices.count("virtserialport") == 1
 
 
+@pytest.mark.parametrize("kind", [launcher.ISOLATED, launcher.SHARED])
+def test_a_command_line_too_long_for_a_kernel_starts_no_guest(tmp_path: Path, kind: str) -> None:
+    """What counts is bytes: a kernel takes 2,047 of them."""
+    (tmp_path / launcher.WORKPLACE).mkdir()
+    for length, status in ((2047, 0), (2048, 1)):
+        line = "é" + (length - 2) * "a"
+        argv = launcher.argv(kind, find_program("echo"), ["-append", line])
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, line in done.stdout) == (status, not status), done.stderr
+    said = f"{launcher.REFUSED}the kernel's command line would have 2048 bytes"
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == 1
+
+
 #: Stands for QEMU: tells what it can do with what it was given. (Any user can run a shell.)
 _PROGRAM = """\
 #!/bin/bash

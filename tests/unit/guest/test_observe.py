@@ -19,6 +19,7 @@ from harness.guest import journal
 from harness.guest import observe as module
 from harness.guest.console_file import ConsoleFile
 from harness.guest.heard import Heard
+from harness.guest.launcher import REFUSED
 from harness.guest.messages import ConsoleLine, Ended, Expired, Message, RecordLine, Stopped
 from harness.guest.observe import Deadlines, Listener, observe
 from harness.guest.schedule import WHOLE
@@ -637,6 +638,24 @@ def test_a_host_without_room_for_a_guest_says_nothing_of_the_kernel(
     result = _observe(tmp_path, monkeypatch, messages, found=never_ran)
     assert (result.status, result.status_exit) == (Status.INTERRUPTED, 3)
     assert "in /tmp: " + said in result.status_reason
+
+
+def test_a_guest_that_the_launcher_refused_says_nothing_of_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never_ran = Exit(ran=False, shutdown="", vng_status=1)
+    said: list[Message] = [ConsoleLine(0.2, f"{REFUSED}too long"), ConsoleLine(0.3, "Traceback")]
+    result = _observe(tmp_path, monkeypatch, said, found=never_ran)
+    assert (result.status, result.status_exit) == (Status.INTERRUPTED, 3)
+    assert result.status_reason == "the guest was not started (too long) while booting"
+
+
+def test_a_guest_that_ran_was_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it says itself."""
+    said = [ConsoleLine(0.2, f"{REFUSED}too long")]
+    result = _observe(tmp_path, monkeypatch, [*said])
+    assert result.status is Status.BOOT_FAILED
+    assert result.status_exit is None
 
 
 @pytest.mark.parametrize("shutdown", ["guest-shutdown", "guest-reset"])

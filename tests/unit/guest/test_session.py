@@ -182,6 +182,12 @@ def test_the_command_names_nothing_by_its_whole_way() -> None:
     assert not [word for word in [*argv[1:], *options.split("=")] if word.startswith("/")]
 
 
+def test_the_bytes_that_arguments_take() -> None:
+    """A blank before each; vng quotes what has blanks in it."""
+    assert vng.appended_bytes(()) == 0
+    assert vng.appended_bytes(("a=b c", "ü")) == len(b' "a=b c" ' + "ü".encode())
+
+
 def test_a_full_disk_before_vng_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     def make(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -130,7 +130,8 @@ def write_part(payload: Path, tests: Sequence[str], left: Sequence[str], target:
     or files of tests. Only their files are collected, which is what takes the time. Tests of
     the files in ``left`` it collects and does not run.
     """
-    settings = _settings(payload)
+    with tarfile.open(payload) as archive:
+        settings = _settings(archive)
     if tests:
         settings["names"] = list(dict.fromkeys(test.partition("::")[0] for test in tests))
         settings["plan"] = settings["first"] = []
@@ -144,7 +145,8 @@ def add_plan(payload: Path, plan: Sequence[str], first: Sequence[str]) -> None:
     """Tell the guest the whole ``plan``: it runs the tests of the files ``first``, with which
     the plan begins, before it collects the others.
     """
-    settings = _settings(payload)
+    with tarfile.open(payload) as archive:
+        settings = _settings(archive)
     settings.update(plan=list(plan), first=list(first))
     _set(payload, settings)
 
@@ -154,23 +156,24 @@ def plan_key(payload: Path) -> str | None:
 
     None where the plan is not that of whole suites of ours: another may depend on the kernel.
     """
-    settings = _settings(payload)
-    ours = set(settings["names"]) <= set(suite_names())
-    if not ours or settings["tests"] or settings["options"] != _pytest_options((), ()):
-        return None
+    with tarfile.open(payload) as archive:
+        settings = _settings(archive)
+        ours = set(settings["names"]) <= set(suite_names())
+        if not ours or settings["tests"] or settings["options"] != _pytest_options((), ()):
+            return None
+        suite = _digest(archive, lambda name: name.startswith("suite/") and name.endswith(".py"))
     names = "\n".join(settings["names"])
-    suite = _digest(payload, lambda name: name.startswith("suite/") and name.endswith(".py"))
     return hashlib.sha256(f"{names}\n{suite}".encode()).hexdigest()
 
 
 def whole_files(payload: Path) -> tuple[str, ...]:
     """The files of the built-in suite all of whose tests ``payload`` selects."""
-    settings, ours = _settings(payload), suite_names()
+    with tarfile.open(payload) as archive:
+        settings, names = _settings(archive), archive.getnames()
     if "-k" in settings["options"]:
         return ()
+    ours = suite_names()
     suites = tuple(f"suite/{name}/" for name in settings["names"] if name in ours)
-    with tarfile.open(payload) as archive:
-        names = archive.getnames()
     return tuple(
         name.removeprefix("suite/")
         for name in names
@@ -184,11 +187,10 @@ def _set(payload: Path, settings: Mapping[str, Any]) -> None:
         _add(archive, _SETTINGS, json.dumps(settings).encode())
 
 
-def _settings(payload: Path) -> dict[str, Any]:
-    with tarfile.open(payload) as archive:
-        member = archive.extractfile(_SETTINGS)
-        assert member is not None
-        settings: dict[str, Any] = json.loads(member.read())
+def _settings(archive: tarfile.TarFile) -> dict[str, Any]:
+    member = archive.extractfile(_SETTINGS)
+    assert member is not None
+    settings: dict[str, Any] = json.loads(member.read())
     return settings
 
 
@@ -197,7 +199,8 @@ def revision(payload: Path) -> str:
     selections and seeds perhaps, put kernels to the same tests.
     """
     ours = {f"suite/{name}" for name, _ in _suite_files(())}
-    return _digest(payload, lambda name: name in ours or name.startswith("harness/"))
+    with tarfile.open(payload) as archive:
+        return _digest(archive, lambda name: name in ours or name.startswith("harness/"))
 
 
 def own_revisions(payload: Path) -> tuple[str, ...]:
@@ -205,25 +208,24 @@ def own_revisions(payload: Path) -> tuple[str, ...]:
     ours = {name.partition("/")[0] for name, _ in _suite_files(())}
     with tarfile.open(payload) as archive:
         paths = [name.split("/") for name in archive.getnames() if name.startswith("suite/")]
-    own = sorted({path[1] for path in paths} - ours)
+        own = sorted({path[1] for path in paths} - ours)
 
-    def digest(name: str) -> str:
-        top = f"suite/{name}"
-        return _digest(payload, lambda path: path == top or path.startswith(f"{top}/"))
+        def digest(name: str) -> str:
+            top = f"suite/{name}"
+            return _digest(archive, lambda path: path == top or path.startswith(f"{top}/"))
 
-    return tuple(f"{name}={digest(name)}" for name in own)
+        return tuple(f"{name}={digest(name)}" for name in own)
 
 
-def _digest(payload: Path, wanted: Callable[[str], bool]) -> str:
+def _digest(archive: tarfile.TarFile, wanted: Callable[[str], bool]) -> str:
     """SHA-256 over names and content of those files."""
     digest = hashlib.sha256()
-    with tarfile.open(payload) as archive:
-        for member in archive:
-            content = archive.extractfile(member) if wanted(member.name) else None
-            if content is not None:
-                data = content.read()
-                digest.update(f"{member.name}\0{len(data)}\0".encode())
-                digest.update(data)
+    for member in archive:
+        content = archive.extractfile(member) if wanted(member.name) else None
+        if content is not None:
+            data = content.read()
+            digest.update(f"{member.name}\0{len(data)}\0".encode())
+            digest.update(data)
     return digest.hexdigest()
 
 

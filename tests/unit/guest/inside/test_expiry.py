@@ -84,8 +84,8 @@ def test_both_processes_see_it() -> None:
     expiry = Expiry()
     child = os.fork()
     if child == 0:
-        expiry.begin(7)
         signal.signal(signal.SIGALRM, lambda *_: os._exit(expiry.ended() != (Waited.HUNG, "x")))
+        expiry.begin(7)  # from now on the signal may come
         while True:
             signal.pause()
     while not module._HEAD.unpack_from(expiry._page)[0]:

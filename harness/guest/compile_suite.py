@@ -1,9 +1,10 @@
 """Compiles the files of a suite, each as pytest would, and runs none of them.
 
 Run by the guest image's own Python, in the image's files, on the host (``bytecode.py``):
-``python3 -I compile_suite.py DIRECTORY``. What pytest rewrites (tests and conftest.py, so that
-a failed assert tells its values) has names of its own beside Python's ``.pyc`` files. A file
-that does not compile is left to the guest, which says what is wrong with it.
+``python3 -I compile_suite.py DIRECTORY``. What pytest rewrites (tests, conftest.py and the
+plugins that this names, so that a failed assert tells its values) has names of its own beside
+Python's ``.pyc`` files. A file that does not compile is left to the guest, which says what is
+wrong with it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,17 @@ from _pytest.assertion import rewrite
 
 
 def is_rewritten(name: str) -> bool:
-    """Whether pytest rewrites a file of that name: its own defaults, and our plugin."""
+    """Whether pytest rewrites a file of that name: its own defaults, and our plugins."""
     is_test = name.startswith("test_") or name.endswith("_test.py")
-    return is_test or name in {"conftest.py", "own_suites.py"}
+    return is_test or is_plugin(name) or name in {"conftest.py", "own_suites.py"}
+
+
+def is_plugin(name: str) -> bool:
+    """Whether the built-in suite's conftest.py may name it as a plugin.
+
+    One that is imported before it is named is not rewritten.
+    """
+    return name.endswith("_fixtures.py")
 
 
 def compile_rewritten(source: Path) -> None:
@@ -43,7 +52,10 @@ def main() -> None:
     """Compile every file below the directory that is given."""
     for source in sorted(Path(sys.argv[1]).rglob("*.py")):
         with contextlib.suppress(SyntaxError, ValueError, py_compile.PyCompileError):
-            (compile_rewritten if is_rewritten(source.name) else compile_plain)(source)
+            if is_rewritten(source.name):
+                compile_rewritten(source)
+            if is_plugin(source.name) or not is_rewritten(source.name):
+                compile_plain(source)
 
 
 if __name__ == "__main__":

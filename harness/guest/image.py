@@ -1,9 +1,9 @@
 """The guest's root file system: a small Debian image, built once and cached by content.
 
-It holds Python, pytest, kmod and mount, and virtme-ng's guest tools. vng asks the guest
-to mount those tools and the kernel's modules by 9p; the image's ``mount.9p`` helper
-(mount(8), "external helpers") serves them from the image and from a disk instead, so
-that no file of the host is needed and kernels without 9p boot alike.
+It holds Python, pytest, kmod and busybox, and virtme-ng's guest tools. vng asks the guest
+to mount those tools and the kernel's modules by 9p; the image's ``mount`` serves them from
+the image and from a disk instead, so that no file of the host is needed and kernels without
+9p boot alike.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from harness.strict import MALFORMED, strict_converter
 
 #: Of a guest whose suite nobody names.
 DEFAULT_SUITE = STABLE
-_FORMAT = 5  # raise when the recipe changes in a way that the key does not show
+_FORMAT = 6  # raise when the recipe changes in a way that the key does not show
 _PACKAGES = (
-    *("busybox-static", "kmod", "mount", "python3", "python3-pytest"),
+    *("busybox-static", "kmod", "python3", "python3-pytest"),
     # What the consumers suite runs.
     *("cryptsetup-bin", "kcapi-tools", "openssl", "stress-ng"),
 )
@@ -47,15 +47,17 @@ _SIZE = "600M"  # sparse; room for what tests write
 _SUBJECT = "guest image"
 
 _TOOLS_DIR = "usr/lib/virtme-guest-tools"
-_MOUNT_9P = f"""\
+_BUSYBOX = "/usr/bin/busybox"
+_MOUNT = f"""\
 #!/bin/sh
-# Answers the 9p mounts that vng's init asks for from local disks: mount.9p TAG DIR [-o ...]
+# Answers the 9p mounts that vng's init asks for from local disks: mount [OPTION...] TAG DIR
 # Neither /proc nor /sys is mounted yet.
-case "$1" in
-virtme.guesttools) exec mount --bind /{_TOOLS_DIR} "$2" ;;
-virtme.modules) exec mount -n -t ext4 -o ro {MODULES_DEVICE} "$2" ;;
+for word; do tag=$directory directory=$word; done
+case "$tag" in
+virtme.guesttools) exec {_BUSYBOX} mount --bind /{_TOOLS_DIR} "$directory" ;;
+virtme.modules) exec {_BUSYBOX} mount -n -t ext4 -o ro {MODULES_DEVICE} "$directory" ;;
 esac
-exit 32
+exec {_BUSYBOX} mount "$@"
 """
 #: Patterns of trees that no guest reads, and files that are of the host that built the image, or
 #: of the moment: bytecode that was written as dpkg's scripts ran differs from time to time.
@@ -78,7 +80,7 @@ def _tools() -> Path:
 def image_key(suite: str) -> str:
     """Hash of everything the image of ``suite`` (a codename) is made from, but for versions."""
     digest = hashlib.sha256()
-    recipe = (_FORMAT, suite, _PACKAGES, _SIZE, _MOUNT_9P, _DROPPED)
+    recipe = (_FORMAT, suite, _PACKAGES, _SIZE, _MOUNT, _DROPPED)
     digest.update(repr(recipe).encode())
     digest.update(importlib.metadata.version("virtme-ng").encode())
     for path in sorted(_tools().rglob("*")):
@@ -241,16 +243,17 @@ def _packages(tree: Path) -> tuple[str, ...]:
 
 def _add_boot_helpers(tree: Path) -> None:
     """Put into the image what its boot needs beside Debian's packages."""
-    helper = tree / "usr/sbin/mount.9p"
-    helper.write_text(_MOUNT_9P)
-    helper.chmod(0o755)
+    mount = tree / "usr/bin/mount"  # vng's init names it by its path for 9p
+    mount.parent.mkdir(parents=True, exist_ok=True)
+    mount.write_text(_MOUNT)
+    mount.chmod(0o755)
     # A dynamically linked program takes an emulated CPU several times as long to start as
     # a static one. The initramfs's PATH has sbin first, so that init finds these; and the
     # kernel runs modprobe twice for every instance of a template that a bind() asks for.
     for name in ("usr/sbin/mkdir", "usr/sbin/mount", FAST_MODPROBE.lstrip("/")):
         link = tree / name
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to("/usr/bin/busybox")
+        link.symlink_to(_BUSYBOX)
 
 
 def _contained() -> list[str]:

@@ -88,6 +88,7 @@ def write_payload(selection: Selection, target: Path) -> None:
     settings = {
         "options": _pytest_options(selection.arguments, chosen.own),
         "names": chosen.names,
+        "is_ours": not chosen.own,
         "tests": [],
         "left": [],
         "plan": [],

@@ -2,7 +2,7 @@
 
 Facts of virtme-ng 1.42 relied on here: ``--root-disk`` attaches the image as ``/dev/vda``
 and asks the guest to mount its tools and the kernel's modules by 9p, which the image's own
-``mount.9p`` answers from disks (see ``image.py``); ``--verbose`` sends the kernel console
+``mount`` answers from disks (see ``image.py``); ``--verbose`` sends the kernel console
 to stderr; ``--exec`` falls back to the console without udev's port names, or without ports;
 ``--qemu`` names the program that is run as QEMU (see ``launcher.py``).
 """
@@ -35,8 +35,9 @@ QMP_SOCKET = "qmp"
 PAYLOAD_SERIAL = "afalg-payload"
 #: Where the guest finds the modules disk: the first disk after the root.
 MODULES_DEVICE = "/dev/vdb"
-#: In our own image: a static modprobe for the kernel's requests. It knows no soft
-#: dependencies, which matter to none: the kernel asks for xts's ecb by itself.
+#: In our own image: a static modprobe for the kernel's requests, the first of which come before
+#: any script of ours. It knows no soft dependencies, which matter to none: the kernel asks for
+#: xts's ecb by itself.
 FAST_MODPROBE = "/usr/lib/afalg-harness/modprobe"
 _SHARED_PAYLOAD = "/run/afalg-payload"
 _SHARED_MODULES = "/run/afalg-modules"
@@ -50,8 +51,7 @@ APPEND_BYTES = {"disk": 600, "directory": 256}
 
 _PATH = "export PATH=/usr/bin:/usr/sbin:/bin:/sbin; mkdir -p /run/afalg"
 #: Loads the modules that the suite needs while Python starts on the other CPU.
-_START = f"""\
-[ ! -e {FAST_MODPROBE} ] || echo {FAST_MODPROBE} > /proc/sys/kernel/modprobe
+_START = """\
 modprobe -aq $(cat /run/afalg/modules) &
 exec PYTHON -I /run/afalg/harness/guest/inside/PROGRAM"""
 #: Unpacks the payload disk, found by its serial number (a line that lacks its end, so
@@ -181,6 +181,7 @@ def command(
     QMP_SOCKET, or writes records to ``records_file`` instead.
     """
     modules = (kernel.modules_image if root.kind == "disk" else kernel.modules_tree) is not None
+    own = (f"sysctl.kernel.modprobe={FAST_MODPROBE}",) if root.isolated else ()
     qemu = [
         *BOARD,
         *("-sandbox", SANDBOX),
@@ -198,7 +199,7 @@ def command(
         *(["--disable-kvm"] if accel == "tcg" else []),
         *("--cpus", str(cpus), "--memory", memory),
         "--verbose",
-        *(word for argument in append for word in ("--append", shlex.quote(argument))),
+        *(word for argument in (*own, *append) for word in ("--append", shlex.quote(argument))),
         f"--qemu-opts={shlex.join(qemu)}",
         *("--exec", bootstrap(root, program)),
     ]

@@ -98,31 +98,40 @@ def grown(
     """The counts that grow with what is done over and over, by how much; and all afterwards.
 
     ``before`` is what was counted last, if that was a moment ago: there the first try begins.
-    A count must have grown in each of so many tries, and still after some seconds.
+    A count must have grown in each of so many tries, and by as much in all after some seconds:
+    only what has grown in each try is waited for.
     """
     for _ in range(_WARM_UP):
         once()
-    excess: Counter[str] = Counter()
     first = after = counts() if before is None else before
-    for attempt in range(tries):
+    told = {*first}
+    for _ in range(tries):
+        last = after
         for _ in range(turns):
             once()
-        end = time.monotonic() + seconds
-        while True:
-            after = counts()
-            # A cache or an algorithm that was not there before was not leaked to.
-            more = {
-                name: count - first[name]
-                for name, count in after.items()
-                if name in first and count - first[name] >= _SHOWN * turns
-            }
-            if not more or time.monotonic() >= end:
-                break
-        excess = Counter({name: more[name] for name in more if not attempt or name in excess})
-        if not excess:
-            break
-        first = after  # what went up by chance must go up again from there
-    return excess, after
+        after = counts()
+        told &= _more(last, after, turns).keys()
+        if not told:
+            return Counter(), after  # what went up by chance would go up again
+    end = time.monotonic() + seconds
+    while True:
+        more = _more(first, after, tries * turns)
+        excess = Counter({name: more[name] for name in more.keys() & told})
+        if not excess or time.monotonic() >= end:
+            return excess, after
+        after = counts()
+
+
+def _more(before: Counter[str], after: Counter[str], turns: int) -> dict[str, int]:
+    """The counts that grew by nearly as much as there were turns, by how much.
+
+    A cache or an algorithm that was not there before was not leaked to.
+    """
+    return {
+        name: count - before[name]
+        for name, count in after.items()
+        if name in before and count - before[name] >= _SHOWN * turns
+    }
 
 
 class Ledger:
@@ -138,4 +147,4 @@ class Ledger:
         """What is done over and over gives back all that it takes."""
         excess, self._last = grown(once, turns, before=self._last)
         told = ", ".join(f"{count} more {name}" for name, count in sorted(excess.items()))
-        assert not excess, f"{what}: {told} after {turns} turns, expected none"
+        assert not excess, f"{what}: {told} after {turns * _TRIES} turns, expected none"

@@ -139,6 +139,10 @@ def run_suite(writer: records.RecordWriter, settings: dict[str, object], expiry:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ["AFALG_KNOWN_ANSWERS"] = str(PAYLOAD / "known_answers.json")
     gc.disable()  # what pytest makes until the plan stands is kept: looking for garbage finds none
+    if settings["is_ours"]:
+        from harness.guest.inside import unneeded  # noqa: PLC0415
+
+        unneeded.leave_out()
     import pytest  # noqa: PLC0415  (slow to import: only in the process that needs it)
 
     from harness.guest.inside import recording, running, stages  # noqa: PLC0415

@@ -21,6 +21,11 @@ import beside
 def test_values():
     assert beside.ONE == 2
 """
+_CONFTEST = """
+import early_fixtures
+
+pytest_plugins = ("early_fixtures", "late_fixtures")
+"""
 _BESIDE = "from pathlib import Path\nONE = 1\nPath(__file__).with_suffix('.ran').touch()\n"
 
 
@@ -39,7 +44,9 @@ def suite(tmp_path: Path) -> Path:
     (tmp_path / "test_one.py").write_text(_TEST)
     (tmp_path / "beside.py").write_text(_BESIDE)
     (tmp_path / "broken.py").write_text("def\n")
-    (tmp_path / "conftest.py").write_text("")
+    (tmp_path / "conftest.py").write_text(_CONFTEST)
+    for name in ("early_fixtures", "late_fixtures"):
+        (tmp_path / f"{name}.py").write_text("import pytest\n")
     compiled = finish([sys.executable, "-I", compile_suite.__file__, tmp_path])
     assert (compiled.returncode, compiled.stderr) == (0, "")
     return tmp_path
@@ -52,7 +59,7 @@ def test_nothing_is_run(suite: Path) -> None:
 def test_pytest_and_python_take_it(suite: Path) -> None:
     """They write anew what they do not take."""
     made = {path: path.stat().st_mtime_ns for path in suite.glob("__pycache__/*.pyc")}
-    assert len(made) == 3
+    assert len(made) == 7
     run = finish(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", suite, suite],
         directory=suite,

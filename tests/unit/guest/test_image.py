@@ -18,6 +18,7 @@ import pytest
 from harness.errors import FetchError, InputError
 from harness.guest import image, image_suite
 from harness.guest.image_suite import SuiteRelease
+from harness.guest.vng import MODULES_DEVICE
 from harness.model import ImageContents
 from harness.progress import SilentProgress
 from harness.scratch import leftovers, sweep
@@ -176,6 +177,25 @@ def test_an_image_says_what_is_in_it(mirror: _Mirror, tmp_path: Path) -> None:
         ["debugfs", "-R", "ls /etc", first], capture_output=True, text=True, check=True
     ).stdout
     assert "hostname" not in listed and "resolv.conf" not in listed
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("-n -t 9p -o ro virtme.guesttools /run/tools", "mount --bind /usr/lib/{tools} /run/tools"),
+        ("-n -t 9p -o ro virtme.modules /run/m", "mount -n -t ext4 -o ro {disk} /run/m"),
+        ("-t tmpfs run /run", "mount -t tmpfs run /run"),
+    ],
+)
+def test_what_the_guest_s_init_mounts(asked: str, told: str, tmp_path: Path) -> None:
+    busybox = tmp_path / "busybox"
+    busybox.write_text('#!/bin/sh\necho "$@"\n')
+    busybox.chmod(0o755)
+    script = image._MOUNT.replace(image._BUSYBOX, str(busybox))
+    said = subprocess.run(
+        ["sh", "-c", script, "mount", *asked.split()], capture_output=True, text=True, check=True
+    ).stdout
+    assert said.strip() == told.format(tools="virtme-guest-tools", disk=MODULES_DEVICE)
 
 
 def test_an_image_that_is_there_needs_no_mirror(mirror: _Mirror, tmp_path: Path) -> None:

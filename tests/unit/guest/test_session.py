@@ -188,6 +188,17 @@ def test_the_bytes_that_arguments_take() -> None:
     assert vng.appended_bytes(("a=b c", "ü")) == len(b' "a=b c" ' + "ü".encode())
 
 
+def test_modules_are_loaded_by_the_image_s_own_modprobe() -> None:
+    own = f"sysctl.kernel.modprobe={vng.FAST_MODPROBE}"
+    for root, is_told in (
+        (vng.Root("disk", Path("/image"), isolated=True), True),
+        (vng.Root("disk", Path("/image")), False),
+    ):
+        argv = vng.command(_KERNEL, root, accel="tcg", cpus=2, memory="1G", append=("a=b",))
+        given = [word for at, word in enumerate(argv) if argv[at - 1] == "--append"]
+        assert given == ([own, "a=b"] if is_told else ["a=b"])
+
+
 def test_a_full_disk_before_vng_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     def make(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -55,6 +55,41 @@ def heard(tracing: ModuleType, written: bytes) -> Any:
     return told
 
 
+def test_a_kprobe_that_is_hit_once(
+    tracing: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is disabled at once, and taken out at the end, with the others."""
+    monkeypatch.setattr(tracing, "_TRACING", tmp_path)
+    places = [
+        tmp_path / "events/afalg_once",
+        *(tmp_path / f"events/afalg_once/once_{n}" for n in (0, 1, 2)),
+    ]
+    for place in places:
+        place.mkdir(parents=True)
+        (place / "enable").write_text("?")
+    for name in ("kprobe_events", "tracing_on"):
+        (tmp_path / name).touch()
+    tracer = tracing.Tracer.__new__(tracing.Tracer)
+    tracer._listeners, tracer._once, tracer._options = [], [], {}
+    tracer._mounted, tracer._was_on = False, "1"
+    tracer._pipe, end = os.pipe2(os.O_NONBLOCK)
+    for number in (0, 1):
+        event = f"once_{number}"
+        line = f"  a-1 [000] ..... 1.0: {event}: (f+0x0/0x1) at={number}\n".encode()
+        assert (
+            tracer.see("f", "at=%ip", lambda line=line: os.write(end, line)).told == f"at={number}"
+        )
+        assert (tmp_path / f"events/afalg_once/{event}/enable").read_text()[:1] == "0"
+    with pytest.raises(OSError, match="was not called"):
+        tracer.see("f", "at=%ip", lambda: None)
+    set_up = (tmp_path / "kprobe_events").read_text()
+    assert set_up.splitlines() == [f"p:afalg_once/once_{n} f at=%ip" for n in (0, 1, 2)]
+    tracer.close()
+    left = (tmp_path / "kprobe_events").read_text().removeprefix(set_up)
+    assert left.splitlines() == [f"-:afalg_once/once_{n}" for n in (0, 1, 2)]
+    os.close(end)
+
+
 def test_calls_are_read_in_their_order(tracing: ModuleType) -> None:
     told = heard(tracing, _TRACE)
     assert [(call.thread, call.event, call.arguments) for call in told.calls] == [

@@ -136,7 +136,7 @@ def _learn_plan(place: Workplace, observed: KernelResult) -> None:
     """Keep what the first boot planned, for guests to come."""
     if observed.status is Status.COMPLETED and not observed.collection_errors:
         keep_plan(place.payload, place.root, observed.plan)
-    else:
+    elif observed.status is not Status.INTERRUPTED:  # it may not be what the suite has
         forget_plan(place.payload, place.root)
 
 

@@ -253,3 +253,19 @@ def test_what_was_found_out_of_a_hang_goes_along(tmp_path: Path, guests: _Guests
     guests.amid = amid
     _run(tmp_path, guests)
     assert (tmp_path / "kernels/x/hang-2.txt").read_text() == "where\n"
+
+
+def test_a_plan_outlives_a_run_that_is_interrupted(
+    tmp_path: Path, guests: _Guests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(module, "keep_plan", lambda *_: said.append("keep"))
+    monkeypatch.setattr(module, "forget_plan", lambda *_: said.append("forget"))
+
+    def stopped(_purpose: Purpose, _stop: threading.Event) -> bool:
+        guests.stop.set()
+        return True
+
+    guests.amid = stopped
+    assert _run(tmp_path, guests, at_once=1).status is Status.INTERRUPTED
+    assert said == []

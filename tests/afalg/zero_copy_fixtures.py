@@ -51,7 +51,7 @@ class Session:
 
 
 _sessions: list[Session] = []
-_last_of_zero_copy: list[str] = []  # its id; one or none
+_last_to_ask: list[str] = []  # its id; one or none
 
 
 def _session() -> Session:
@@ -65,11 +65,16 @@ def is_last(test: str) -> bool:
     return test.partition("::")[0].endswith(f"/{_LAST}")
 
 
+def asks_witness(test: str) -> bool:
+    """Whether a test, by its id, may ask what the witness inside the kernel says."""
+    return test.startswith("zero_copy/") and not is_last(test)
+
+
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Begin to listen, if somebody is to say what was heard."""
     # Found once: looked for at each test it would take as long as the tests (seconds).
     planned = planned_ids(session)
-    _last_of_zero_copy[:] = filter(None, [last_of_zero_copy(planned)])
+    _last_to_ask[:] = filter(None, [last_to_ask(planned)])
     if any(map(is_last, planned)):
         _session().listen_to_all()
 
@@ -147,14 +152,14 @@ def handovers() -> Handovers | NoWitness:
     return _session().handovers or NoWitness("nobody listened")
 
 
-def last_of_zero_copy(planned: Sequence[str]) -> str | None:
-    """The last test of zero copy, wherever the order of a run's suites has put it."""
-    return next((test for test in reversed(planned) if test.startswith("zero_copy/")), None)
+def last_to_ask(planned: Sequence[str]) -> str | None:
+    """The last one that may ask the witness, wherever the order of a run's suites has put it."""
+    return next(filter(asks_witness, reversed(planned)), None)
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Take the probes out of the kernel when no test of zero copy is left to run."""
-    if nextitem is None or item.nodeid in _last_of_zero_copy:
+    """Take the probes out of the kernel when nobody is left to ask: each hit takes time."""
+    if nextitem is None or item.nodeid in _last_to_ask:
         while _witnesses:
             _witnesses.pop().close()
 

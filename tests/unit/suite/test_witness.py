@@ -87,3 +87,13 @@ def test_closed_it_says_nothing() -> None:
     one.close()
     assert str(one.of_pins(module.Watched(), 1)) == "no witness: it was closed"
     assert str(one.of_input(module.Watched(), 1)) == "no witness: it was closed"
+
+
+def test_who_asks_last() -> None:
+    """The witness is closed then; what all tests handed over is said later, and by another."""
+    fixtures = suite_module("zero_copy_fixtures")
+    asks = ["zero_copy/test_input.py::a", "zero_copy/test_rng.py::b"]
+    planned = [asks[0], "policy/test_level.py::c", asks[1], "security/test_keys.py::d"]
+    last = "zero_copy/test_handovers.py::e"
+    assert fixtures.last_to_ask([*planned, last]) == asks[1]
+    assert fixtures.last_to_ask(["policy/test_level.py::c", last]) is None

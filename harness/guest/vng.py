@@ -43,10 +43,10 @@ _SHARED_PAYLOAD = "/run/afalg-payload"
 _SHARED_MODULES = "/run/afalg-modules"
 
 #: Bytes of a kernel's command line (launcher.COMMAND_LINE_BYTES) that are the user's, by the
-#: kind of the root. With vng 1.42 a line of ours takes 1,359 on a disk; on a directory 1,445, or
-#: 1,726 if vng may not write there; and on the live system 1,616, and as many more as TMPDIR
-#: (twice) and the places of Python and vng are longer than /tmp and a virtual environment's in
-#: /work/main. What is too long all the same, the launcher refuses.
+#: kind of the root. With vng 1.42 a line of ours takes 1,359 at most on a disk; on a directory
+#: 1,445, or 1,726 if vng may not write there; and on the live system 1,616, with Python and vng in
+#: a virtual environment whose path is short, and TMPDIR, which is in it twice, /tmp. What is too
+#: long all the same, the launcher refuses.
 APPEND_BYTES = {"disk": 600, "directory": 256}
 
 _PATH = "export PATH=/usr/bin:/usr/sbin:/bin:/sbin; mkdir -p /run/afalg"

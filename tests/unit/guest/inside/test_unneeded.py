@@ -43,7 +43,7 @@ def test_pytest_does_without(tmp_path: Path) -> None:
     suite, temporary = tmp_path / "suite", tmp_path / "temporary"
     suite.mkdir()
     (suite / "test_one.py").write_text(_TESTS)
-    options = ["-c", "/dev/null", "--rootdir", suite, "--basetemp", temporary]
+    options: list[str | Path] = ["-c", "/dev/null", "--rootdir", suite, "--basetemp", temporary]
     run = finish([sys.executable, "-c", _RUN, *options, suite], directory=Path.cwd())
     assert [line.split(" ")[0] for line in run.stdout.splitlines()] == ["..Fs", "1"], (
         run.stdout + run.stderr

@@ -37,7 +37,7 @@ from harness.strict import MALFORMED, strict_converter
 
 #: Of a guest whose suite nobody names.
 DEFAULT_SUITE = STABLE
-_FORMAT = 6  # raise when the recipe changes in a way that the key does not show
+_FORMAT = 7  # raise when the recipe changes in a way that the key does not show
 _PACKAGES = (
     *("busybox-static", "kmod", "python3", "python3-pytest"),
     # What the consumers suite runs.
@@ -250,7 +250,9 @@ def _add_boot_helpers(tree: Path) -> None:
     # A dynamically linked program takes an emulated CPU several times as long to start as
     # a static one. The initramfs's PATH has sbin first, so that init finds these; and the
     # kernel runs modprobe twice for every instance of a template that a bind() asks for.
-    for name in ("usr/sbin/mkdir", "usr/sbin/mount", FAST_MODPROBE.lstrip("/")):
+    # And people in a shell of the guest expect what belongs to mount.
+    tools = [f"usr/sbin/{name}" for name in ("mkdir", "mount", "umount", "losetup")]
+    for name in (*tools, FAST_MODPROBE.lstrip("/")):
         link = tree / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(_BUSYBOX)

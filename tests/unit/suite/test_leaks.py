@@ -81,6 +81,19 @@ def test_the_failure_names_what_is_left(leaks: ModuleType, monkeypatch: pytest.M
         leaks.Ledger().given_back("requests", lambda: held.append(None))
 
 
+def test_what_a_failed_test_held_hides_nothing(
+    leaks: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be given back at that test's end."""
+    held: list[None] = []
+    monkeypatch.setattr(leaks, "counts", lambda: Counter({"sockets": len(held)}))
+    ledger = leaks.Ledger()
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="48 more sockets"):
+            ledger.given_back("requests", lambda: held.append(None))
+        held.clear()
+
+
 def test_slab_objects(leaks: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     info = tmp_path / "slabinfo"
     info.write_text(

@@ -21,4 +21,9 @@ def emulator_fault(boot: Boot) -> ConsoleEvent | None:
     if event is None or boot.accel != "tcg" or boot.identity is not None:
         return None
     lines = (event.title, *event.lines)
-    return event if any(_SAID.search(line) for line in lines) else None
+    return event if any(tells_of_emulator_fault(line) for line in lines) else None
+
+
+def tells_of_emulator_fault(line: str) -> bool:
+    """Whether a line of the console of a guest under TCG, not yet up, tells of such a fault."""
+    return _SAID.search(line) is not None

@@ -127,7 +127,9 @@ class _Ear:
     def take(self, message: Message) -> None:
         if isinstance(message, ConsoleLine):
             self.journal.console(message)
-            if match := _TERMINATED.match(message.text):
+            # It may stand amid a line of the guest's, who was interrupted. What a guest itself
+            # says counts for nothing: the word is asked only where QEMU's monitor told of one.
+            if match := _TERMINATED.search(message.text):
                 self.terminated = _SIGNALS.get(int(match.group(1)), "")
             elif _FAILED.match(message.text):
                 self.failed = message.text

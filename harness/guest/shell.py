@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from harness.emulator import tells_of_emulator_fault
 from harness.errors import BootError, InfrastructureError
 from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine
 from harness.guest.session import Session
@@ -23,7 +24,6 @@ from harness.guest.session import Session
 #: Typed, it ends a guest that does not answer any more: Ctrl-], as telnet has it.
 LEAVE = b"\x1d"
 _WAKE = 0.2  # seconds between two looks at what came from elsewhere
-_KEPT = 5  # lines of the console that are told of a guest that died
 _STREAMS = {"stdout": 1, "stderr": 2, "terminal": 1}
 
 
@@ -35,7 +35,9 @@ class Shell:
         self._session = session
         self._show_console = show_console
         self._line_end = "\n"
-        self._last: list[str] = []
+        self._last = self._panic = ""
+        #: What the console said of a fault that is the emulator's if there is one; or "".
+        self.emulator_fault = ""
 
     def await_guest(self, deadline: float | None, tick: Callable[[], None]) -> None:
         """Wait until the guest answers, for ``deadline`` seconds at most.
@@ -94,7 +96,11 @@ class Shell:
     def _told(self, message: Message) -> dict[str, Any] | None:
         """What the program in the guest says, if that is what the message is."""
         if isinstance(message, ConsoleLine):
-            self._last = [*self._last, message.text.strip()][-_KEPT:]
+            self._last = message.text.strip() or self._last
+            if "Kernel panic" in message.text and not self._panic:
+                self._panic = message.text.strip()
+            if not self.emulator_fault and tells_of_emulator_fault(message.text):
+                self.emulator_fault = message.text.strip()
             if self._show_console:
                 _write(2, f"{message.text}{self._line_end}".encode())
         if not isinstance(message, RecordLine):
@@ -109,9 +115,8 @@ class Shell:
         return dict(told)
 
     def _said(self) -> str:
-        panic = next((text for text in self._last if "Kernel panic" in text), None)
-        last = panic or next((text for text in reversed(self._last) if text), None)
-        return f"; it said: {last}" if last else ""
+        said = self._panic or self._last
+        return f"; it said: {said}" if said else ""
 
     def _pass_input(self, left: threading.Event) -> None:
         with contextlib.suppress(OSError):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.emulator import tells_of_emulator_fault
 from harness.guest.vng import APPEND_BYTES
 from harness.model import Outcome, Status
 from harness.processes import group_members
@@ -135,13 +136,12 @@ def test_a_command(beside: Beside) -> None:
     assert done.stderr.endswith("err\n")
 
 
-def test_vng_txt_boots_the_guest_again(beside: Beside, tmp_path: Path) -> None:
-    """When the run is over: the script needs nothing but the cache and the run directory."""
-    (script,) = beside.run.out.glob("kernels/*/vng.txt")
+def _output_of(script: Path, place: Path) -> str:
+    """What a script prints whose processes are all gone soon after it."""
     with subprocess.Popen(
         ["sh", script],
-        cwd=tmp_path,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        cwd=place,
+        env={**os.environ, "TMPDIR": str(place)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -153,6 +153,15 @@ def test_vng_txt_boots_the_guest_again(beside: Beside, tmp_path: Path) -> None:
         while group_members(process.pid) and time.monotonic() < started + 10:
             signal.sigtimedwait([], 0.1)
         assert not group_members(process.pid)
+    return output
+
+
+def test_vng_txt_boots_the_guest_again(beside: Beside, tmp_path: Path) -> None:
+    """When the run is over: the script needs nothing but the cache and the run directory."""
+    (script,) = beside.run.out.glob("kernels/*/vng.txt")
+    output = _output_of(script, tmp_path)
+    if any(map(tells_of_emulator_fault, output.splitlines())):
+        output = _output_of(script, tmp_path)  # in a run it would be booted again
     records = Path(re.findall(r"^records: (.*)", output, re.MULTILINE)[0])
     text = records.read_text()
     assert '"type": "end"' in text, output[-2000:]

@@ -18,7 +18,7 @@ from harness.commands.actions.refusals import (
 )
 from harness.commands.display import ProgressConsole, progress_display
 from harness.commands.sources import kernel_sources
-from harness.errors import InputError
+from harness.errors import BootError, InputError
 from harness.guest.accel import choose_accel, qemu_version
 from harness.guest.bytecode import add_bytecode
 from harness.guest.launcher import WORKPLACE
@@ -55,13 +55,14 @@ def execute(arguments: argparse.Namespace) -> int:
     sweep()
     with contextlib.ExitStack() as stack:
         with progress_display(ProgressConsole(), arguments.quiet) as progress:
-            guest = _start(arguments, stack, progress)
-            shell = Shell(guest.session, show_console=arguments.verbose)
-            if not arguments.gdb:
-                shell.await_guest(Deadlines.for_accel(guest.accel, 0).boot, lambda: None)
+            guest = _prepare(arguments, stack, progress)
+            if arguments.gdb:
+                shell, session = _boot(guest, arguments, stack, progress)
+            else:
+                shell = boot_until_it_answers(guest, arguments, stack, progress)
                 progress.finish(arguments.spec, f"booted {guest.kernel.release}")
         if arguments.gdb:  # with no display that would break the line which is to be pasted
-            shell.await_guest(None, _when_there(guest))
+            shell.await_guest(None, _when_there(_gdb_socket(guest, session), guest.kernel))
         if arguments.command is not None:
             return shell.run(arguments.command)
         print("Ctrl-D ends the shell, and Ctrl-] a guest that does not answer", file=sys.stderr)
@@ -69,19 +70,18 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 @dataclass(frozen=True)
-class _Guest:
-    """A guest that was started."""
+class Prepared:
+    """What a guest is booted from."""
 
     kernel: BootableKernel
-    session: Session
-    accel: str
-    gdb_socket: Path
+    settings: GuestSettings
+    payload: Path
 
 
-def _start(
+def _prepare(
     arguments: argparse.Namespace, stack: contextlib.ExitStack, progress: Progress
-) -> _Guest:
-    """Start the guest; it ends with ``stack``."""
+) -> Prepared:
+    """All that a guest needs; its temporary files go with ``stack``."""
     spec, sources = arguments.spec, kernel_sources(arguments)
     refuse_bad_kernels([spec], sources, progress)
     kernel = resolve(spec, sources, progress)
@@ -97,19 +97,57 @@ def _start(
         program="shell.py",
         qemu_options=_GDB_OPTIONS if arguments.gdb else (),
     )
-    session = stack.enter_context(Session(kernel, settings, payload))
-    progress.report(spec, "booting")
-    directory = session.directory / WORKPLACE if root.isolated else session.directory
-    return _Guest(kernel, session, accel.name, directory / _GDB_SOCKET)
+    return Prepared(kernel, settings, payload)
 
 
-def _when_there(guest: _Guest) -> Callable[[], None]:
+def _boot(
+    guest: Prepared, arguments: argparse.Namespace, stack: contextlib.ExitStack, progress: Progress
+) -> tuple[Shell, Session]:
+    """Start the guest; it ends with ``stack``."""
+    session = stack.enter_context(Session(guest.kernel, guest.settings, guest.payload))
+    progress.report(arguments.spec, "booting")
+    return Shell(session, show_console=arguments.verbose), session
+
+
+def boot_until_it_answers(
+    guest: Prepared, arguments: argparse.Namespace, stack: contextlib.ExitStack, progress: Progress
+) -> Shell:
+    """Start the guest and await it; it ends with ``stack``.
+
+    As in a run, a boot that dies of a fault of QEMU's emulation is tried once more. Raises
+    BootError.
+    """
+    accel = guest.settings.accel
+    patience, may_fail = Deadlines.for_accel(accel, 0).boot, accel == "tcg"
+    while True:
+        with contextlib.ExitStack() as mine:
+            shell, _ = _boot(guest, arguments, mine, progress)
+            try:
+                shell.await_guest(patience, lambda: None)
+            except BootError:
+                if not (may_fail and shell.emulator_fault):
+                    raise
+                may_fail = False
+                again = f"booting again, for QEMU's emulation failed ({shell.emulator_fault})"
+                progress.fails(arguments.spec, again)
+            else:
+                stack.push(mine.pop_all())
+                return shell
+
+
+def _gdb_socket(guest: Prepared, session: Session) -> Path:
+    """Where QEMU's stub listens."""
+    isolated = guest.settings.root.isolated
+    return (session.directory / WORKPLACE if isolated else session.directory) / _GDB_SOCKET
+
+
+def _when_there(stub: Path, kernel: BootableKernel) -> Callable[[], None]:
     """Says how to attach as soon as QEMU's stub is there."""
     said: list[str] = []
 
     def look() -> None:
-        if not said and guest.gdb_socket.is_socket():
-            said.append(attach_command(guest.gdb_socket, guest.kernel))
+        if not said and stub.is_socket():
+            said.append(attach_command(stub, kernel))
             print(f"QEMU waits for a debugger: {said[0]}", file=sys.stderr, flush=True)
 
     return look

@@ -586,6 +586,11 @@ def test_a_guest_that_does_not_power_off_hangs(
         ),
         (
             Exit(True, "host-signal", 255),
+            "[    0.417893] smp: Brinqemu-system-x86_64: terminating on signal 15 from pid 7",
+            "SIGTERM",
+        ),
+        (
+            Exit(True, "host-signal", 255),
             "qemu-system-x86_64: terminating on signal 999",
             "QEMU was",
         ),

@@ -99,7 +99,7 @@ class Shell:
             self._last = message.text.strip() or self._last
             if "Kernel panic" in message.text and not self._panic:
                 self._panic = message.text.strip()
-            if not self.emulator_fault and tells_of_emulator_fault(message.text):
+            if not self.emulator_fault and tells_of_emulator_fault([message.text]):
                 self.emulator_fault = message.text.strip()
             if self._show_console:
                 _write(2, f"{message.text}{self._line_end}".encode())

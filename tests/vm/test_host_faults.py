@@ -160,7 +160,7 @@ def test_vng_txt_boots_the_guest_again(beside: Beside, tmp_path: Path) -> None:
     """When the run is over: the script needs nothing but the cache and the run directory."""
     (script,) = beside.run.out.glob("kernels/*/vng.txt")
     output = _output_of(script, tmp_path)
-    if any(map(tells_of_emulator_fault, output.splitlines())):
+    if tells_of_emulator_fault(output.splitlines()):
         output = _output_of(script, tmp_path)  # in a run it would be booted again
     records = Path(re.findall(r"^records: (.*)", output, re.MULTILINE)[0])
     text = records.read_text()

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.guest.console import find_marker, scan
-from harness.model import ConsoleEvent
-
-_LOGS = Path(__file__).parent / "console_logs"
-
-
-def _scan_log(name: str) -> list[ConsoleEvent]:
-    """Scan a stored console.log, whose lines begin with the host's time in brackets."""
-    lines = []
-    for line in (_LOGS / name).read_text().splitlines():
-        seconds, _, text = line.removeprefix("[").partition("] ")
-        lines.append((float(seconds), text))
-    assert len(lines) > 200, "a whole boot is longer than that"
-    return scan(lines)
+from tests.unit.console_logs import scan_log
 
 
 @pytest.mark.parametrize("name", ["clean-6.12.43.log", "clean-7.3.4.log"])
 def test_a_clean_boot_has_no_events(name: str) -> None:
-    assert _scan_log(name) == []
+    assert scan_log(name) == []
 
 
 def test_a_panic_is_charged_to_the_test_that_ran() -> None:
-    (event,) = _scan_log("panic-6.12.43.log")
+    (event,) = scan_log("panic-6.12.43.log")
     assert event.kind == "panic"
     assert event.title == "Kernel panic - not syncing: sysrq triggered crash"
     assert event.test == "crashsuite/test_c.py::test_crash"
@@ -38,7 +24,7 @@ def test_a_panic_is_charged_to_the_test_that_ran() -> None:
 
 
 def test_a_hung_task_is_seen() -> None:
-    events = _scan_log("hung-task-6.12.43.log")
+    events = scan_log("hung-task-6.12.43.log")
     assert events[0].kind == "hung_task"
     assert "blocked for more than 20 seconds" in events[0].title
     assert events[0].test == "hungtask/test_t.py::test_frozen_write"

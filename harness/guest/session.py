@@ -39,6 +39,7 @@ from harness.guest.messages import (
 from harness.guest.parsing import RECORD_LIMIT
 from harness.guest.place import RECORDS_FILE, place
 from harness.guest.terminal import on_terminal
+from harness.guest.unbootable import refuse_unbootable
 from harness.model import BootableKernel
 from harness.processes import end_group, group_members
 from harness.scratch import scratch_directory
@@ -83,6 +84,8 @@ class Session:
     """One running guest. Use as a context manager."""
 
     def __init__(self, kernel: BootableKernel, settings: GuestSettings, payload: Path) -> None:
+        """Raises InputError if no guest of ``kernel`` can get far, by its config."""
+        refuse_unbootable(kernel, settings.root)
         self._kernel = kernel
         self._settings = settings
         self._place = place(kernel, settings.root, payload)

@@ -32,6 +32,7 @@ from harness.guest.inside.counting import CYCLES, INSTRUCTIONS
 from harness.guest.inside.ways import MODULES
 from harness.guest.payload import write_programs
 from harness.guest.root import refuse_bad_root
+from harness.guest.unbootable import refuse_unbootable
 from harness.kernels.resolve import resolve
 from harness.model import BootableKernel
 from harness.processes import interruptible
@@ -138,6 +139,8 @@ def _run(
             raise InfrastructureError(_told(failures))
         accel = _accel(plan, kernels[0].image, arguments, progress)
         root = guest_root(arguments, sources, progress)
+    for kernel in kernels:
+        refuse_unbootable(kernel, root)
     with scratch_directory() as scratch:
         payload = scratch / "payload.tar"
         write_programs(MODULES, payload)

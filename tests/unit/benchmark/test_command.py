@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,23 @@ def test_kernel_that_cannot_be_had_is_one_that_is_not_measured(
     monkeypatch.setattr(benchmark, "resolve", resolve)
     assert command(_A, _B, guest=_but()) == 3
     assert "debian:b: not measured: the mirror does not answer" in capsys.readouterr().out
+
+
+def test_kernel_that_cannot_be_a_guest_is_refused_before_anything_is_measured(
+    command: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("CONFIG_EXT4_FS=y\n")
+
+    def resolve(spec: str, *_: object) -> BootableKernel:
+        return replace(_kernel(spec), config=config if spec == _B else None)
+
+    monkeypatch.setattr(benchmark, "resolve", resolve)
+    assert command(_A, _B, guest=lambda *_: pytest.fail("booted")) == 2
+    assert "b cannot be booted as a guest: CONFIG_BINFMT_ELF" in capsys.readouterr().err
 
 
 def test_fault_of_ours_in_one_guest_is_told_and_loses_no_other(

@@ -178,7 +178,8 @@ def _ending(observed: Sequence[ObservedBoot]) -> Boot:
 
     The last, if it was stopped or killed, or if no guest ever reported; else the first in
     which the kernel died, or the last of those heard. Of two beside each other either may be
-    the last.
+    the last. Where none of those that go through the whole plan was heard, but one beside it,
+    it is as if the kernel had been killed: what the plan was is not known.
     """
     boots = [one.boot for one in observed]
     ran = [boot for boot in boots if boot.identity is not None]
@@ -187,7 +188,12 @@ def _ending(observed: Sequence[ObservedBoot]) -> Boot:
             return last
         if last.status is Status.BOOT_FAILED and last.identity is not None:
             return last  # another kernel than the one asked for
-    return next((boot for boot in ran if boot.died), ran[-1])
+    died = next((boot for boot in ran if boot.died), None)
+    whole = [boot for boot in boots if boot.purpose is Purpose.PLAN]
+    if died is None and whole and not any(boot.identity for boot in whole):
+        reason = f"no guest told what all there was to run: {whole[-1].status_reason}"
+        return replace(whole[-1], status=Status.INTERRUPTED, status_reason=reason, killed=True)
+    return died or ran[-1]
 
 
 def _tests(

@@ -55,7 +55,8 @@ def next_order(plan: Sequence[str], boots: Sequence[Boot], limits: Limits) -> Or
     """
     if not boots:
         return WHOLE
-    if len(boots) >= limits.boots * limits.repeat:
+    # What the emulator did to a guest is no boot of the kernel's.
+    if sum(emulator_fault(boot) is None for boot in boots) >= limits.boots * limits.repeat:
         return None
     if not plan:  # only what goes through all that was selected tells it
         boots = [boot for boot in boots if boot.purpose is Purpose.PLAN]

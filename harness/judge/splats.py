@@ -62,21 +62,19 @@ def crash_title(kernel: KernelResult) -> str:
 
 
 def boots_of(kernel: KernelResult) -> tuple[Boot, ...]:
-    """Its boots, the last of them with all that the kernel's own fields say beside them.
+    """Its boots, the last one heard with all that the kernel's own fields say beside them.
 
     Results of earlier versions have no boots, and what others made may contradict itself:
     nothing that either says is lost.
     """
     known = {event for boot in kernel.boots for event in boot.console_events}
     more = tuple(event for event in kernel.console_events if event not in known)
-    last = kernel.boots[-1] if kernel.boots else Boot(kernel.status, kernel.status_reason)
-    if not kernel.boots:
-        last = replace(
-            last,
-            boot_seconds=kernel.boot_seconds,
-            suite_seconds=kernel.suite_seconds,
-            console_watch=kernel.console_watch,
-        )
+    boots = list(kernel.boots) or [_only_boot(kernel)]
+    heard = [number for number, boot in enumerate(boots) if boot.identity is not None]
+    ran = kernel.status not in NOTHING_KNOWN
+    # Of several the last one that was heard: a guest that died before is no other for it.
+    number = heard[-1] if heard else len(boots) - 1
+    last = boots[number]
     died = kernel.status in {Status.CRASHED, Status.HUNG}
     if died and not any(boot.died for boot in kernel.boots):
         last = replace(
@@ -85,13 +83,23 @@ def boots_of(kernel: KernelResult) -> tuple[Boot, ...]:
             status_reason=kernel.status_reason,
             fatal_test=fatal_test(kernel),
         )
-    ran = kernel.status not in NOTHING_KNOWN
-    last = replace(
+    boots[number] = replace(
         last,
         identity=last.identity or (kernel.identity if ran else None),
         console_events=(*last.console_events, *more),
     )
-    return (*kernel.boots[:-1], last)
+    return tuple(boots)
+
+
+def _only_boot(kernel: KernelResult) -> Boot:
+    """What a result that has no boots says of its one."""
+    return Boot(
+        kernel.status,
+        kernel.status_reason,
+        boot_seconds=kernel.boot_seconds,
+        suite_seconds=kernel.suite_seconds,
+        console_watch=kernel.console_watch,
+    )
 
 
 def judge_reports(

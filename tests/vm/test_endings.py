@@ -266,7 +266,8 @@ def test_a_silent_console(run_command: RunCommand, tmp_path: Path) -> None:
     finished = run_command(_KERNEL, "--suite", _suite(tmp_path, _REPORTS), *silent)
     kernel = finished.kernel(_KERNEL)
     assert finished.code == 1
-    assert [(event.kind, event.test) for event in kernel.console_events] == [
+    (boot,) = boots_that_ran(kernel)
+    assert [(event.kind, event.test) for event in boot.console_events] == [
         ("lockdep", "endings/test_it.py::test_lockdep"),
         ("ubsan", "endings/test_it.py::test_ubsan"),
     ]

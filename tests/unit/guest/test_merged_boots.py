@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -274,3 +275,27 @@ def test_a_crash_of_one_of_two() -> None:
     assert (result.status, result.fatal_test) == (Status.CRASHED, "b")
     assert outcomes(result) == ["passed", "crashed", "passed"]
     assert result.wall_seconds == 8.0
+
+
+def _unheard(status: Status = Status.BOOT_FAILED, **known: Any) -> ObservedBoot:
+    """A boot through the whole plan that died before anything was heard of it."""
+    one = boot()
+    silent = Boot(status, "it died", "tcg", **known)
+    return replace(one, boot=silent, plan=())
+
+
+def test_without_a_boot_that_tells_the_plan_it_is_not_known_what_is_left() -> None:
+    """The one beside it ran, which is no whole."""
+    beside = boot(Purpose.BESIDE, b=PASSED)
+    for observed in ([_unheard(), beside], [_unheard(), beside, _unheard()]):
+        result = merged(*observed)
+        assert (result.status, result.status_exit) == (Status.INTERRUPTED, 3)
+        assert "it died" in result.status_reason
+    made_up_for = merged(_unheard(), beside, boot(a=PASSED, c=PASSED))
+    assert made_up_for.status is Status.COMPLETED
+    assert outcomes(made_up_for) == ["passed", "passed", "passed"]
+    # What is known of it all the same: that it crashed, that somebody stopped it.
+    assert merged(_unheard(), boot(Purpose.BESIDE, b=CRASHED)).status is Status.CRASHED
+    stopped = replace(beside, boot=replace(beside.boot, status=Status.INTERRUPTED, stopped=True))
+    result = merged(_unheard(), stopped)
+    assert (result.status, result.status_exit) == (Status.INTERRUPTED, None)

@@ -150,6 +150,14 @@ def test_of_a_boot_that_nothing_was_heard_of(boots: list[Boot], order: Order | N
     assert next_order((), boots, Limits()) == order
 
 
+def test_a_boot_that_the_emulator_ended_is_none_of_the_kernel() -> None:
+    """The limit is of the kernel's boots."""
+    once = Limits(boots=1)
+    assert next_order((), [_unheard(console_events=(_INT3, _PANIC))], once) == WHOLE
+    assert next_order((), [_unheard(console_events=(_PANIC,))], once) is None
+    assert next_order((), 2 * [_unheard(console_events=(_INT3, _PANIC))], once) is None
+
+
 def test_another_kernel_than_the_one_asked_for_is_not_asked_again() -> None:
     assert next_order((), [Boot(Status.BOOT_FAILED, identity=_GUEST)], Limits()) is None
 

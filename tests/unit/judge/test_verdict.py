@@ -21,6 +21,7 @@ from harness.model import (
     Facts,
     KernelResult,
     Outcome,
+    Purpose,
     Reason,
     RunResult,
     State,
@@ -345,6 +346,39 @@ def test_the_known_fault_of_the_emulator_is_none() -> None:
     # Of a guest that had reported it is no fault at boot.
     reported = replace(boots(INT3).boots[0], identity=samples.new().identity)
     assert not verdict(replace(boots(INT3), boots=(reported, boots().boots[1]))).ok
+
+
+def test_the_known_fault_may_end_the_last_boot() -> None:
+    """What a guest said that was heard is not said of one that was not."""
+    heard, dead = reversed(boots(INT3, PANIC).boots)
+    kernel = replace(samples.new(), boots=(heard, dead), console_events=(INT3, PANIC))
+    found = verdict(kernel)
+    assert found.ok, found.reasons
+    assert any("ended by a known fault of QEMU" in note for note in found.notes)
+    other = replace(kernel, boots=(heard, replace(dead, console_events=(PANIC,))))
+    assert not verdict(replace(other, console_events=(PANIC,))).ok
+    # Of what no boot has, the guest that was heard is the one that said it.
+    more = replace(kernel, console_events=(INT3, PANIC, BOOT_WARNING))
+    assert "warning before the first test" in only_reason(more)
+
+
+def test_where_only_the_guest_beside_it_was_heard() -> None:
+    """Twice the emulator: nothing is known. Twice the kernel: it is charged."""
+    heard, emulated = reversed(boots(INT3, PANIC).boots)
+    beside = replace(heard, purpose=Purpose.BESIDE)
+    died = replace(emulated, console_events=(PANIC,))
+    for dead, code in ((emulated, 3), (died, 1)):
+        kernel = replace(
+            samples.new(),
+            status=Status.INTERRUPTED,
+            status_reason="no guest told what all there was to run",
+            status_exit=3,
+            plan=(),
+            tests=(),
+            boots=(dead, beside, dead),
+            console_events=2 * dead.console_events,
+        )
+        assert samples.run(kernel).exit_code == code
 
 
 def test_an_earlier_boot_that_failed_silently_is_noted() -> None:

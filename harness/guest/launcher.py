@@ -56,6 +56,11 @@ _EXPORTS = ("local,", "virtio-9p-")
 USER_IDS = range(61184, 65520)
 _KVM = "/dev/kvm"
 
+#: Into a root that is a directory vng writes what its init is to do, by a name of this kind, and
+#: it ends the kernel's command line (``create_guest_init_script``). vng removes it when it ends,
+#: but not if it is killed: the name is left in this file of the working directory, for us to do so.
+INIT_PREFIX, INIT_NAME = "/virtme-init-", "init-in-root"
+
 
 def argv(kind: str, program: str, arguments: Iterable[str]) -> list[str]:
     """The command that runs QEMU (``program``) with ``arguments`` as a guest of this ``kind``."""
@@ -107,6 +112,13 @@ def refusal(options: Iterable[Option]) -> str | None:
                 f" {COMMAND_LINE_BYTES}: give less with --append, or a shorter path as TMPDIR"
             )
     return None
+
+
+def init_in_root(options: Iterable[Option]) -> str | None:
+    """The name in the guest's root by which vng wrote its init there; None if it did not."""
+    lines = (value or "" for name, value in options if name == "-append")
+    named = (line.rpartition(" ")[2] for line in lines)
+    return next((name for name in named if name.startswith(INIT_PREFIX)), None)
 
 
 class Opened:
@@ -219,6 +231,9 @@ def main() -> None:
     options = list(needed(parse(words), kind))
     if problem := refusal(options):
         sys.exit(f"{REFUSED}{problem}")
+    if init := init_in_root(options):
+        with open(INIT_NAME, "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(init)
     limit_files()
     if kind == ISOLATED:
         options = Opened().options(options)

@@ -26,6 +26,7 @@ import pexpect
 from harness.files import full_disk_named
 from harness.guest import vng
 from harness.guest.inside.records import REQUEST
+from harness.guest.launcher import INIT_NAME
 from harness.guest.lines import LineSplitter, Piece
 from harness.guest.messages import (
     ConsoleLine,
@@ -353,6 +354,13 @@ class Session:
         finally:
             for listener in self._listeners:
                 listener.close()
+            self._remove_init()
+
+    def _remove_init(self) -> None:
+        """Remove what vng, if it was killed, has left in a root that is a directory."""
+        with contextlib.suppress(OSError):
+            name = (self._scratch / INIT_NAME).read_text(encoding="utf-8")
+            (self._settings.root.path / Path(name).name).unlink()
 
 
 def _whole_lines(connection: socket.socket) -> Iterator[tuple[str, int]]:

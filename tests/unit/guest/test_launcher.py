@@ -106,6 +106,20 @@ def test_a_command_line_too_long_for_a_kernel_starts_no_guest(tmp_path: Path, ki
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_what_vng_wrote_into_the_root_is_named(tmp_path: Path) -> None:
+    """Where somebody who ends vng finds it."""
+    for line, said in (
+        ("console=ttyS0 init=/bin/sh -- /virtme-init-a_1", ["/virtme-init-a_1"]),
+        ("/virtme-init-mine init=/bin/sh -- -c true", []),
+    ):
+        argv = launcher.argv(launcher.SHARED, find_program("echo"), ["-append", line])
+        subprocess.run(argv, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+        named = [file.read_text() for file in tmp_path.glob(launcher.INIT_NAME)]
+        assert named == said
+        for file in tmp_path.iterdir():
+            file.unlink()
+
+
 #: Stands for QEMU: tells what it can do with what it was given. (Any user can run a shell.)
 _PROGRAM = """\
 #!/bin/bash

@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import InfrastructureError
 from harness.guest import vng
+from harness.guest.launcher import INIT_NAME
 from harness.guest.messages import ConsoleLine, Ended, Message, RecordLine, Stopped
 from harness.guest.place import Place
 from harness.guest.session import Exit, GuestSettings, Session
@@ -100,6 +101,26 @@ def test_lines_without_an_end_are_not_held(monkeypatch: pytest.MonkeyPatch) -> N
         ("y" * 200, 300_000 - 200),
         ("next", 0),
     ]
+
+
+@pytest.mark.parametrize("name", ["/virtme-init-a_1", "../virtme-init-a_1"])
+def test_what_vng_leaves_in_the_root_when_it_is_ended(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is removed with the guest, and nothing else is."""
+    root = tmp_path / "root"
+    root.mkdir()
+    for file in (root / "virtme-init-a_1", root / "virtme-init-b", tmp_path / "virtme-init-a_1"):
+        file.touch()
+    program = f"open({INIT_NAME!r}, 'w').write({name!r})\n{_CONNECT}{_RUN}{_TALK}signal.pause()\n"
+    monkeypatch.setattr(vng, "command", lambda *_, **__: [sys.executable, "-c", program])
+    settings = GuestSettings(vng.Root("directory", root), "tcg")
+    (tmp_path / "payload").touch()
+    with Session(_KERNEL, settings, tmp_path / "payload") as session:
+        while not isinstance(message := session.next(60), RecordLine):
+            assert not isinstance(message, Ended)
+    assert [file.name for file in root.iterdir()] == ["virtme-init-b"]
+    assert (tmp_path / "virtme-init-a_1").exists()
 
 
 def test_the_agent_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,34 @@ def confirm_kernel(
     return _completed(observed, kernel, place, before.config, before.code)
 
 
+def reports(kernel: BootableKernel, append: tuple[str, ...], place: Workplace) -> bool:
+    """Whether a guest of ``kernel``, booted as those of a job with this ``append``, reports.
+
+    It is ended then, and nothing is run in it. Raises InputError if it cannot be a guest.
+    """
+    accel, heard = place.accel(kernel).name, _OwnStop(place.stop)
+
+    def heed(told: Heard) -> None:
+        if told.identity is not None:
+            heard.set()
+
+    settings = GuestSettings(root=place.root, accel=accel, append=append)
+    boot_once(
+        kernel,
+        Role.CANDIDATE,
+        settings,
+        place.payload,
+        Deadlines.for_accel(accel, 0),
+        place.directory,
+        heard,
+        place.progress,
+        WHOLE,
+        heed,
+    )
+    result = replay(place.directory)
+    return result.identity is not None and result.status is not Status.BOOT_FAILED
+
+
 def _boot_until_done(
     job: KernelJob, kernel: BootableKernel, place: Workplace, answer: FirstAnswer
 ) -> KernelResult:
@@ -152,7 +180,7 @@ def _boot_two(
     The second guest's files are its own until both have ended. If the first guest ends without
     that answer the second one comes after it.
     """
-    accel, stop = place.accel(kernel).name, _StopOfBoth(place.stop)
+    accel, stop = place.accel(kernel).name, _OwnStop(place.stop)
     own = place.directory / _BESIDE
     own.mkdir(exist_ok=True)
     deadlines = Deadlines.for_accel(accel, job.test_seconds, job.suite_seconds)
@@ -187,8 +215,8 @@ def _boot_two(
     return replay(place.directory)
 
 
-class _StopOfBoth(threading.Event):
-    """Set where all is to end, or where one of two guests could not be run."""
+class _OwnStop(threading.Event):
+    """Set where all is to end, or for reasons of a guest's own."""
 
     def __init__(self, all_of_it: threading.Event) -> None:
         super().__init__()

@@ -421,14 +421,14 @@ class DaskExecutor:
 
     def control(self, release: str) -> str | None:
         """Boot another kernel on some worker."""
-        if self._first is None:
+        if self._first is None or self._guests is None:
             return None
-        arguments = (self.accel(), self._cluster.cache, release)
+        name = secrets.token_hex(8)
         return self._cluster.call(
             control,
-            *arguments,
+            *(self._guests, self._options.append, release, name),
             name="another kernel",
-            work=secrets.token_hex(8),
+            work=name,
             stop=self._stop,
             progress=self._progress,
         )

@@ -7,12 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from harness.executors.work import Done, Work, do, fingerprint
+from harness.executors.work import Done, Guests, Work, control_kernel, do, fingerprint
 from harness.faults import tell
-from harness.guest.accel import control_boot, qemu_version
-from harness.locations import own_cache_dir
+from harness.guest.accel import qemu_version
 from harness.progress import Progress, Tone
 
 #: The resource of Dask of which each guest takes one (``dask worker --resources vm=1``).
@@ -62,10 +60,10 @@ def work_on(work: Work, topic: str) -> Done:
         return do(work, _Told(topic, work.id), stop)
 
 
-def control(accel: str, cache: str, release: str) -> str:
-    """A kernel other than ``release`` that boots on this machine, "" if none does."""
-    place = Path(cache) if cache else own_cache_dir()
-    return control_boot(accel, place, Path(f"vmlinuz-{release}"))
+def control(guests: Guests, append: tuple[str, ...], release: str, name: str) -> str | None:
+    """``work.control_kernel`` on this machine; ``name`` is by what it is stopped."""
+    with _stoppable(name) as stop:
+        return control_kernel(guests, append, release, stop)
 
 
 @contextlib.contextmanager

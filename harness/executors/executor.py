@@ -88,7 +88,8 @@ class Executor(Protocol):
         """Run ``tests`` once more alone, as ``job.confirm_kernel``."""
 
     def control(self, release: str) -> str | None:
-        """A kernel other than ``release`` that boots there; "" if none does, None: not known."""
+        """A kernel other than ``release`` of which a guest reports there, on the same root and
+        with the same kernel arguments; "" if none does, None: not known."""
 
 
 #: Makes the executor of a run. The event, once it is set, ends its guests.

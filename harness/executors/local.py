@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import threading
@@ -9,19 +10,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.capacity import default_jobs, free_memory, guests_in_memory
+from harness.errors import InputError
 from harness.executors.executor import Directory, Found
-from harness.guest.accel import Accel, choose_accel, control_boot, likely_accel, qemu_version
+from harness.guest.accel import Accel, choose_accel, likely_accel, qemu_version
 from harness.guest.bytecode import add_bytecode
 from harness.guest.plans import add_known_plan
 from harness.guest.root import choose_root, image_key, root_contents
 from harness.guest.vng import Root
-from harness.job import KernelJob, Workplace, confirm_kernel, run_kernel
+from harness.job import KernelJob, Workplace, confirm_kernel, reports, run_kernel
 from harness.judge.facts import in_first_answer
+from harness.kernels.cache.contents import kernels_by_use
+from harness.kernels.cache.kernel_store import KernelStore
 from harness.kernels.resolve import resolve
 from harness.model import BootableKernel, HostInfo, ImageContents, KernelResult
 from harness.processes import interruptible
-from harness.progress import Progress
+from harness.progress import Progress, SilentProgress
 from harness.run_options import RunOptions
+from harness.scratch import scratch_directory
+
+_CONTROLS = 2  # kernels that are tried where one does not boot
 
 
 class LocalExecutor:
@@ -131,14 +138,24 @@ class LocalExecutor:
         return confirm_kernel(job, kernel, place, before, tests, times)
 
     def control(self, release: str) -> str | None:
-        """Boot another kernel of the cache."""
-        if self._accel is None:
+        """Boot another kernel of the cache, on the same root and with the same arguments."""
+        if self._root is None:
             return None
-        with interruptible(self._stop):
-            cache = self._options.sources.cache
-            return control_boot(self._accel.name, cache, Path(f"vmlinuz-{release}"))
+        cache, append = self._options.sources.cache.absolute(), self._options.append
+        store = KernelStore(cache)
+        others = [one for one in kernels_by_use(cache) if one.release != release]
+        with interruptible(self._stop), scratch_directory() as scratch:
+            for number, entry in enumerate(others[:_CONTROLS]):
+                kernel = store.load(entry.name, entry.origin or entry.release)
+                if kernel is None:
+                    continue
+                (place := scratch / str(number)).mkdir()
+                with contextlib.suppress(InputError):
+                    if reports(kernel, append, self._workplace(place, SilentProgress())):
+                        return entry.release
+        return ""
 
-    def _workplace(self, directory: Path) -> Workplace:
+    def _workplace(self, directory: Path, progress: Progress | None = None) -> Workplace:
         assert self._root is not None
         return Workplace(
             self._root,
@@ -146,7 +163,7 @@ class LocalExecutor:
             directory,
             self._choose_accel,
             self._stop,
-            self._progress,
+            progress or self._progress,
             self._options.dump_memory,
             self._guests,
         )

@@ -21,7 +21,7 @@ from harness.judge.expectations import Expectations
 from harness.kernels.sources import KernelSources
 from harness.locations import own_cache_dir
 from harness.model import HostInfo, ImageContents, KernelResult
-from harness.progress import Progress
+from harness.progress import Progress, SilentProgress
 from harness.run_options import RunOptions
 from harness.scratch import scratch_directory
 
@@ -82,12 +82,7 @@ def do(work: Work, progress: Progress, stop: threading.Event) -> Done:
     machine = socket.gethostname()
     check_files(work.kernel, machine)
     with scratch_directory() as place:
-        executor = LocalExecutor(_options(work, place), progress, stop)
-        executor.check()
-        executor.prepare()
-        payload = place / "payload.tar"
-        payload.write_bytes(zlib.decompress(work.guests.payload))
-        executor.load(payload)
+        executor, payload = _executor(work.guests, work.job.append, place, progress, stop)
         kernel = replace(executor.find(work.kernel.pinned), spec=work.kernel.spec)
         directory = place / "kernels" / "kernel"
         unpack(work.files, directory)
@@ -111,10 +106,35 @@ def do(work: Work, progress: Progress, stop: threading.Event) -> Done:
         )
 
 
-def _options(work: Work, place: Path) -> RunOptions:
-    guests = work.guests
+def control_kernel(
+    guests: Guests, append: tuple[str, ...], release: str, stop: threading.Event
+) -> str | None:
+    """A kernel other than ``release`` that is such a guest here, as ``Executor.control``."""
+    with scratch_directory() as place:
+        executor, _ = _executor(guests, append, place, SilentProgress(), stop)
+        return executor.control(release)
+
+
+def _executor(
+    guests: Guests,
+    append: tuple[str, ...],
+    place: Path,
+    progress: Progress,
+    stop: threading.Event,
+) -> tuple[LocalExecutor, Path]:
+    """What boots such guests here, and what they are given to run."""
+    executor = LocalExecutor(_options(guests, append, place), progress, stop)
+    executor.check()
+    executor.prepare()
+    payload = place / "payload.tar"
+    payload.write_bytes(zlib.decompress(guests.payload))
+    executor.load(payload)
+    return executor, payload
+
+
+def _options(guests: Guests, append: tuple[str, ...], place: Path) -> RunOptions:
     return RunOptions(
-        specs=(work.kernel.spec,),
+        specs=(),
         baseline=None,
         sources=KernelSources(
             Path(guests.cache) if guests.cache else own_cache_dir(),
@@ -124,6 +144,7 @@ def _options(work: Work, place: Path) -> RunOptions:
         out=place,
         command="",
         expectations=Expectations(),
+        append=append,
         accel=guests.accel,
         root=guests.root,
         guest_suite=guests.guest_suite,

@@ -35,8 +35,6 @@ from harness.scratch import scratch_directory
 _KVM = Path("/dev/kvm")
 #: How long a try may take; emulation takes some 5 s where nothing else runs.
 _TRY_SECONDS = {"kvm": 20, "tcg": 60}
-#: Kernels that are tried to see whether anything boots here.
-_CONTROLS = 2
 _CPU = {"kvm": "host", "tcg": "max"}
 
 
@@ -184,27 +182,6 @@ def _trial(image: Path, booted: Path | None) -> _Trial:
         if problem is None or kernel == booted or _try("tcg", kernel) is None:
             return _Trial(problem, kernel)
     return _Trial(f"{problem}, and so did one under TCG: nothing is known of KVM", None)
-
-
-def control_boot(accel: str, cache: Path, suspect: Path) -> str:
-    """Name of a kernel of the cache that boots under ``accel``, on this host and now; "" if none.
-
-    ``suspect`` is the image of one that does not. What another kernel does here says whether
-    that is the kernel's doing or the host's.
-    """
-    images = sorted(cache.glob("kernels/*/boot/boot/vmlinuz-*"), key=_modified, reverse=True)
-    others = [image for image in images if image.name != suspect.name]
-    for image in others[:_CONTROLS]:
-        if _try(accel, image) is None:
-            return image.name.removeprefix("vmlinuz-")
-    return ""
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _host_image() -> Path | None:

@@ -19,6 +19,7 @@ from harness.capacity import GUEST_BYTES
 from harness.cli import main
 from harness.errors import InfrastructureError, InputError
 from harness.executors import local
+from harness.executors.local import LocalExecutor
 from harness.faults import tell
 from harness.guest.accel import Accel
 from harness.guest.schedule import WHOLE, Order
@@ -131,7 +132,7 @@ def _play(monkeypatch: pytest.MonkeyPatch, lab: _Lab) -> None:
     monkeypatch.setattr(module, "revision", lambda *_: "s")
     monkeypatch.setattr(module, "own_revisions", lambda *_: ())
     monkeypatch.setattr(local, "choose_accel", lambda *_: Accel(lab.accel, "played"))
-    monkeypatch.setattr(local, "control_boot", lambda *_: lab.control)
+    monkeypatch.setattr(LocalExecutor, "control", lambda *_: lab.control)
 
 
 def _options(tmp_path: Path, *specs: str, baseline: str | None = None, jobs: int = 1) -> RunOptions:

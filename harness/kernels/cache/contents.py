@@ -81,6 +81,12 @@ def kernels_by_release(cache: Path) -> dict[str, Entry]:
     }
 
 
+def kernels_by_use(cache: Path) -> list[Entry]:
+    """All kernels that the cache holds, the archive's first, of each what was used last first."""
+    found = _kernels(cache, measure=False)
+    return sorted(found, key=lambda entry: (not entry.origin.startswith("debian:"), -entry.used))
+
+
 def origin_of(image: Path) -> str:
     """The spec from which the kernel with this ``image`` in the cache was prepared, or ""."""
     place = image.parents[2]

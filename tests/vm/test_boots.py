@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -204,11 +205,16 @@ def test_two_guests_share_a_plan(
     monkeypatch.setattr("harness.sharing._BOOT", 0.0)
     out = tmp_path / "run"
     chosen = ["--suite", "zero_copy", "--suite", "policy"]
-    assert main(["run", AFTER, *chosen, "--jobs", "2", "--no-store", "--out", str(out)]) == 0
+    words = ["run", AFTER, *chosen, "--jobs", "2", "--no-store", "--out", str(out)]
+    assert main(words) == 0
+    if results_file.load(out).kernels[0].boots[0].identity is None:  # the emulation failed
+        shutil.rmtree(out)
+        capsys.readouterr()
+        assert main(words) == 0
     said = capsys.readouterr().err
     assert said.index("first answer after") < said.index("waiting for the second guest")
     (kernel,) = results_file.load(out).kernels
-    first, beside = boots_that_ran(kernel)[:2]
+    first, beside = kernel.boots[:2]
     assert (first.purpose, beside.purpose) == (Purpose.PLAN, Purpose.BESIDE)
     whole = "zero_copy/test_handovers.py"  # each guest says what it handed over
     assert (*first.left, whole) == beside.asked

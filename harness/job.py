@@ -164,7 +164,7 @@ def _learn_plan(place: Workplace, observed: KernelResult) -> None:
     """Keep what the first boot planned, for guests to come."""
     if observed.status is Status.COMPLETED and not observed.collection_errors:
         keep_plan(place.payload, place.root, observed.plan)
-    elif observed.status is not Status.INTERRUPTED:  # it may not be what the suite has
+    elif not any(boot.stopped for boot in observed.boots):  # it may not be what the suite has
         forget_plan(place.payload, place.root)
 
 

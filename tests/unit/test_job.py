@@ -44,6 +44,7 @@ class _Guests:
         self.stop = stop
         self.together = threading.Barrier(2)
         self.first: tuple[str, ...] = ()  # what the first answer is made of, beside the plan
+        self.status = 0  # pytest's
         #: Called amid a boot with its purpose; True if it is to end there as stopped.
         self.amid: Callable[[Purpose, threading.Event], bool] = lambda _purpose, _stop: False
 
@@ -83,7 +84,7 @@ class _Guests:
             for number, test in enumerate(ran):
                 journal.record(start(9.5, 2 + 2 * number, test))
                 journal.record(outcome(10.0, 3 + 2 * number, test))
-            journal.record(end(2 + 2 * len(ran)))
+            journal.record(end(2 + 2 * len(ran), status=self.status))
             journal.closed(POWERED_OFF)
         assert beside is (directory.name == "beside")
 
@@ -255,12 +256,27 @@ def test_what_was_found_out_of_a_hang_goes_along(tmp_path: Path, guests: _Guests
     assert (tmp_path / "kernels/x/hang-2.txt").read_text() == "where\n"
 
 
-def test_a_plan_outlives_a_run_that_is_interrupted(
-    tmp_path: Path, guests: _Guests, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What becomes of the known plan."""
     said: list[str] = []
     monkeypatch.setattr(module, "keep_plan", lambda *_: said.append("keep"))
     monkeypatch.setattr(module, "forget_plan", lambda *_: said.append("forget"))
+    return said
+
+
+def test_a_plan_that_the_suite_does_not_have_is_forgotten(
+    tmp_path: Path, guests: _Guests, said: list[str]
+) -> None:
+    """Of which the guest says that pytest failed (OtherTests in stages.py)."""
+    guests.status = 3
+    assert _run(tmp_path, guests, at_once=1).status is Status.INTERRUPTED
+    assert said == ["forget"]
+
+
+def test_a_plan_outlives_a_run_that_is_interrupted(
+    tmp_path: Path, guests: _Guests, said: list[str]
+) -> None:
 
     def stopped(_purpose: Purpose, _stop: threading.Event) -> bool:
         guests.stop.set()

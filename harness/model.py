@@ -43,7 +43,7 @@ FAILURES = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.CRASHED, Outcome.TI
 #: Those of them that may have taken the kernel along.
 FATAL = frozenset({Outcome.CRASHED, Outcome.TIMEOUT})
 #: Kinds of reports after which a kernel is dead, or as good as dead.
-_DEADLY = frozenset({"panic", "oops"})
+DEADLY = frozenset({"panic", "oops"})
 
 
 class Role(StrEnum):
@@ -374,7 +374,7 @@ class Boot:
     @property
     def deadly_report(self) -> ConsoleEvent | None:
         """The first panic or oops."""
-        return next((event for event in self.console_events if event.kind in _DEADLY), None)
+        return next((event for event in self.console_events if event.kind in DEADLY), None)
 
 
 @dataclass(frozen=True)

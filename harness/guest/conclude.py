@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.emulator import emulator_fault_in
 from harness.guest.heard import Heard
 from harness.guest.journal import ClosedRecord, Ending
-from harness.model import ConsoleEvent, Hang, Status
+from harness.model import DEADLY, ConsoleEvent, Hang, Status
 
 #: Exit statuses of pytest that are no crash: passed, failed, interrupted by collection
 #: errors, no such test, no test collected. What they mean follows from plan and outcomes.
@@ -38,6 +39,7 @@ class _Case:
 
     heard: Heard
     panic: ConsoleEvent | None
+    fault: ConsoleEvent | None  # of the emulator's, of which the guest died
     closed: ClosedRecord | None
 
     @property
@@ -70,11 +72,14 @@ class _Case:
 
 
 def conclude(
-    heard: Heard, events: Sequence[ConsoleEvent], closed: ClosedRecord | None
+    heard: Heard, events: Sequence[ConsoleEvent], closed: ClosedRecord | None, accel: str
 ) -> Conclusion:
     """How the boot ended; ``closed`` is None if the host did not live to write it down."""
     panic = next((event for event in events if event.kind == "panic"), None)
-    case = _Case(heard, panic, closed)
+    deadly = next((event for event in events if event.kind in DEADLY), None)
+    has_reported = heard.identity is not None
+    fault = emulator_fault_in(deadly, accel, has_reported=has_reported) if panic else None
+    case = _Case(heard, panic, fault, closed)
     if heard.disowned:
         return Conclusion(Status.BOOT_FAILED, heard.disowned)
     if case.ending is Ending.STOPPED:
@@ -100,7 +105,7 @@ def _before_report(case: _Case) -> Conclusion:
 
 def _amid_suite(case: _Case) -> Conclusion:
     if case.panic is not None:
-        return _died(case, case.panic.title)
+        return _panicked(case, case.panic)
     if case.cut_off:
         return _cut_off(case)
     if case.closed is None:  # and it powered off: what it reported last was lost, not unsaid
@@ -125,7 +130,7 @@ def _after_suite(case: _Case) -> Conclusion:
     if case.powered_off:
         return Conclusion(Status.COMPLETED)
     if case.panic is not None:
-        return _died(case, case.panic.title)
+        return _panicked(case, case.panic)
     if case.cut_off:
         return _cut_off(case)
     if case.ending is Ending.DEADLINE:
@@ -133,6 +138,13 @@ def _after_suite(case: _Case) -> Conclusion:
     if case.shutdown == _RESET:
         return _died(case, "the guest was reset while powering off")
     return Conclusion(Status.COMPLETED)
+
+
+def _panicked(case: _Case, panic: ConsoleEvent) -> Conclusion:
+    if case.fault is None:
+        return _died(case, panic.title)
+    reason = f"QEMU's emulation failed ({case.fault.title}) {_where(case.heard)}"
+    return Conclusion(Status.INTERRUPTED, reason, killed=True)
 
 
 def _died(case: _Case, reason: str) -> Conclusion:

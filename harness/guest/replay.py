@@ -90,7 +90,7 @@ def _replay_boot(journal: BootJournal, directory: Path) -> _Replayed:
         heard=heard,
         closed=journal.closed,
         events=events,
-        conclusion=conclude(heard, events, journal.closed),
+        conclusion=conclude(heard, events, journal.closed, boot.accel),
     )
 
 

@@ -82,7 +82,7 @@ def last_ones(boots: Sequence[Boot]) -> Sequence[Boot]:
 
 def _is_no_result(boot: Boot) -> bool:
     """Whether it was another kernel, or something outside ended it."""
-    return boot.status is Status.BOOT_FAILED or boot.killed
+    return boot.status is Status.BOOT_FAILED or (boot.killed and emulator_fault(boot) is None)
 
 
 def _once_more(boots: Sequence[Boot]) -> Order | None:
@@ -137,7 +137,8 @@ def _of_round(plan: Sequence[str], boots: Sequence[Boot], number: int) -> Order 
 
 def _was_cut_short(boot: Boot) -> bool:
     """Whether what it did not run is left to run: all, if nothing was heard of it."""
-    return boot.identity is None or boot.died or boot.stopped
+    emulated = emulator_fault(boot) is not None
+    return boot.identity is None or boot.died or boot.stopped or emulated
 
 
 def _next_round(last: Boot, limits: Limits) -> Order | None:

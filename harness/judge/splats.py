@@ -7,6 +7,7 @@ the machine that QEMU plays, or was there before. Any other one counts.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -65,7 +66,7 @@ def boots_of(kernel: KernelResult) -> tuple[Boot, ...]:
     """Its boots, the last one heard with all that the kernel's own fields say beside them.
 
     Results of earlier versions have no boots, and what others made may contradict itself:
-    nothing that either says is lost.
+    nothing that either says is lost but what a kernel said as the emulator failed it.
     """
     known = {event for boot in kernel.boots for event in boot.console_events}
     more = tuple(event for event in kernel.console_events if event not in known)
@@ -88,7 +89,25 @@ def boots_of(kernel: KernelResult) -> tuple[Boot, ...]:
         identity=last.identity or (kernel.identity if ran else None),
         console_events=(*last.console_events, *more),
     )
-    return tuple(boots)
+    pairs = zip(boots, _emulator_faults(boots), strict=True)
+    return tuple(boot if fault is None else _until(boot, fault) for boot, fault in pairs)
+
+
+def _emulator_faults(boots: Sequence[Boot]) -> Iterator[ConsoleEvent | None]:
+    """Of each boot, the emulator's fault that ended it, if one did.
+
+    What comes in one test more than once is no accident, and the kernel's own.
+    """
+    faults = [emulator_fault(boot) for boot in boots]
+    times = Counter(fault.test for fault in faults if fault is not None and fault.test)
+    for fault in faults:
+        yield None if fault is None or times[fault.test] > 1 else fault
+
+
+def _until(boot: Boot, fault: ConsoleEvent) -> Boot:
+    """A boot with what was reported in it before the emulator's fault."""
+    events = boot.console_events
+    return replace(boot, console_events=events[: events.index(fault)])
 
 
 def _only_boot(kernel: KernelResult) -> Boot:
@@ -244,10 +263,10 @@ class _Report:
         return f"{self.event.kind} {self.where}: {self.event.title}{times}"
 
 
-def _grouped(boot: Boot, of: int, events: Sequence[ConsoleEvent] | None = None) -> list[_Report]:
+def _grouped(boot: Boot, of: int) -> list[_Report]:
     """The reports of a boot, one of so many."""
     reports: dict[tuple[str, str, str, bool], _Report] = {}
-    for event in boot.console_events if events is None else events:
+    for event in boot.console_events:
         place, jumped = _where(event, boot, of), clock_ran_ahead(event, boot.accel)
         report = _Report(event, fingerprint(event), place, 1, jumped)
         known = reports.get(report.key)
@@ -321,18 +340,16 @@ def _failed_boots(
 ) -> Iterator[Finding]:
     """That another boot worked makes good for nothing the kernel itself reported."""
     of = len(kernel.boots)
-    for boot in boots_of(kernel) if of else ():
+    faults = _emulator_faults(kernel.boots)
+    for boot, fault in zip(boots_of(kernel) if of else (), faults, strict=True):
+        name = f"boot {boot.number} of {of}"
+        if fault is not None:
+            yield Finding(note=f"{name} ended by a known fault of QEMU's TCG: {fault.title}")
         if boot.identity is not None or boot.stopped:
             continue
-        name = f"boot {boot.number} of {of}"
-        events = boot.console_events
-        fault = emulator_fault(boot)
-        if fault is not None:
-            events = events[: events.index(fault)]
-            yield Finding(note=f"{name} ended by a known fault of QEMU's TCG: {fault.title}")
-        elif boot.deadly_report is None:
+        if fault is None and boot.deadly_report is None:
             yield Finding(note=f"{name} failed: {boot.status_reason or boot.status}")
-        for report in _grouped(boot, of, events):
+        for report in _grouped(boot, of):
             yield _judge_report(report, kernel, expectations, excused)
 
 

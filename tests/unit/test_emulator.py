@@ -30,7 +30,7 @@ def test_guests_that_died_of_one(log: str, said: str) -> None:
     assert fault.title.startswith(said)
     assert emulator_fault(_died(events, accel="kvm")) is None
     reported = replace(_died(events), identity=samples.new().identity)
-    assert emulator_fault(reported) is None
+    assert emulator_fault(reported) == fault, "proved by what no CPU does"
 
 
 def test_a_kernel_that_died_by_itself() -> None:
@@ -38,6 +38,26 @@ def test_a_kernel_that_died_by_itself() -> None:
     events = scan_log("panic-6.12.43.log")
     assert any("EFLAGS: 00000" in line for event in events for line in event.lines)
     assert emulator_fault(_died(events)) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "told", "proved"),
+    [
+        (["Oops: int3: 0000 [#1]"], True, False),
+        (["Oops: int3: 0000 [#1]", "Code: 55 53 66 <90> e8 81 c6"], True, True),
+        (["Oops: int3: 0000 [#1]", "Code: 55 53 cc <90> e8 81 c6"], True, False),
+        (["Kernel panic - not syncing: IO-APIC + timer doesn't work!"], True, False),
+        (["Oops: 0002 [#1]", "Code: 55 53 66 <90> e8 81 c6"], False, False),
+    ],
+)
+def test_what_a_guest_says_that_had_reported_must_be_proved(
+    lines: list[str], told: bool, proved: bool
+) -> None:
+    title, *more = lines
+    boot = _died([ConsoleEvent("oops", title, 1.0, lines=tuple(more))])
+    assert (emulator_fault(boot) is not None) is told
+    reported = replace(boot, identity=samples.new().identity)
+    assert (emulator_fault(reported) is not None) is proved
 
 
 @pytest.mark.parametrize(

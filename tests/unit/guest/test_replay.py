@@ -13,6 +13,7 @@ from harness.guest.journal import BootRecord, ClosedRecord, Ending
 from harness.guest.messages import ConsoleLine
 from harness.guest.replay import replay
 from harness.model import Hang, KernelResult, Outcome, PackageFile, Role, Status
+from tests.unit.console_logs import death_in
 from tests.unit.guest.boots import (
     BOOT,
     NONCE,
@@ -333,3 +334,24 @@ def test_without_a_record_of_the_boot_its_command_line_tells_the_nonce(
 def test_a_guest_that_nothing_vouches_for_is_told(tmp_path: Path) -> None:
     write(tmp_path, [hello(), *passing(), _POWER_DOWN], boot=BootRecord())
     assert "nothing says which boot the guest's report is of" in replay(tmp_path).notes
+
+
+@pytest.mark.parametrize("log", ["emulator-int3-6.12.43.log", "emulator-flags-6.12.43.log"])
+@pytest.mark.parametrize(
+    ("begun", "where", "outcomes"),
+    [
+        (_AMID, f"in {PLAN[1]}", ["passed", "missing"]),
+        ([hello(), *passing()], "while powering off", ["passed", "passed"]),
+    ],
+)
+def test_a_guest_that_the_emulation_ended(
+    tmp_path: Path, log: str, begun: list[Said], where: str, outcomes: list[str]
+) -> None:
+    """What a real guest said as it died of QEMU's fault at boot, said later on."""
+    death: list[Said] = [ConsoleLine(12.6, text) for text in death_in(log)]
+    seen = result(tmp_path, [*begun, *death], _RESET)
+    assert (seen.status, seen.status_exit) == (Status.INTERRUPTED, ExitCode.INFRASTRUCTURE)
+    assert seen.status_reason.startswith("QEMU's emulation failed (Oops: ")
+    assert seen.status_reason.endswith(where)
+    assert _outcomes(seen) == outcomes
+    assert seen.boots[0].killed

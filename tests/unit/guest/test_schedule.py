@@ -158,6 +158,23 @@ def test_a_boot_that_the_emulator_ended_is_none_of_the_kernel() -> None:
     assert next_order((), 2 * [_unheard(console_events=(_INT3, _PANIC))], once) is None
 
 
+def test_after_a_boot_that_the_emulation_ended_the_rest_goes_on() -> None:
+    proved = replace(_INT3, lines=("Code: 55 53 66 <90> e8",))
+    ran = Kernel(PLAN).boot(WHOLE)
+    ended = replace(
+        ran,
+        status=Status.INTERRUPTED,
+        killed=True,
+        console_events=(proved, _PANIC),
+        outcomes=dict.fromkeys(PLAN[:3], Outcome.PASSED),
+    )
+    assert next_order(PLAN, [ended], Limits(boots=1)) == Order(Purpose.REST, PLAN[3:])
+    outside = replace(ended, console_events=())
+    assert next_order(PLAN, [outside], Limits()) is None
+    silent = replace(ended, outcomes={})
+    assert next_order(PLAN, [silent, silent], Limits()) is None
+
+
 def test_another_kernel_than_the_one_asked_for_is_not_asked_again() -> None:
     assert next_order((), [Boot(Status.BOOT_FAILED, identity=_GUEST)], Limits()) is None
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.judge.compare import compare
 from harness.judge.expectations import Expectations, load_expectations
 from harness.judge.fingerprint import fingerprint
-from harness.judge.splats import taint_letters
+from harness.judge.splats import charge, taint_letters
 from harness.judge.verdict import judge, missing_tests
 from harness.model import (
     Boot,
@@ -360,6 +361,45 @@ def test_the_known_fault_may_end_the_last_boot() -> None:
     # Of what no boot has, the guest that was heard is the one that said it.
     more = replace(kernel, console_events=(INT3, PANIC, BOOT_WARNING))
     assert "warning before the first test" in only_reason(more)
+
+
+def test_the_known_fault_amid_the_tests() -> None:
+    """The rest ran in the next boot; nothing is charged, to no test either."""
+    test = samples.PLAN[1]
+    proved = replace(INT3, test=test, lines=("Code: 55 53 66 <90> e8",))
+    heard = boots().boots[1]
+    ended = replace(
+        heard,
+        status=Status.INTERRUPTED,
+        killed=True,
+        console_events=(proved, replace(PANIC, test=test)),
+    )
+    kernel = replace(
+        samples.new(),
+        boots=(ended, replace(heard, purpose=Purpose.REST)),
+        console_events=ended.console_events,
+    )
+    found = verdict(kernel)
+    assert found.ok, found.reasons
+    assert any("boot 1 of 2 ended by a known fault of QEMU" in note for note in found.notes)
+    assert charge(kernel, Expectations(), None).tests == kernel.tests
+    assert not compare(samples.new(), kernel).changes
+    # Twice in one test is no accident.
+    twice = (ended, replace(ended, number=2, purpose=Purpose.REST))
+    again = replace(
+        kernel,
+        status=Status.INTERRUPTED,
+        status_exit=3,
+        boots=twice,
+        console_events=2 * ended.console_events,
+    )
+    assert samples.run(again).exit_code == 1
+    assert any(f"oops in {test}" in reason for reason in verdict(again).reasons)
+    elsewhere = replace(twice[1], console_events=(replace(proved, test=samples.PLAN[0]),))
+    assert samples.run(replace(again, boots=(ended, elsewhere))).exit_code == 3
+    own = replace(ended, console_events=(replace(PANIC, test=test),))
+    theirs = replace(kernel, boots=(own, kernel.boots[1]), console_events=own.console_events)
+    assert not verdict(theirs).ok
 
 
 def test_where_only_the_guest_beside_it_was_heard() -> None:

@@ -338,6 +338,11 @@ class Run:
             control = self._executor.control(dead[0].release)
         except Interrupted:
             return
+        except Exception as error:  # noqa: BLE001  (it says nothing then, and results stand)
+            told = tell(error, self._options.out)
+            said = f"does not boot; no other kernel could be tried: {told.line}"
+            self._progress.finish(dead[0].spec, said)
+            return
         if control is None:
             return
         self._control = control

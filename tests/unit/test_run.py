@@ -226,6 +226,22 @@ def test_a_kernel_that_dies_twice_where_another_boots_is_a_finding(
     assert results_file.load(tmp_path / "run").control == lab.control
 
 
+def test_where_no_other_kernel_can_be_tried_nothing_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A fault of the host's amid that costs no result."""
+    lab = _Lab({"a": [Status.BOOT_FAILED, Status.BOOT_FAILED]})
+    _play(monkeypatch, lab)
+
+    def control(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(LocalExecutor, "control", control)
+    result = Run(_options(tmp_path, "a"), SilentProgress()).execute()
+    assert result.exit_code == 3
+    assert results_file.load(tmp_path / "run").exit_code == 3
+
+
 @pytest.mark.parametrize(("accel", "times"), [("tcg", 2), ("kvm", 1)])
 def test_a_boot_that_stands_still_may_be_the_emulators_fault(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, accel: str, times: int
